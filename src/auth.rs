@@ -1,0 +1,236 @@
+//! Who calls: the bearer token, the hash it is looked up by, and what the key
+//! may do. The key itself exists here only between the header and the hash; it
+//! is stored nowhere and its types do not print it.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+use crate::error::Error;
+
+/// The length of an API key, in characters.
+pub const KEY_LENGTH: usize = 40;
+
+/// The scope that `DELETE /v1/campaigns/{id}` needs.
+pub const SCOPE_DELETE: &str = "campaigns:delete";
+/// The scope that reading deletions needs.
+pub const SCOPE_READ: &str = "deletions:read";
+/// Every scope there is.
+pub const SCOPES: [&str; 2] = [SCOPE_DELETE, SCOPE_READ];
+
+/// An API key: 40 characters of `[A-Za-z0-9_-]`. `Debug` shows its name only.
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// Takes a key that has the form of one.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+        (text.len() == KEY_LENGTH && text.bytes().all(allowed)).then(|| Self(text.to_owned()))
+    }
+
+    /// Reads the key from the bytes of an `Authorization` header (RFC 6750,
+    /// section 2.1: the scheme is case-insensitive, then exactly one space).
+    ///
+    /// # Errors
+    /// [`Error::MissingApiKey`] when there is no header or an empty one,
+    /// [`Error::InvalidApiKeyFormat`] when it is not `Bearer` and a key.
+    pub fn from_header(header: Option<&[u8]>) -> Result<Self, Error> {
+        let header = header.unwrap_or_default().trim_ascii();
+        if header.is_empty() {
+            return Err(Error::MissingApiKey);
+        }
+        let text = std::str::from_utf8(header).map_err(|_| Error::InvalidApiKeyFormat)?;
+        let (scheme, key) = text.split_once(' ').ok_or(Error::InvalidApiKeyFormat)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(Error::InvalidApiKeyFormat);
+        }
+        Self::new(key).ok_or(Error::InvalidApiKeyFormat)
+    }
+
+    /// The form in which a key is stored and looked up: SHA-256 in lower-case
+    /// hex. A key has 238 bits of chance, so a slow password hash would protect
+    /// nothing more.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        hex::encode(Sha256::digest(self.0.as_bytes()))
+    }
+
+    /// The key's text, to be shown once to whom it is issued.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey")
+    }
+}
+
+/// The key item, as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredKey {
+    /// The key's public name, which may be logged.
+    pub key_id: String,
+    /// The account that the key acts for.
+    pub account_id: String,
+    /// What the key may do.
+    pub scopes: Vec<String>,
+    /// `active`; anything else is revoked.
+    pub state: String,
+    /// `active`; anything else is inactive.
+    pub subscription: String,
+    /// Epoch seconds; `None` never expires.
+    pub expires_at: Option<i64>,
+}
+
+/// An authenticated caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// The key's public name, which may be logged.
+    pub key_id: String,
+    /// The account that the caller acts for.
+    pub account_id: String,
+}
+
+impl StoredKey {
+    /// Admits the bearer of this key if it is valid at `now` (epoch seconds),
+    /// its subscription is active, and it has the scope; checked in this order.
+    ///
+    /// # Errors
+    /// [`Error::InvalidApiKey`], [`Error::SubscriptionInactive`] or
+    /// [`Error::MissingScope`].
+    pub fn admit(self, scope: &str, now: i64) -> Result<Principal, Error> {
+        let expired = self.expires_at.is_some_and(|at| at <= now);
+        if self.state != "active" || expired {
+            return Err(Error::InvalidApiKey);
+        }
+        if self.subscription != "active" {
+            return Err(Error::SubscriptionInactive);
+        }
+        if !self.scopes.iter().any(|s| s == scope) {
+            return Err(Error::MissingScope);
+        }
+        Ok(Principal {
+            key_id: self.key_id,
+            account_id: self.account_id,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGH0123_-";
+
+    fn stored() -> StoredKey {
+        StoredKey {
+            key_id: "key_1".into(),
+            account_id: "account_1".into(),
+            scopes: vec![SCOPE_DELETE.into()],
+            state: "active".into(),
+            subscription: "active".into(),
+            expires_at: None,
+        }
+    }
+
+    #[test]
+    fn a_bearer_key_is_read_whatever_the_case_of_its_scheme() {
+        for scheme in ["Bearer", "bearer", "BEARER"] {
+            let header = format!("{scheme} {KEY}");
+            let key = ApiKey::from_header(Some(header.as_bytes())).unwrap();
+            assert_eq!(key.reveal(), KEY);
+        }
+    }
+
+    #[test]
+    fn no_header_and_an_empty_one_are_a_missing_key() {
+        for header in [None, Some(&b""[..]), Some(&b"  "[..])] {
+            assert!(matches!(
+                ApiKey::from_header(header),
+                Err(Error::MissingApiKey)
+            ));
+        }
+    }
+
+    #[test]
+    fn anything_but_bearer_and_forty_characters_is_a_format_error() {
+        let short = format!("Bearer {}", &KEY[1..]);
+        let long = format!("Bearer {KEY}x");
+        let spaced = format!("Bearer  {KEY}");
+        let inner = format!("Bearer {} {}", &KEY[..19], &KEY[20..]);
+        let basic = format!("Basic {KEY}");
+        let odd = format!("Bearer {}=", &KEY[1..]);
+        let umlaut = format!("Bearer {}ä", &KEY[2..]);
+        for header in [
+            short.as_bytes(),
+            long.as_bytes(),
+            spaced.as_bytes(),
+            inner.as_bytes(),
+            basic.as_bytes(),
+            odd.as_bytes(),
+            umlaut.as_bytes(),
+            KEY.as_bytes(),
+            b"Bearer",
+            b"Bearer \xff\xff",
+        ] {
+            assert!(matches!(
+                ApiKey::from_header(Some(header)),
+                Err(Error::InvalidApiKeyFormat)
+            ));
+        }
+    }
+
+    #[test]
+    fn a_key_is_stored_as_its_sha_256_and_never_printed() {
+        let key = ApiKey::new(KEY).unwrap();
+        assert_eq!(key.hash().len(), 64);
+        assert!(
+            key.hash()
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        );
+        assert_eq!(format!("{key:?}"), "ApiKey");
+    }
+
+    #[test]
+    fn validity_comes_before_subscription_and_subscription_before_scope() {
+        let nothing = StoredKey {
+            scopes: vec![],
+            subscription: "cancelled".into(),
+            ..stored()
+        };
+        let revoked = StoredKey {
+            state: "revoked".into(),
+            ..nothing.clone()
+        };
+        let expired = StoredKey {
+            expires_at: Some(100),
+            ..nothing.clone()
+        };
+        assert!(matches!(
+            revoked.admit(SCOPE_DELETE, 0),
+            Err(Error::InvalidApiKey)
+        ));
+        assert!(matches!(
+            expired.admit(SCOPE_DELETE, 100),
+            Err(Error::InvalidApiKey)
+        ));
+        assert!(matches!(
+            nothing.admit(SCOPE_DELETE, 0),
+            Err(Error::SubscriptionInactive)
+        ));
+        assert!(matches!(
+            stored().admit(SCOPE_READ, 0),
+            Err(Error::MissingScope)
+        ));
+        let later = StoredKey {
+            expires_at: Some(101),
+            ..stored()
+        };
+        assert_eq!(later.admit(SCOPE_DELETE, 100).unwrap().key_id, "key_1");
+    }
+}

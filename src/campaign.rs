@@ -1,0 +1,243 @@
+//! Campaigns as the delete sees them: the id, the status, and the policy of
+//! what may be deleted. Pure: no AWS type appears here, so that the policy can
+//! be read and tested by itself.
+
+use std::fmt;
+
+use crate::error::Error;
+
+/// The longest campaign id, in characters.
+pub const MAX_ID_LENGTH: usize = 64;
+
+/// A campaign id that is safe to put into a key:
+/// `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`.
+///
+/// `#` separates the parts of a key and `/` and `%` have a meaning in paths;
+/// none of them can be in an id, so an id can never reach a neighbour's key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CampaignId(String);
+
+/// Why a text is no campaign id; the text is for the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidCampaignId {
+    /// Nothing was given.
+    #[error("The campaign id is empty")]
+    Empty,
+    /// More than [`MAX_ID_LENGTH`] characters.
+    #[error("The campaign id is longer than {MAX_ID_LENGTH} characters")]
+    TooLong,
+    /// A character outside the allowed set, or a first one that is no letter or digit.
+    #[error(
+        "The campaign id may contain letters, digits, '.', '_' and '-' only, and starts with a letter or digit"
+    )]
+    Character,
+}
+
+impl CampaignId {
+    /// Parses an id exactly as it stands: nothing is decoded, trimmed or cut.
+    ///
+    /// # Errors
+    /// [`InvalidCampaignId`] says which rule the text breaks.
+    pub fn parse(text: &str) -> Result<Self, InvalidCampaignId> {
+        let first = text.bytes().next().ok_or(InvalidCampaignId::Empty)?;
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+        if !first.is_ascii_alphanumeric() || !text.bytes().all(allowed) {
+            return Err(InvalidCampaignId::Character);
+        }
+        if text.len() > MAX_ID_LENGTH {
+            return Err(InvalidCampaignId::TooLong);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CampaignId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The `campaignStatus` of a campaign. A status that this code does not know
+/// stays text and is never deletable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status(String);
+
+/// The statuses in which a campaign may be deleted.
+pub const DELETABLE: [&str; 7] = [
+    "draft",
+    "paused",
+    "completed",
+    "archived",
+    "ended",
+    "stopped",
+    "failed",
+];
+
+impl Status {
+    /// The campaign is sending; it has to be paused first.
+    pub const ACTIVE: &str = "active";
+    /// The campaign is claimed by a deletion.
+    pub const DELETING: &str = "deleting";
+
+    /// Wraps the stored text as it is.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The status as stored.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether a deletion has claimed the campaign.
+    #[must_use]
+    pub fn is_deleting(&self) -> bool {
+        self.0 == Self::DELETING
+    }
+}
+
+/// The campaign item, as far as a deletion needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Campaign {
+    /// The campaign's id.
+    pub id: CampaignId,
+    /// The campaign's name: shown to its owner, never logged.
+    pub name: String,
+    /// The account that owns the campaign.
+    pub account_id: String,
+    /// The status as read.
+    pub status: Status,
+    /// RFC 3339; every change of the campaign moves it. The etag is made of it.
+    pub updated_at: String,
+    /// `None` where the attribute is absent.
+    pub deletion_protection: Option<bool>,
+    /// The deletion that has claimed the campaign, if one has.
+    pub deletion_id: Option<String>,
+}
+
+impl Campaign {
+    /// The entity tag: `updatedAt`, quoted (RFC 9110, section 8.8.3). It covers
+    /// the campaign item, not what is in the campaign.
+    #[must_use]
+    pub fn etag(&self) -> String {
+        format!("\"{}\"", self.updated_at)
+    }
+
+    /// Refuses an account that does not own the campaign, whatever its status.
+    ///
+    /// # Errors
+    /// [`Error::ForeignCampaign`].
+    pub fn check_owner(&self, account_id: &str) -> Result<(), Error> {
+        if self.account_id == account_id {
+            Ok(())
+        } else {
+            Err(Error::ForeignCampaign)
+        }
+    }
+
+    /// The policy: an active campaign is refused, then a protected one, then
+    /// one whose status is not in [`DELETABLE`]. An unknown status is refused,
+    /// never deleted.
+    ///
+    /// # Errors
+    /// [`Error::CampaignActive`], [`Error::DeletionProtected`] or
+    /// [`Error::InvalidStatus`].
+    pub fn check_deletable(&self) -> Result<(), Error> {
+        if self.status.as_str() == Status::ACTIVE {
+            return Err(Error::CampaignActive);
+        }
+        if self.deletion_protection == Some(true) {
+            return Err(Error::DeletionProtected);
+        }
+        if !DELETABLE.contains(&self.status.as_str()) {
+            return Err(Error::InvalidStatus(self.status.as_str().to_owned()));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn campaign(status: &str) -> Campaign {
+        Campaign {
+            id: CampaignId::parse("campaign_123").unwrap(),
+            name: "Q4".into(),
+            account_id: "account_1".into(),
+            status: Status::new(status),
+            updated_at: "2026-01-01T00:00:00Z".into(),
+            deletion_protection: None,
+            deletion_id: None,
+        }
+    }
+
+    #[test]
+    fn ids_of_the_allowed_form_are_taken_as_they_stand() {
+        let longest = format!("a{}", "-".repeat(63));
+        for id in ["campaign_123", "7", "a.b-c_D", longest.as_str()] {
+            assert_eq!(CampaignId::parse(id).unwrap().as_str(), id);
+        }
+    }
+
+    #[test]
+    fn ids_that_could_reach_another_key_are_refused() {
+        assert_eq!(CampaignId::parse(""), Err(InvalidCampaignId::Empty));
+        assert_eq!(
+            CampaignId::parse(&"a".repeat(65)),
+            Err(InvalidCampaignId::TooLong)
+        );
+        for id in [
+            "a#b", "a/b", "a%23b", "..", ".a", "-a", "_a", "a b", "a\0", "ä", "a?b", " a", "a\n",
+        ] {
+            assert_eq!(
+                CampaignId::parse(id),
+                Err(InvalidCampaignId::Character),
+                "{id:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_the_listed_statuses_may_be_deleted() {
+        for status in DELETABLE {
+            assert!(campaign(status).check_deletable().is_ok(), "{status}");
+        }
+        assert!(matches!(
+            campaign("active").check_deletable(),
+            Err(Error::CampaignActive)
+        ));
+        for status in ["", "Paused", "scheduled", "deleting", "ACTIVE"] {
+            assert!(
+                matches!(campaign(status).check_deletable(), Err(Error::InvalidStatus(s)) if s == status),
+                "{status}"
+            );
+        }
+    }
+
+    #[test]
+    fn protection_is_looked_at_after_active_and_before_other_statuses() {
+        let protected = |status| Campaign {
+            deletion_protection: Some(true),
+            ..campaign(status)
+        };
+        assert!(matches!(
+            protected("active").check_deletable(),
+            Err(Error::CampaignActive)
+        ));
+        for status in ["paused", "scheduled"] {
+            assert!(matches!(
+                protected(status).check_deletable(),
+                Err(Error::DeletionProtected)
+            ));
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Every environment variable that this code reads, with its default and unit.
+//! Values are checked once, at the start: a bad one stops the process with the
+//! variable's name, the value, and what is allowed.
+
+use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
+
+/// A variable that is missing or has a value that is not allowed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{variable} {problem}; allowed: {allowed}")]
+pub struct ConfigError {
+    variable: &'static str,
+    problem: String,
+    allowed: String,
+}
+
+impl ConfigError {
+    /// An error about this variable, which has this value, or none.
+    #[must_use]
+    pub fn new(
+        variable: &'static str,
+        value: Option<&str>,
+        allowed: impl Into<String>,
+    ) -> Self {
+        Self {
+            variable,
+            problem: value.map_or_else(
+                || "is not set".to_owned(),
+                |value| format!("is '{value}'"),
+            ),
+            allowed: allowed.into(),
+        }
+    }
+}
+
+/// The settings of the deletion itself, shared by every way in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeletionSettings {
+    /// `LEASE_SECONDS`: how long a worker may be silent before another one may
+    /// take its deletion over.
+    pub lease: Duration,
+}
+
+/// The settings of the `api` function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiSettings {
+    /// `TABLE_NAME`.
+    pub table_name: String,
+    /// `INLINE_BUDGET_SECONDS`: how long one request may take before it answers 202.
+    pub inline_budget: Duration,
+    /// What every way in shares.
+    pub deletion: DeletionSettings,
+}
+
+/// `TABLE_NAME`: the table that everything is in. Required on Lambda.
+pub const TABLE_NAME: &str = "TABLE_NAME";
+/// `INLINE_BUDGET_SECONDS`, seconds. An HTTP API gives up after 30 seconds
+/// (integration timeout, "Quotas for configuring and running an HTTP API").
+pub const INLINE_BUDGET_SECONDS: &str = "INLINE_BUDGET_SECONDS";
+/// `LEASE_SECONDS`, seconds.
+pub const LEASE_SECONDS: &str = "LEASE_SECONDS";
+
+/// The default of [`INLINE_BUDGET_SECONDS`].
+pub const DEFAULT_INLINE_BUDGET_SECONDS: u64 = 20;
+/// The default of [`LEASE_SECONDS`].
+pub const DEFAULT_LEASE_SECONDS: u64 = 30;
+/// The default of [`TABLE_NAME`] in a terminal.
+pub const DEFAULT_TABLE_NAME: &str = "campaigns";
+
+/// The seconds that [`INLINE_BUDGET_SECONDS`] may be. 0 claims and answers 202.
+pub const INLINE_BUDGET_RANGE: RangeInclusive<u64> = 0..=29;
+/// The seconds that [`LEASE_SECONDS`] may be: an hour is longer than any
+/// function runs.
+pub const LEASE_RANGE: RangeInclusive<u64> = 1..=3600;
+
+impl ApiSettings {
+    /// Reads the settings through `lookup`, which is `std::env::var` in a
+    /// process and a map in a test.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the first variable that is missing or not allowed.
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let seconds = |variable, default, range: RangeInclusive<u64>| {
+            number(&lookup, variable, default, range).map(Duration::from_secs)
+        };
+        Ok(Self {
+            table_name: table_name(lookup(TABLE_NAME))?,
+            inline_budget: seconds(
+                INLINE_BUDGET_SECONDS,
+                DEFAULT_INLINE_BUDGET_SECONDS,
+                INLINE_BUDGET_RANGE,
+            )?,
+            deletion: DeletionSettings {
+                lease: seconds(LEASE_SECONDS, DEFAULT_LEASE_SECONDS, LEASE_RANGE)?,
+            },
+        })
+    }
+
+    /// Reads the settings from the process's environment.
+    ///
+    /// # Errors
+    /// As [`ApiSettings::read`].
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::read(|variable| std::env::var(variable).ok())
+    }
+}
+
+/// Checks a table name against DynamoDB's rule: 3 to 255 characters of
+/// `[A-Za-z0-9_.-]` ("Naming rules").
+fn table_name(value: Option<String>) -> Result<String, ConfigError> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+    match value {
+        Some(name) if (3..=255).contains(&name.len()) && name.bytes().all(allowed) => Ok(name),
+        other => Err(ConfigError::new(
+            TABLE_NAME,
+            other.as_deref(),
+            "the name of a DynamoDB table, 3 to 255 characters of A-Z a-z 0-9 _ . -",
+        )),
+    }
+}
+
+/// Reads a whole number within `range`, or its default when the variable is
+/// not set.
+fn number<T>(
+    lookup: impl Fn(&str) -> Option<String>,
+    variable: &'static str,
+    default: T,
+    range: RangeInclusive<T>,
+) -> Result<T, ConfigError>
+where
+    T: FromStr + PartialOrd + Display,
+{
+    let Some(text) = lookup(variable) else {
+        return Ok(default);
+    };
+    match text.parse() {
+        Ok(value) if range.contains(&value) => Ok(value),
+        _ => Err(ConfigError::new(
+            variable,
+            Some(&text),
+            format!(
+                "a whole number from {} to {} (default {default})",
+                range.start(),
+                range.end()
+            ),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<ApiSettings, ConfigError> {
+        ApiSettings::read(|variable| {
+            pairs
+                .iter()
+                .find(|(name, _)| *name == variable)
+                .map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn the_defaults_need_a_table_name_only() {
+        let settings = read(&[("TABLE_NAME", "campaigns")]).unwrap();
+        assert_eq!(settings.inline_budget, Duration::from_secs(20));
+        assert_eq!(settings.deletion.lease, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_bad_value_is_named_with_what_is_allowed() {
+        for (pairs, expected) in [
+            (
+                vec![],
+                "TABLE_NAME is not set; allowed: the name of a DynamoDB table",
+            ),
+            (
+                vec![("TABLE_NAME", "a b")],
+                "TABLE_NAME is 'a b'; allowed: ",
+            ),
+            (
+                vec![("TABLE_NAME", "campaigns"), ("LEASE_SECONDS", "0")],
+                "LEASE_SECONDS is '0'; allowed: a whole number from 1 to 3600 (default 30)",
+            ),
+            (
+                vec![
+                    ("TABLE_NAME", "campaigns"),
+                    ("INLINE_BUDGET_SECONDS", "soon"),
+                ],
+                "INLINE_BUDGET_SECONDS is 'soon'; allowed: a whole number from 0 to 29 (default 20)",
+            ),
+            (
+                vec![("TABLE_NAME", "campaigns"), ("INLINE_BUDGET_SECONDS", "-1")],
+                "INLINE_BUDGET_SECONDS is '-1'; allowed: ",
+            ),
+            (
+                vec![("TABLE_NAME", "campaigns"), ("INLINE_BUDGET_SECONDS", "")],
+                "INLINE_BUDGET_SECONDS is ''; allowed: ",
+            ),
+        ] {
+            let error = read(&pairs).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+}

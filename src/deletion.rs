@@ -1,0 +1,227 @@
+//! The use case that every trigger reaches: delete this campaign as far as the
+//! budget allows, then say what is done or that something remains. It is safe
+//! to call again, from anywhere, any number of times.
+//!
+//! The protocol: **claim** (mark the campaign and put the record, in one
+//! transaction), **drain** (count each page ahead in the record, then delete
+//! it), an **empty** reading from the start, **finish** (delete the campaign
+//! item and close the record, in one transaction). Every write of the record is
+//! conditional on its version, so whoever dies, is late or repeats changes
+//! nothing, and each item is counted once.
+
+mod budget;
+mod claim;
+mod counts;
+mod drain;
+mod hold;
+mod reader;
+mod record;
+mod window;
+
+use self::{
+    claim::Claimed,
+    drain::Drain,
+    hold::{Halt, Hold, Stop},
+    reader::Reader,
+};
+pub use self::{
+    budget::Budget,
+    counts::{CAMPAIGN_SORT_KEY, Counts},
+    record::{Progress, Record, RecordState},
+};
+use crate::{
+    campaign::Campaign,
+    config::DeletionSettings,
+    error::Error,
+    table::Table,
+};
+
+/// Who wants which campaign deleted, and in which state.
+#[derive(Clone, Debug)]
+pub struct DeletionRequest {
+    /// The account that the requester acts for.
+    pub account_id: String,
+    /// A key id, `retention`, or `cli`.
+    pub requested_by: String,
+    /// The etags of which one has to be the campaign's; `None` for any.
+    pub if_match: Option<Vec<String>>,
+}
+
+/// What an advance comes to.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Everything is gone; the record is closed.
+    Complete(Record),
+    /// There is more to do, and this worker has stopped.
+    Remaining(Record),
+    /// Another worker is at it.
+    Attached(Record),
+}
+
+/// What a deletion would delete.
+#[derive(Debug)]
+pub struct Preview {
+    /// The campaign.
+    pub campaign: Campaign,
+    /// What is in it.
+    pub counts: Counts,
+    /// Whether everything was counted before the time was over.
+    pub complete: bool,
+}
+
+/// The use case, over one table.
+#[derive(Clone, Debug)]
+pub struct Deletions {
+    table: Table,
+    settings: DeletionSettings,
+}
+
+impl DeletionRequest {
+    /// The campaign, if there is one and it belongs to the requester's account.
+    fn accessible(&self, found: Option<Campaign>) -> Result<Campaign, Error> {
+        let campaign = found.ok_or(Error::CampaignNotFound)?;
+        campaign.check_owner(&self.account_id)?;
+        Ok(campaign)
+    }
+
+    /// Whether the campaign may be deleted, and is in the state that was named.
+    fn check(&self, campaign: &Campaign) -> Result<(), Error> {
+        campaign.check_deletable()?;
+        match &self.if_match {
+            Some(etags) if !etags.contains(&campaign.etag()) => Err(Error::PreconditionFailed),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Deletions {
+    /// The use case over this table.
+    #[must_use]
+    pub fn new(table: Table, settings: DeletionSettings) -> Self {
+        Self { table, settings }
+    }
+
+    /// The table.
+    #[must_use]
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Deletes a campaign: claims it, or attaches to the deletion that has
+    /// claimed it, and advances that. `found` is the campaign as the caller has
+    /// read it.
+    ///
+    /// # Errors
+    /// The refusals of the contract, and [`Error::Table`] before anything is
+    /// known to be claimed. After the claim there are no errors, only
+    /// [`Outcome::Remaining`].
+    pub async fn delete(
+        &self,
+        request: &DeletionRequest,
+        found: Option<Campaign>,
+        budget: Budget,
+    ) -> Result<Outcome, Error> {
+        let claimed = claim::claim(
+            &self.table,
+            &self.settings,
+            request,
+            found,
+            budget.answer_by,
+        )
+        .await?;
+        Ok(match claimed {
+            Claimed::Held(hold) => self.advance(hold, budget).await,
+            Claimed::Attached(record) => Outcome::Attached(record),
+        })
+    }
+
+    /// Checks everything that [`Deletions::delete`] checks, and counts instead
+    /// of deleting. Writes nothing.
+    ///
+    /// # Errors
+    /// As [`Deletions::delete`]; a campaign in `deleting` is
+    /// [`Error::InvalidStatus`].
+    pub async fn preview(
+        &self,
+        request: &DeletionRequest,
+        found: Option<Campaign>,
+        budget: Budget,
+    ) -> Result<Preview, Error> {
+        let campaign = request.accessible(found)?;
+        request.check(&campaign)?;
+        let mut counts = Counts::default();
+        let mut reader = Reader::start(&self.table, &campaign.id, None, budget.work_until);
+        let complete = loop {
+            match reader.next().await {
+                Ok(Some(page)) => page.sort_keys.iter().for_each(|key| counts.add(key)),
+                Ok(None) => break true,
+                Err(_) if budget.work_is_over() => break false,
+                Err(error) => return Err(error.into()),
+            }
+        };
+        Ok(Preview {
+            campaign,
+            counts,
+            complete,
+        })
+    }
+
+    /// Drains and finishes as far as the budget allows, and releases the
+    /// deletion if something remains.
+    async fn advance(&self, mut hold: Hold<'_>, budget: Budget) -> Outcome {
+        let mut drain = Drain::new(&self.table, &hold, budget);
+        let stop = match drain.run(&mut hold).await {
+            Ok(()) => match hold.finish(budget.answer_by).await {
+                Ok(()) => return Outcome::Complete(hold.into_record()),
+                Err(stop) => stop,
+            },
+            Err(stop) => stop,
+        };
+        match stop {
+            Stop::Lost(now) => {
+                log_stop(hold.record(), "another worker has taken it over", None);
+                let record = now.unwrap_or_else(|| hold.record().clone());
+                return match record.state {
+                    RecordState::Running => Outcome::Attached(record),
+                    RecordState::Succeeded { .. } => Outcome::Complete(record),
+                };
+            }
+            Stop::Unanswered(error) => {
+                let why = format!("a write of its record has no answer: {error}");
+                log_stop(hold.record(), &why, None);
+                return Outcome::Remaining(hold.into_record());
+            }
+            Stop::Halted(Halt::OutOfTime(left)) => {
+                log_stop(hold.record(), "the time is over", Some(left));
+            }
+            Stop::Halted(Halt::Failed(error)) => {
+                log_stop(hold.record(), &error.to_string(), None);
+            }
+        }
+        let progress = drain.progress(&hold);
+        match hold.release(progress, budget.answer_by).await {
+            Ok(()) => {}
+            Err(Stop::Unanswered(error)) => {
+                let why = format!("its release has no answer: {error}");
+                log_stop(hold.record(), &why, None);
+            }
+            Err(Stop::Lost(_) | Stop::Halted(_)) => {
+                log_stop(hold.record(), "another worker has taken it over", None);
+            }
+        }
+        Outcome::Remaining(hold.into_record())
+    }
+}
+
+/// Says why a slice has stopped, and how many deletes it leaves unacknowledged.
+fn log_stop(record: &Record, why: &str, left_over: Option<usize>) {
+    tracing::warn!(
+        deletion_id = %record.deletion_id,
+        campaign_id = %record.campaign_id,
+        left_over,
+        "deletion {} stops with {} deletes unacknowledged: {why}",
+        record.deletion_id,
+        left_over.unwrap_or(0),
+    );
+}
+

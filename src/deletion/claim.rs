@@ -1,0 +1,197 @@
+//! From a campaign to a hold of its deletion: claiming one that may be deleted,
+//! attaching to a deletion that runs, taking over one whose worker is gone.
+
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{
+    DeletionRequest, Progress, Record, RecordState,
+    hold::{Hold, Stop, lease_end, new_owner},
+};
+use crate::{
+    campaign::Campaign,
+    config::DeletionSettings,
+    error::Error,
+    table::{Backoff, Claim, ClaimAnswer, Table, TableError},
+    timestamp::{now_ms, now_rfc3339},
+};
+
+/// What comes of an attempt to get hold of a campaign's deletion.
+pub(super) enum Claimed<'a> {
+    /// This worker holds it.
+    Held(Hold<'a>),
+    /// Another worker does, or may; the record as last seen.
+    Attached(Record),
+}
+
+/// What is found behind a campaign in `deleting`.
+enum Found<'a> {
+    Claimed(Claimed<'a>),
+    /// Nobody can go on with the deletion that the campaign names: it has to
+    /// be claimed, under this id and from this version on.
+    Claimable {
+        deletion_id: String,
+        version: u64,
+    },
+    /// The deletion is done and the campaign is gone.
+    Gone,
+}
+
+/// Gets hold of a deletion of `found`, which is the campaign as it was read.
+///
+/// # Errors
+/// The refusals, in the order of the contract, and [`Error::Table`] when it is
+/// not known that anything was claimed.
+pub(super) async fn claim<'a>(
+    table: &'a Table,
+    settings: &DeletionSettings,
+    request: &DeletionRequest,
+    mut found: Option<Campaign>,
+    deadline: Instant,
+) -> Result<Claimed<'a>, Error> {
+    let mut backoff = Backoff::default();
+    let mut sent: Option<Claim> = None;
+    loop {
+        let campaign = request.accessible(found)?;
+        let (deletion_id, version) = if campaign.status.is_deleting() {
+            match attach(table, settings, &campaign, sent.as_ref(), deadline).await? {
+                Found::Claimed(claimed) => return Ok(claimed),
+                Found::Gone => return Err(Error::CampaignNotFound),
+                Found::Claimable {
+                    deletion_id,
+                    version,
+                } => (deletion_id, version),
+            }
+        } else {
+            request.check(&campaign)?;
+            (Uuid::now_v7().to_string(), 1)
+        };
+        // Nothing has changed since the last attempt: the same bytes again.
+        let claim = match sent.take() {
+            Some(claim) if claim.campaign == campaign => claim,
+            _ => prepare(settings, request, campaign, deletion_id, version),
+        };
+        let id = claim.campaign.id.clone();
+        found = match table.claim(&claim, deadline).await {
+            Ok(ClaimAnswer::Claimed) => {
+                let hold = Hold::claimed(table, settings.lease, claim.record);
+                return Ok(Claimed::Held(hold));
+            }
+            Ok(ClaimAnswer::Changed(now)) => now,
+            Ok(ClaimAnswer::RecordExists) => table.campaign(&id, deadline).await?,
+            Err(error @ TableError::Busy(_)) => {
+                if !backoff.wait(deadline).await {
+                    return Err(error.into());
+                }
+                table.campaign(&id, deadline).await?
+            }
+            Err(error) => return Err(error.into()),
+        };
+        sent = Some(claim);
+    }
+}
+
+/// Looks behind a campaign in `deleting`, and takes its deletion over if its
+/// lease has ended. `sent` is the claim that this worker has sent and does not
+/// know the answer of.
+async fn attach<'a>(
+    table: &'a Table,
+    settings: &DeletionSettings,
+    campaign: &Campaign,
+    sent: Option<&Claim>,
+    deadline: Instant,
+) -> Result<Found<'a>, Error> {
+    let Some(deletion_id) = campaign.deletion_id.clone() else {
+        return Err(Error::Table(TableError::Corrupt {
+            kind: "campaign",
+            attribute: "deletionId",
+        }));
+    };
+    let record = table
+        .record(&campaign.account_id, &deletion_id, deadline)
+        .await?;
+    let Some(record) = record else {
+        // No earlier write or execution name can match a version that starts
+        // at the time in milliseconds.
+        let version = u64::try_from(now_ms()).unwrap_or(1);
+        return Ok(Found::Claimable {
+            deletion_id,
+            version,
+        });
+    };
+    if sent.is_some_and(|claim| claim.record == record) {
+        let hold = Hold::claimed(table, settings.lease, record);
+        return Ok(Found::Claimed(Claimed::Held(hold)));
+    }
+    if record.state != RecordState::Running {
+        return behind_a_finished_record(table, campaign, deadline).await;
+    }
+    if !record.lease_ended(now_ms()) {
+        return Ok(Found::Claimed(Claimed::Attached(record)));
+    }
+    match Hold::take_over(table, settings.lease, record.clone(), deadline).await {
+        Ok(hold) => Ok(Found::Claimed(Claimed::Held(hold))),
+        Err(Stop::Lost(Some(now))) if now.state == RecordState::Running => {
+            Ok(Found::Claimed(Claimed::Attached(now)))
+        }
+        Err(Stop::Lost(_)) => behind_a_finished_record(table, campaign, deadline).await,
+        Err(Stop::Unanswered(error)) => {
+            tracing::warn!(
+                deletion_id = %record.deletion_id,
+                error = %error,
+                "the takeover of deletion {} has no answer",
+                record.deletion_id,
+            );
+            Ok(Found::Claimed(Claimed::Attached(record)))
+        }
+        Err(Stop::Halted(_)) => Ok(Found::Claimed(Claimed::Attached(record))),
+    }
+}
+
+/// The record says done. The campaign item should be gone with it; if a writer
+/// without a fence has brought it back as it was, in `deleting`, no one else
+/// could ever delete it, so it is claimed anew.
+async fn behind_a_finished_record<'a>(
+    table: &'a Table,
+    seen: &Campaign,
+    deadline: Instant,
+) -> Result<Found<'a>, Error> {
+    let now = table.campaign(&seen.id, deadline).await?;
+    Ok(match now {
+        Some(now) if now == *seen => Found::Claimable {
+            deletion_id: Uuid::now_v7().to_string(),
+            version: 1,
+        },
+        _ => Found::Gone,
+    })
+}
+
+fn prepare(
+    settings: &DeletionSettings,
+    request: &DeletionRequest,
+    campaign: Campaign,
+    deletion_id: String,
+    version: u64,
+) -> Claim {
+    let now = now_rfc3339();
+    let record = Record {
+        deletion_id,
+        campaign_id: campaign.id.clone(),
+        campaign_name: campaign.name.clone(),
+        account_id: campaign.account_id.clone(),
+        requested_by: request.requested_by.clone(),
+        previous_status: campaign.status.as_str().to_owned(),
+        state: RecordState::Running,
+        started_at: now.clone(),
+        updated_at: now,
+        progress: Progress::start(),
+        version,
+        owner: Some(new_owner()),
+        lease_until_ms: lease_end(settings.lease),
+    };
+    Claim {
+        campaign,
+        record,
+        token: Uuid::new_v4().to_string(),
+    }
+}

@@ -1,0 +1,209 @@
+//! A worker's hold of a deletion: its random owner id, the record as it last
+//! saw it, and the writes that the version fences. A hold has one record write
+//! outstanding at a time. Once a write shows that somebody else has written,
+//! the hold is lost and its worker stops.
+
+use std::{
+    pin::pin,
+    time::Duration,
+};
+
+use futures_util::future::{Either, select};
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
+
+use super::{Progress, Record};
+use crate::{
+    table::{Change, FinishAnswer, Table, TableError, WriteAnswer},
+    timestamp::{now_ms, now_rfc3339},
+};
+
+/// A deletion in the hands of this worker.
+#[derive(Debug)]
+pub(super) struct Hold<'a> {
+    table: &'a Table,
+    lease: Duration,
+    owner: String,
+    record: Record,
+    written_at: Instant,
+}
+
+/// Why a worker does not write the record any more.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// Somebody else has written the record; it is this now, or gone.
+    Lost(Option<Record>),
+    /// A write of the record has no answer: it may still be applied, so the
+    /// worker must not write again, not even to release.
+    Unanswered(TableError),
+    /// Work ended in a way that leaves the hold intact.
+    Halted(Halt),
+}
+
+/// Why work ended while the hold is intact.
+#[derive(Debug)]
+pub(super) enum Halt {
+    /// The time to work is over, and this many deletes of counted items are
+    /// not acknowledged.
+    OutOfTime(usize),
+    /// A read or a delete failed.
+    Failed(TableError),
+}
+
+impl From<Halt> for Stop {
+    fn from(halt: Halt) -> Self {
+        Self::Halted(halt)
+    }
+}
+
+/// A random id for one hold.
+pub(super) fn new_owner() -> String {
+    Uuid::new_v4().to_string()
+}
+
+/// The end of a lease that begins now, epoch milliseconds.
+pub(super) fn lease_end(lease: Duration) -> i64 {
+    now_ms().saturating_add(i64::try_from(lease.as_millis()).unwrap_or(i64::MAX))
+}
+
+impl<'a> Hold<'a> {
+    /// The hold of the worker whose claim has put this record.
+    pub(super) fn claimed(table: &'a Table, lease: Duration, record: Record) -> Self {
+        Self {
+            table,
+            lease,
+            owner: record.owner.clone().unwrap_or_default(),
+            record,
+            written_at: Instant::now(),
+        }
+    }
+
+    /// Takes a deletion over whose lease has ended. `Err(Stop::Lost)` when
+    /// somebody else was first.
+    pub(super) async fn take_over(
+        table: &'a Table,
+        lease: Duration,
+        seen: Record,
+        deadline: Instant,
+    ) -> Result<Self, Stop> {
+        let mut hold = Self {
+            table,
+            lease,
+            owner: new_owner(),
+            record: seen,
+            written_at: Instant::now(),
+        };
+        hold.write(lease_end(lease), Change::Hold, deadline).await?;
+        Ok(hold)
+    }
+
+    /// The record as this worker last saw it.
+    pub(super) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The record as this worker last saw it.
+    pub(super) fn into_record(self) -> Record {
+        self.record
+    }
+
+    /// Records progress: counts of what will be deleted next, and marks.
+    pub(super) async fn count_ahead(
+        &mut self,
+        progress: Progress,
+        deadline: Instant,
+    ) -> Result<(), Stop> {
+        let lease_end = lease_end(self.lease);
+        self.write(lease_end, Change::Progress(progress), deadline)
+            .await
+    }
+
+    /// Waits for `work`, and renews the lease whenever a third of it has passed
+    /// since the last write. `work` goes on while a renewal is under way.
+    pub(super) async fn keeping<F: Future>(
+        &mut self,
+        work: F,
+        deadline: Instant,
+    ) -> Result<F::Output, Stop> {
+        let mut work = pin!(work);
+        loop {
+            let renew_at = self.written_at + self.lease / 3;
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                () = sleep_until(renew_at) => {}
+            }
+            let lease_end = lease_end(self.lease);
+            let renewal = pin!(self.write(lease_end, Change::Hold, deadline));
+            match select(renewal, &mut work).await {
+                Either::Left((renewed, _)) => renewed?,
+                Either::Right((done, renewal)) => {
+                    renewal.await?;
+                    return Ok(done);
+                }
+            }
+        }
+    }
+
+    /// Gives the deletion back, so that anybody may go on at once.
+    pub(super) async fn release(
+        &mut self,
+        progress: Progress,
+        deadline: Instant,
+    ) -> Result<(), Stop> {
+        self.write(now_ms(), Change::Progress(progress), deadline)
+            .await
+    }
+
+    /// Deletes the campaign item and marks the record succeeded. If the
+    /// campaign item is another's now, the record is finished without it.
+    pub(super) async fn finish(&mut self, deadline: Instant) -> Result<(), Stop> {
+        let completed_at = now_rfc3339();
+        let token = Uuid::new_v4().to_string();
+        let answer = self
+            .table
+            .finish(&self.record, &self.owner, &completed_at, &token, deadline)
+            .await
+            .map_err(Stop::Unanswered)?;
+        match answer {
+            FinishAnswer::Record(answer) => self.take(answer),
+            FinishAnswer::CampaignReplaced => {
+                tracing::error!(
+                    deletion_id = %self.record.deletion_id,
+                    campaign_id = %self.record.campaign_id,
+                    "a writer without a fence has replaced campaign {} while it was deleted: its \
+                     item stays, everything else is gone",
+                    self.record.campaign_id,
+                );
+                let lease_end = self.record.lease_until_ms;
+                self.write(lease_end, Change::FinishReplaced { completed_at }, deadline)
+                    .await
+            }
+        }
+    }
+
+    async fn write(
+        &mut self,
+        lease_until_ms: i64,
+        change: Change,
+        deadline: Instant,
+    ) -> Result<(), Stop> {
+        let answer = self
+            .table
+            .write_record(&self.record, &self.owner, lease_until_ms, change, deadline)
+            .await
+            .map_err(Stop::Unanswered)?;
+        self.take(answer)
+    }
+
+    fn take(&mut self, answer: WriteAnswer) -> Result<(), Stop> {
+        match answer {
+            WriteAnswer::Written(record) => {
+                self.record = record;
+                self.written_at = Instant::now();
+                Ok(())
+            }
+            WriteAnswer::Lost(record) => Err(Stop::Lost(record)),
+        }
+    }
+}

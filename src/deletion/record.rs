@@ -1,0 +1,158 @@
+//! The deletion record: the only state of a deletion. It is versioned, and
+//! every write to it is conditional on the version that its writer last saw, so
+//! a paused, late or repeated writer changes nothing.
+
+use super::Counts;
+use crate::campaign::CampaignId;
+
+/// A deletion record as it was last seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// A UUID, version 7.
+    pub deletion_id: String,
+    /// The campaign that is deleted.
+    pub campaign_id: CampaignId,
+    /// Its name when it was claimed: shown to its owner, never logged.
+    pub campaign_name: String,
+    /// The account that owns it.
+    pub account_id: String,
+    /// A key id, `retention`, or `cli`.
+    pub requested_by: String,
+    /// The campaign's status before it was claimed.
+    pub previous_status: String,
+    /// Running or succeeded.
+    pub state: RecordState,
+    /// RFC 3339.
+    pub started_at: String,
+    /// RFC 3339; the last write of the record.
+    pub updated_at: String,
+    /// Counts and marks.
+    pub progress: Progress,
+    /// Raised by one with every write.
+    pub version: u64,
+    /// The hold that wrote last.
+    pub owner: Option<String>,
+    /// When the lease ends, epoch milliseconds.
+    pub lease_until_ms: i64,
+}
+
+/// Whether a deletion is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordState {
+    /// There is work left.
+    Running,
+    /// Everything is gone; the record never changes again.
+    Succeeded {
+        /// RFC 3339.
+        completed_at: String,
+    },
+}
+
+impl RecordState {
+    /// `state` of a running deletion.
+    pub const RUNNING: &str = "running";
+    /// `state` of a deletion that is done.
+    pub const SUCCEEDED: &str = "succeeded";
+}
+
+/// How far a deletion has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Everything counted so far, in all passes.
+    pub counted: Counts,
+    /// In this pass, keys up to and with this one are counted.
+    pub counted_through: Option<String>,
+    /// In this pass, every delete up to and with this key is acknowledged.
+    pub deleted_through: Option<String>,
+    /// Which reading of the partition from its start this is, from 1.
+    pub pass: u64,
+}
+
+impl Progress {
+    /// The progress of a deletion that was just claimed.
+    #[must_use]
+    pub fn start() -> Self {
+        Self {
+            counted: Counts::default(),
+            counted_through: None,
+            deleted_through: None,
+            pass: 1,
+        }
+    }
+
+    /// The progress in which another pass begins: marks start anew, counts stay.
+    /// Only right once every delete of the pass before is acknowledged.
+    #[must_use]
+    pub fn next_pass(&self) -> Self {
+        Self {
+            counted: self.counted.clone(),
+            counted_through: None,
+            deleted_through: None,
+            pass: self.pass + 1,
+        }
+    }
+
+    /// Counts the keys of a page (in sort-key order) that are not counted yet,
+    /// and moves `counted_through` to its last key, never back.
+    pub fn count_page(&mut self, sort_keys: &[String]) {
+        for key in sort_keys {
+            if self.counted_through.as_ref().is_none_or(|mark| key > mark) {
+                self.counted.add(key);
+            }
+        }
+        let last = sort_keys.last().cloned();
+        if last > self.counted_through {
+            self.counted_through = last;
+        }
+    }
+}
+
+impl Record {
+    /// Whether the lease has run out or was released, by the clock of `now_ms`
+    /// (epoch milliseconds).
+    #[must_use]
+    pub fn lease_ended(&self, now_ms: i64) -> bool {
+        self.lease_until_ms <= now_ms
+    }
+
+    /// When the deletion was done, RFC 3339.
+    #[must_use]
+    pub fn completed_at(&self) -> Option<&str> {
+        match &self.state {
+            RecordState::Running => None,
+            RecordState::Succeeded { completed_at } => Some(completed_at),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(keys: &[&str]) -> Vec<String> {
+        keys.iter().map(|key| (*key).to_owned()).collect()
+    }
+
+    #[test]
+    fn keys_up_to_the_mark_are_not_counted_again_and_the_mark_never_moves_back() {
+        let mut progress = Progress::start();
+        progress.count_page(&keys(&["CHAT#1", "CHAT#2"]));
+        progress.count_page(&keys(&["CHAT#1"]));
+        assert_eq!(progress.counted.total(), 2);
+        assert_eq!(progress.counted_through.as_deref(), Some("CHAT#2"));
+        progress.count_page(&keys(&["CHAT#2", "CHAT#3"]));
+        assert_eq!(progress.counted.total(), 3);
+        assert_eq!(progress.counted_through.as_deref(), Some("CHAT#3"));
+    }
+
+    #[test]
+    fn another_pass_counts_from_the_start_again() {
+        let mut progress = Progress::start();
+        progress.count_page(&keys(&["CHAT#1"]));
+        progress.deleted_through = Some("CHAT#1".into());
+        let mut next = progress.next_pass();
+        assert_eq!((next.pass, next.deleted_through.as_deref()), (2, None));
+        next.count_page(&keys(&["CHAT#1"]));
+        assert_eq!(next.counted.total(), 2);
+    }
+}

@@ -1,0 +1,85 @@
+//! How many batches are in flight: additive increase, multiplicative decrease
+//! on writes that were handed back.
+
+/// Where a window starts: 40 batches of 25 are 1,000 deletes, which is what one
+/// partition takes in a second (service quota: 1,000 write units a second for
+/// each partition), and enough to send a campaign of 1,000 children at once.
+const START: f64 = 40.0;
+/// More in flight would only wait in the table's queue.
+const MOST: f64 = 64.0;
+
+/// The number of batches that may be in flight.
+#[derive(Debug)]
+pub(super) struct Window {
+    size: f64,
+    /// Answers that still belong to batches sent before the last decrease.
+    settling: usize,
+}
+
+impl Window {
+    pub(super) fn new() -> Self {
+        Self {
+            size: START,
+            settling: 0,
+        }
+    }
+
+    /// How many batches may be in flight, 1 or more.
+    pub(super) fn size(&self) -> usize {
+        // In range by construction: 1.0 to MOST.
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the value is between 1 and 64"
+        )]
+        let size = self.size as usize;
+        size
+    }
+
+    /// A batch went through: one more batch for each window's worth of them.
+    pub(super) fn went_through(&mut self) {
+        self.settling = self.settling.saturating_sub(1);
+        self.size = (self.size + 1.0 / self.size).min(MOST);
+    }
+
+    /// Writes came back: half the window, but once for all that was in flight.
+    pub(super) fn came_back(&mut self, in_flight: usize) {
+        if self.settling > 0 {
+            self.settling -= 1;
+            return;
+        }
+        self.size = (self.size / 2.0).max(1.0);
+        self.settling = in_flight;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_halves_once_for_what_was_in_flight_and_never_closes() {
+        let mut window = Window::new();
+        for _ in 0..40 {
+            window.came_back(39);
+        }
+        assert_eq!(window.size(), 20);
+        for _ in 0..1_000 {
+            window.came_back(0);
+        }
+        assert_eq!(window.size(), 1);
+    }
+
+    #[test]
+    fn a_window_grows_by_one_for_each_windows_worth_up_to_its_most() {
+        let mut window = Window::new();
+        for _ in 0..42 {
+            window.went_through();
+        }
+        assert_eq!(window.size(), 41);
+        for _ in 0..10_000 {
+            window.went_through();
+        }
+        assert_eq!(window.size(), 64);
+    }
+}

@@ -1,0 +1,201 @@
+//! The bodies and headers of the answers. Members stand in the order of the
+//! public reference.
+
+use std::borrow::Cow;
+
+use lambda_http::{
+    Body,
+    aws_lambda_events::apigw::ApiGatewayV2httpResponse,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+};
+use serde::Serialize;
+
+use crate::{
+    deletion::{Counts, Preview, Record},
+    error::Error,
+};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// When a caller may ask again, seconds: a slice that was released can be gone
+/// on with at once, and a busy table needs no longer than that.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
+
+/// An answer: a status, headers and a JSON body.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    body: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DeletionAnswer<'a> {
+    message: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    validate_only: Option<bool>,
+    deletion_summary: Summary<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Summary<'a> {
+    campaign_id: &'a str,
+    campaign_name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deletion_id: Option<&'a str>,
+    deleted_items: &'a Counts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    complete: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted_at: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ErrorAnswer<'a> {
+    error: &'static str,
+    message: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current_status: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+}
+
+impl<'a> Summary<'a> {
+    fn of(record: &'a Record) -> Self {
+        Self {
+            campaign_id: record.campaign_id.as_str(),
+            campaign_name: &record.campaign_name,
+            deletion_id: Some(&record.deletion_id),
+            deleted_items: &record.progress.counted,
+            complete: None,
+            started_at: None,
+            deleted_at: record.completed_at(),
+        }
+    }
+}
+
+impl Answer {
+    fn json(status: StatusCode, body: &impl Serialize) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            // Every body is a struct of text, numbers and maps with text keys,
+            // none of which can fail to serialize.
+            body: serde_json::to_string(body).unwrap_or_default(),
+        }
+    }
+
+    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// 200: everything is gone.
+    pub(super) fn deleted(record: &Record) -> Self {
+        Self::json(
+            StatusCode::OK,
+            &DeletionAnswer {
+                message: "Campaign deleted successfully",
+                validate_only: None,
+                deletion_summary: Summary::of(record),
+            },
+        )
+    }
+
+    /// 202: there is more to do. `prefix` is what stands before `/v1` in the
+    /// request's path.
+    pub(super) fn in_progress(record: &Record, prefix: &str) -> Self {
+        let location = format!("{prefix}/v1/deletions/{}", record.deletion_id);
+        let answer = Self::json(
+            StatusCode::ACCEPTED,
+            &DeletionAnswer {
+                message: "Campaign deletion in progress",
+                validate_only: None,
+                deletion_summary: Summary {
+                    started_at: Some(&record.started_at),
+                    ..Summary::of(record)
+                },
+            },
+        )
+        .with(header::RETRY_AFTER, RETRY_AFTER);
+        match HeaderValue::from_str(&location) {
+            Ok(location) => answer.with(header::LOCATION, location),
+            // A mapping that no header can carry.
+            Err(_) => answer,
+        }
+    }
+
+    /// 200: what would be deleted.
+    pub(super) fn previewed(preview: &Preview) -> Self {
+        let answer = Self::json(
+            StatusCode::OK,
+            &DeletionAnswer {
+                message: "Campaign can be deleted",
+                validate_only: Some(true),
+                deletion_summary: Summary {
+                    campaign_id: preview.campaign.id.as_str(),
+                    campaign_name: &preview.campaign.name,
+                    deletion_id: None,
+                    deleted_items: &preview.counts,
+                    complete: (!preview.complete).then_some(false),
+                    started_at: None,
+                    deleted_at: None,
+                },
+            },
+        );
+        match HeaderValue::from_str(&preview.campaign.etag()) {
+            Ok(etag) => answer.with(header::ETAG, etag),
+            // An updatedAt that no header can carry has no etag either.
+            Err(_) => answer,
+        }
+    }
+
+    /// The answer of an error.
+    pub(super) fn error(error: &Error, request_id: &str) -> Self {
+        let public = error.public();
+        let internal = public.status == StatusCode::INTERNAL_SERVER_ERROR;
+        let answer = Self::json(
+            public.status,
+            &ErrorAnswer {
+                error: public.code,
+                message: public.message,
+                current_status: error.current_status(),
+                request_id: internal.then_some(request_id),
+            },
+        );
+        match (public.status, error) {
+            (StatusCode::UNAUTHORIZED, _) => answer.with(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer"),
+            ),
+            (StatusCode::SERVICE_UNAVAILABLE, _) => answer.with(header::RETRY_AFTER, RETRY_AFTER),
+            (_, Error::MethodNotAllowed(allowed)) => {
+                answer.with(header::ALLOW, HeaderValue::from_static(allowed))
+            }
+            _ => answer,
+        }
+    }
+
+    /// The answer as API Gateway takes it, with the headers that every answer has.
+    pub(super) fn into_response(self, request_id: &str) -> ApiGatewayV2httpResponse {
+        let mut response = ApiGatewayV2httpResponse::default();
+        response.status_code = i64::from(self.status.as_u16());
+        let headers = &mut response.headers;
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Ok(request_id) = HeaderValue::from_str(request_id) {
+            headers.insert(REQUEST_ID, request_id);
+        }
+        headers.extend(self.headers);
+        response.body = Some(Body::Text(self.body));
+        response
+    }
+}

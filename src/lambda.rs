@@ -1,0 +1,99 @@
+//! What the Lambda functions share: how one starts, and how it learns its
+//! deadline.
+
+use std::{
+    process::ExitCode,
+    time::{Duration, SystemTime},
+};
+
+use lambda_http::{
+    aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse},
+    lambda_runtime::{self, Context, Diagnostic, LambdaEvent, service_fn},
+};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::{
+    config::ApiSettings,
+    deletion::Deletions,
+    http::Api,
+    table::Table,
+    telemetry::{self, Format},
+};
+
+/// An event that the function cannot answer over HTTP.
+#[derive(Debug, thiserror::Error)]
+#[error("the event is not an API Gateway HTTP API event (payload format 2.0)")]
+pub struct NotAnHttpEvent;
+
+impl From<NotAnHttpEvent> for Diagnostic {
+    fn from(error: NotAnHttpEvent) -> Self {
+        Self {
+            error_type: "NotAnHttpEvent".to_owned(),
+            error_message: error.to_string(),
+        }
+    }
+}
+
+/// Runs the `api` function until Lambda ends it. A failure to start is printed
+/// and ends the process.
+#[must_use]
+pub fn run_api() -> ExitCode {
+    match start_api() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("api: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_api() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    telemetry::start(Format::Json)?;
+    let settings = ApiSettings::from_env()?;
+    // One thread: a function handles one event at a time, and below 1,769 MB of
+    // memory it has less than one CPU.
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(async {
+            let table = Table::connect(settings.table_name).await;
+            let deletions = Deletions::new(table, settings.deletion);
+            let api = Api::new(deletions, settings.inline_budget);
+            let api = &api;
+            lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
+                handle(api, event)
+            }))
+            .await
+        })
+}
+
+/// Answers one invocation. The event is read here rather than by the runtime,
+/// whose message about one that does not fit can quote the event.
+///
+/// # Errors
+/// [`NotAnHttpEvent`], the one case in which there is nobody to answer.
+pub async fn handle(
+    api: &Api,
+    event: LambdaEvent<Value>,
+) -> Result<ApiGatewayV2httpResponse, NotAnHttpEvent> {
+    let (event, context) = event.into_parts();
+    let Ok(event) = serde_json::from_value::<ApiGatewayV2httpRequest>(event) else {
+        let request_id = context.request_id;
+        tracing::error!(request_id, "request {request_id} is refused: {NotAnHttpEvent}");
+        return Err(NotAnHttpEvent);
+    };
+    let deadline = deadline(&context);
+    Ok(api.handle(&event, &context.request_id, deadline).await)
+}
+
+/// The invocation's deadline, which Lambda gives in epoch milliseconds; 0 is none.
+fn deadline(context: &Context) -> Option<Instant> {
+    if context.deadline == 0 {
+        return None;
+    }
+    let left = (SystemTime::UNIX_EPOCH + Duration::from_millis(context.deadline))
+        .duration_since(SystemTime::now())
+        .unwrap_or_default();
+    Instant::now().checked_add(left)
+}

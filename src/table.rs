@@ -1,0 +1,236 @@
+//! The table. This file and its parts are all that talks to DynamoDB: values
+//! go in and come out, no SDK type leaves.
+
+mod children;
+pub mod item;
+pub mod keys;
+mod records;
+mod retry;
+
+use std::{fmt, time::Duration};
+
+use aws_config::{BehaviorVersion, ConfigLoader, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_dynamodb::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+};
+use tokio::time::Instant;
+
+pub use self::{
+    children::{BATCH_SIZE, Batch, Page},
+    records::{Change, Claim, ClaimAnswer, FinishAnswer, WriteAnswer},
+    retry::Backoff,
+};
+use self::{
+    item::Item,
+    keys::Key,
+    retry::{until_answered, verdict},
+};
+use crate::{
+    auth::StoredKey,
+    campaign::{Campaign, CampaignId},
+    deletion::Record,
+};
+
+/// How long one attempt may take to connect. Within a region it takes a few
+/// milliseconds.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the first byte of an answer may take. DynamoDB answers in single
+/// to low double-digit milliseconds; 3 s leaves room for a full 1 MB page and
+/// for six more attempts in the default budget.
+const READ_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long one attempt may take in all.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the table did not do.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// It was throttled, or conflicting transactions were in the way, until the
+    /// deadline.
+    #[error("the table was busy until the deadline: {0}")]
+    Busy(Cause),
+    /// It gave no answer until the deadline; what was asked for may be done or not.
+    #[error("the table gave no answer until the deadline: {0}")]
+    NoAnswer(Cause),
+    /// It refused in a way that no repetition changes.
+    #[error("the table refused: {0}")]
+    Refused(Cause),
+    /// An item does not have the form that the design gives it.
+    #[error("corrupt {kind}: attribute {attribute} is missing or has the wrong type")]
+    Corrupt {
+        /// What kind of item.
+        kind: &'static str,
+        /// Which attribute.
+        attribute: &'static str,
+    },
+}
+
+impl TableError {
+    /// Whether the same request may succeed a little later.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Busy(_))
+    }
+}
+
+/// Why a call failed, fit for a log: the operation, the error code and the
+/// service's message; never an item, a header or a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause(String);
+
+impl Cause {
+    fn of<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E>) -> Self {
+        let why = match error {
+            SdkError::ServiceError(service) => format!(
+                "{} ({}): {}",
+                service.err().code().unwrap_or("no error code"),
+                service.raw().status(),
+                service.err().message().unwrap_or("no message"),
+            ),
+            SdkError::TimeoutError(_) => "the attempt timed out".to_owned(),
+            SdkError::ResponseError(_) => "the answer was unreadable".to_owned(),
+            SdkError::DispatchFailure(dispatch) => dispatch.as_connector_error().map_or_else(
+                || "the request could not be sent".to_owned(),
+                |error| chain_of_sources(error),
+            ),
+            SdkError::ConstructionFailure(_) => "the request could not be built".to_owned(),
+            _ => "unknown failure".to_owned(),
+        };
+        Self(format!("{operation}: {why}"))
+    }
+
+    fn deadline(operation: &'static str) -> Self {
+        Self(format!("{operation}: the deadline came first"))
+    }
+}
+
+/// The error and its sources in one line. `Debug` of an SDK error can contain
+/// items; `Display` does not.
+fn chain_of_sources(error: &(dyn std::error::Error + 'static)) -> String {
+    std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The table, through one client for the whole process.
+#[derive(Clone, Debug)]
+pub struct Table {
+    client: Client,
+    name: String,
+}
+
+/// The SDK's configuration chain with this project's timeouts and with the
+/// SDK's own retries off (see `table/retry.rs`).
+#[must_use]
+pub fn sdk_config() -> ConfigLoader {
+    aws_config::defaults(BehaviorVersion::latest())
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(CONNECT_TIMEOUT)
+                .read_timeout(READ_TIMEOUT)
+                .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                .build(),
+        )
+}
+
+impl Table {
+    /// The table of this name through this client.
+    #[must_use]
+    pub fn new(client: Client, name: String) -> Self {
+        Self { client, name }
+    }
+
+    /// The table of this name through a client of the SDK's own configuration
+    /// chain.
+    pub async fn connect(name: String) -> Self {
+        Self::new(Client::new(&sdk_config().load().await), name)
+    }
+
+    /// The client, for what only a terminal does.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The table's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The API key with this hash. Strongly consistent, so that a revoked key
+    /// is refused from the moment of its revocation.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn stored_key(
+        &self,
+        hash: &str,
+        deadline: Instant,
+    ) -> Result<Option<StoredKey>, TableError> {
+        let found = self.get(keys::api_key(hash), deadline).await?;
+        found.as_ref().map(item::stored_key).transpose()
+    }
+
+    /// The campaign item, strongly consistent.
+    ///
+    /// # Errors
+    /// [`TableError`]; an item under this key that names another id is corrupt.
+    pub async fn campaign(
+        &self,
+        id: &CampaignId,
+        deadline: Instant,
+    ) -> Result<Option<Campaign>, TableError> {
+        let found = self.get(keys::campaign(id), deadline).await?;
+        found.map(|item| campaign_under(id, &item)).transpose()
+    }
+
+    /// A deletion record, strongly consistent.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn record(
+        &self,
+        account_id: &str,
+        deletion_id: &str,
+        deadline: Instant,
+    ) -> Result<Option<Record>, TableError> {
+        let key = keys::deletion(account_id, deletion_id);
+        let found = self.get(key, deadline).await?;
+        found.as_ref().map(item::record).transpose()
+    }
+
+    async fn get(&self, key: Key, deadline: Instant) -> Result<Option<Item>, TableError> {
+        const OPERATION: &str = "GetItem";
+        let request = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .set_key(Some(key.attributes()))
+            .consistent_read(true);
+        let answer = until_answered(OPERATION, deadline, verdict, || request.clone().send())
+        .await
+        .map_err(|failure| failure.into_table_error(OPERATION))?;
+        Ok(answer.item)
+    }
+}
+
+/// Reads a campaign item and checks that it is the one that was asked for.
+fn campaign_under(id: &CampaignId, item: &Item) -> Result<Campaign, TableError> {
+    let campaign = item::campaign(item)?;
+    if campaign.id != *id {
+        return Err(TableError::Corrupt {
+            kind: "campaign",
+            attribute: "id",
+        });
+    }
+    Ok(campaign)
+}

@@ -1,0 +1,156 @@
+//! Reading a campaign's partition page by page, and deleting its children in
+//! batches. One request each: the passes, the counting and the repetition of
+//! what was handed back are the deletion's (`deletion/drain.rs`).
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::{
+    error::SdkError,
+    operation::batch_write_item::BatchWriteItemError,
+    types::{AttributeValue, DeleteRequest, WriteRequest},
+};
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    Cause, Table, TableError, keys,
+    retry::{Verdict, until_answered, verdict},
+};
+use crate::{campaign::CampaignId, deletion::CAMPAIGN_SORT_KEY};
+
+/// A BatchWriteItem takes at most 25 writes (API reference, `RequestItems`).
+pub const BATCH_SIZE: usize = 25;
+
+/// The most keys in a page. A page ends at 1 MB of items anyway; this bounds it
+/// for tiny items, so that memory stays flat, and costs one more request per
+/// 2,000 keys.
+const PAGE_LIMIT: i32 = 2_000;
+
+/// A page of the partition: the children's sort keys, in order.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The children's sort keys; the campaign item is not among them.
+    pub sort_keys: Vec<String>,
+    /// Where the next page starts (after this sort key); `None` at the end of
+    /// the partition.
+    pub next: Option<String>,
+}
+
+/// What became of one batch of deletes.
+#[derive(Debug)]
+pub enum Batch {
+    /// Every delete was acknowledged.
+    Done,
+    /// These were not, and are to be sent again: handed back as unprocessed,
+    /// throttled as a whole, or without an answer.
+    Left(Vec<String>),
+}
+
+impl Table {
+    /// Reads one page of a campaign's partition after `after`: strongly
+    /// consistent, keys only.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn page(
+        &self,
+        campaign: &CampaignId,
+        after: Option<&str>,
+        deadline: Instant,
+    ) -> Result<Page, TableError> {
+        const OPERATION: &str = "Query";
+        let request = self
+            .client()
+            .query()
+            .table_name(self.name())
+            .consistent_read(true)
+            .limit(PAGE_LIMIT)
+            .key_condition_expression("#PK = :PK")
+            .projection_expression("#SK")
+            .expression_attribute_names("#PK", keys::PK)
+            .expression_attribute_names("#SK", keys::SK)
+            .expression_attribute_values(
+                ":PK",
+                AttributeValue::S(keys::campaign_partition(campaign)),
+            )
+            .set_exclusive_start_key(after.map(|key| keys::child(campaign, key).attributes()));
+        let answer = until_answered(OPERATION, deadline, verdict, || request.clone().send())
+        .await
+        .map_err(|failure| failure.into_table_error(OPERATION))?;
+        let next = answer.last_evaluated_key.map(sort_key).transpose()?;
+        let mut sort_keys = Vec::new();
+        for item in answer.items.unwrap_or_default() {
+            let key = sort_key(item)?;
+            if key != CAMPAIGN_SORT_KEY {
+                sort_keys.push(key);
+            }
+        }
+        Ok(Page { sort_keys, next })
+    }
+
+    /// Sends one batch of at most [`BATCH_SIZE`] deletes, once.
+    ///
+    /// # Errors
+    /// [`TableError::Refused`] when sending it again is useless.
+    pub async fn delete_batch(
+        &self,
+        campaign: &CampaignId,
+        sort_keys: Vec<String>,
+        deadline: Instant,
+    ) -> Result<Batch, TableError> {
+        const OPERATION: &str = "BatchWriteItem";
+        let deletes = sort_keys
+            .iter()
+            .map(|key| {
+                DeleteRequest::builder()
+                    .set_key(Some(keys::child(campaign, key).attributes()))
+                    .build()
+                    .map(|delete| WriteRequest::builder().delete_request(delete).build())
+            })
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| TableError::Refused(Cause(error.to_string())))?;
+        let request = self
+            .client()
+            .batch_write_item()
+            .request_items(self.name(), deletes);
+        match timeout_at(deadline, request.send()).await {
+            Ok(Ok(answer)) => {
+                let left = unprocessed(answer.unprocessed_items)?;
+                Ok(if left.is_empty() {
+                    Batch::Done
+                } else {
+                    Batch::Left(left)
+                })
+            }
+            Ok(Err(error)) if verdict::<BatchWriteItemError>(&error) == Verdict::Answered => {
+                Err(refused(OPERATION, &error))
+            }
+            Ok(Err(_)) | Err(_) => Ok(Batch::Left(sort_keys)),
+        }
+    }
+}
+
+fn refused(operation: &'static str, error: &SdkError<BatchWriteItemError>) -> TableError {
+    TableError::Refused(Cause::of(operation, error))
+}
+
+fn unprocessed(
+    handed_back: Option<HashMap<String, Vec<WriteRequest>>>,
+) -> Result<Vec<String>, TableError> {
+    handed_back
+        .unwrap_or_default()
+        .into_values()
+        .flatten()
+        .filter_map(|write| write.delete_request)
+        .map(|delete| sort_key(delete.key))
+        .collect()
+}
+
+fn sort_key(mut key: HashMap<String, AttributeValue>) -> Result<String, TableError> {
+    match key.remove(keys::SK) {
+        Some(AttributeValue::S(sort_key)) => Ok(sort_key),
+        _ => Err(TableError::Corrupt {
+            kind: "item",
+            attribute: keys::SK,
+        }),
+    }
+}

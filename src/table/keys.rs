@@ -1,0 +1,78 @@
+//! The keys of the table. No other file builds one, and every part that comes
+//! from a caller has been parsed before it gets here.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use crate::{campaign::CampaignId, deletion::CAMPAIGN_SORT_KEY};
+
+/// The name of the partition key.
+pub const PK: &str = "PK";
+/// The name of the sort key.
+pub const SK: &str = "SK";
+/// The index of campaigns by status.
+pub const STATUS_INDEX: &str = "CampaignsByStatus";
+/// The sort key of an API key's item.
+pub const API_KEY_SORT_KEY: &str = "APIKEY";
+/// What the partition key of an API key's item begins with.
+pub const API_KEY_PREFIX: &str = "APIKEY#";
+
+/// A primary key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// The partition key's value.
+    pub pk: String,
+    /// The sort key's value.
+    pub sk: String,
+}
+
+/// The partition key of a campaign and of everything in it.
+#[must_use]
+pub fn campaign_partition(id: &CampaignId) -> String {
+    format!("CAMPAIGN#{id}")
+}
+
+/// The campaign item.
+#[must_use]
+pub fn campaign(id: &CampaignId) -> Key {
+    child(id, CAMPAIGN_SORT_KEY)
+}
+
+/// An item in a campaign, by the sort key that was read from the table.
+#[must_use]
+pub fn child(id: &CampaignId, sort_key: &str) -> Key {
+    Key {
+        pk: campaign_partition(id),
+        sk: sort_key.to_owned(),
+    }
+}
+
+/// The item of an API key, by the key's hash.
+#[must_use]
+pub fn api_key(hash: &str) -> Key {
+    Key {
+        pk: format!("{API_KEY_PREFIX}{hash}"),
+        sk: API_KEY_SORT_KEY.to_owned(),
+    }
+}
+
+/// The record of a deletion.
+#[must_use]
+pub fn deletion(account_id: &str, deletion_id: &str) -> Key {
+    Key {
+        pk: format!("ACCOUNT#{account_id}"),
+        sk: format!("DELETION#{deletion_id}"),
+    }
+}
+
+impl Key {
+    /// The key as DynamoDB takes it.
+    #[must_use]
+    pub fn attributes(self) -> HashMap<String, AttributeValue> {
+        HashMap::from([
+            (PK.to_owned(), AttributeValue::S(self.pk)),
+            (SK.to_owned(), AttributeValue::S(self.sk)),
+        ])
+    }
+}

@@ -1,0 +1,468 @@
+//! The writes of the deletion protocol: the claim, the versioned writes of a
+//! record, and the finish. Each is one conditional request, repeated with
+//! identical bytes until it is answered, and each recognises its own earlier
+//! attempt by what the table shows when it refuses.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::{
+    error::{BuildError, SdkError},
+    operation::{
+        transact_write_items::TransactWriteItemsError, update_item::UpdateItemError,
+    },
+    types::{
+        AttributeValue, CancellationReason, Delete, Put, ReturnValue,
+        ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+    },
+};
+use tokio::time::Instant;
+
+use super::{
+    Cause, Table, TableError, campaign_under,
+    item::{self, Item},
+    keys,
+    retry::{Backoff, CONDITION_FAILED, Failure, in_conflict, until_answered, verdict},
+};
+use crate::{
+    campaign::{Campaign, Status},
+    deletion::{Progress, Record, RecordState},
+    timestamp::now_rfc3339,
+};
+
+const TRANSACTION: &str = "TransactWriteItems";
+
+/// A claim that is ready to be sent, any number of times with the same bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The campaign as it was read; the claim is conditional on exactly this.
+    pub campaign: Campaign,
+    /// The record that the claim puts.
+    pub record: Record,
+    /// The client request token: the same for every repetition, so that a
+    /// repeated claim is the same claim (kept by DynamoDB for 10 minutes).
+    pub token: String,
+}
+
+/// What became of a claim.
+#[derive(Debug)]
+pub enum ClaimAnswer {
+    /// The campaign is ours.
+    Claimed,
+    /// The campaign is not, or no longer, what was read: here is what it is,
+    /// `None` if it is gone.
+    Changed(Option<Campaign>),
+    /// There is a record of this deletion already.
+    RecordExists,
+}
+
+/// What a write of the record changes, besides version, owner, lease and time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing else: a takeover, a renewal, a release.
+    Hold,
+    /// Counts and marks.
+    Progress(Progress),
+    /// The deletion is done although the campaign item is another's now.
+    FinishReplaced {
+        /// RFC 3339.
+        completed_at: String,
+    },
+}
+
+/// What became of a conditional write of a record.
+#[derive(Debug)]
+pub enum WriteAnswer {
+    /// It is written; the record as it is now.
+    Written(Record),
+    /// Somebody else has written in between; the record as it is now, `None`
+    /// if it is gone. The worker has lost the deletion.
+    Lost(Option<Record>),
+}
+
+/// What became of a finish.
+#[derive(Debug)]
+pub enum FinishAnswer {
+    /// The record's part of it.
+    Record(WriteAnswer),
+    /// Nothing is done: the campaign item is not this deletion's any more.
+    CampaignReplaced,
+}
+
+impl Table {
+    /// Marks the campaign and puts the record, in one transaction.
+    ///
+    /// A transaction in conflict is not repeated here: the caller reads again
+    /// first.
+    ///
+    /// # Errors
+    /// [`TableError`]; after [`TableError::NoAnswer`] the claim may stand.
+    pub async fn claim(
+        &self,
+        claim: &Claim,
+        deadline: Instant,
+    ) -> Result<ClaimAnswer, TableError> {
+        let campaign = &claim.campaign;
+        let read = [
+            ("accountId", Some(text(&campaign.account_id))),
+            ("campaignStatus", Some(text(campaign.status.as_str()))),
+            ("updatedAt", Some(text(&campaign.updated_at))),
+            (
+                "deletionProtection",
+                campaign.deletion_protection.map(AttributeValue::Bool),
+            ),
+            ("deletionId", campaign.deletion_id.as_deref().map(text)),
+        ];
+        let mut mark = Expressions::default();
+        let condition: Vec<String> = read
+            .into_iter()
+            .map(|(name, value)| mark.equals(name, value))
+            .collect();
+        let update = format!(
+            "SET {}, {}",
+            mark.assign("campaignStatus", "deleting", text(Status::DELETING)),
+            mark.assign("deletionId", "claimedBy", text(&claim.record.deletion_id)),
+        );
+        let mark = Update::builder()
+            .table_name(self.name())
+            .set_key(Some(keys::campaign(&campaign.id).attributes()))
+            .update_expression(update)
+            .condition_expression(condition.join(" AND "))
+            .set_expression_attribute_names(Some(mark.names))
+            .set_expression_attribute_values(Some(mark.values))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build();
+        let record_key = keys::deletion(&claim.record.account_id, &claim.record.deletion_id);
+        let mut record = item::new_record(&claim.record);
+        record.extend(record_key.attributes());
+        let record = Put::builder()
+            .table_name(self.name())
+            .set_item(Some(record))
+            .condition_expression("attribute_not_exists(#PK)")
+            .expression_attribute_names("#PK", keys::PK)
+            .build();
+        let items = [
+            TransactWriteItem::builder().update(built(mark)?).build(),
+            TransactWriteItem::builder().put(built(record)?).build(),
+        ];
+        let error = match self.transact(items, &claim.token, deadline).await {
+            Ok(()) => return Ok(ClaimAnswer::Claimed),
+            Err(failure) => cancelled(failure)?,
+        };
+        if failed(&error, 0) {
+            let seen = shown(&error, 0)
+                .map(|item| campaign_under(&campaign.id, item))
+                .transpose()?;
+            Ok(ClaimAnswer::Changed(seen))
+        } else if failed(&error, 1) {
+            Ok(ClaimAnswer::RecordExists)
+        } else {
+            Err(refused(&error))
+        }
+    }
+
+    /// Writes the record, conditional on `state = running` and on the version
+    /// in `seen`.
+    ///
+    /// # Errors
+    /// [`TableError`]; after [`TableError::NoAnswer`] and [`TableError::Busy`]
+    /// the write may be applied later.
+    pub async fn write_record(
+        &self,
+        seen: &Record,
+        owner: &str,
+        lease_until_ms: i64,
+        change: Change,
+        deadline: Instant,
+    ) -> Result<WriteAnswer, TableError> {
+        const OPERATION: &str = "UpdateItem";
+        let write = RecordWrite::new(seen, owner, lease_until_ms, change);
+        let request = self
+            .client()
+            .update_item()
+            .table_name(self.name())
+            .set_key(Some(write.key))
+            .update_expression(write.update)
+            .condition_expression(write.condition)
+            .set_expression_attribute_names(Some(write.expressions.names))
+            .set_expression_attribute_values(Some(write.expressions.values))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let answer = until_answered(OPERATION, deadline, verdict, || request.clone().send())
+        .await;
+        let error = match answer {
+            Ok(answer) => {
+                let now = answer.attributes.unwrap_or_default();
+                return Ok(WriteAnswer::Written(item::record(&now)?));
+            }
+            Err(Failure::Answered(error)) => error,
+            Err(failure) => return Err(failure.into_table_error(OPERATION)),
+        };
+        match error.as_service_error() {
+            Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
+                refused_write(seen, owner, failed.item.as_ref())
+            }
+            _ => Err(TableError::Refused(Cause::of(OPERATION, &error))),
+        }
+    }
+
+    /// Deletes the campaign item, if it is this deletion's or gone already, and
+    /// marks the record succeeded, in one transaction. `token` is the client
+    /// request token.
+    ///
+    /// # Errors
+    /// As [`Table::write_record`].
+    pub async fn finish(
+        &self,
+        seen: &Record,
+        owner: &str,
+        completed_at: &str,
+        token: &str,
+        deadline: Instant,
+    ) -> Result<FinishAnswer, TableError> {
+        let lease_until_ms = seen.lease_until_ms;
+        let mut write = RecordWrite::new(seen, owner, lease_until_ms, Change::Hold);
+        write.succeed(completed_at, false);
+        let mut ours = Expressions::default();
+        let condition = format!(
+            "{} OR attribute_not_exists({})",
+            ours.equals("deletionId", Some(text(&seen.deletion_id))),
+            ours.name(keys::PK),
+        );
+        let campaign = Delete::builder()
+            .table_name(self.name())
+            .set_key(Some(keys::campaign(&seen.campaign_id).attributes()))
+            .condition_expression(condition)
+            .set_expression_attribute_names(Some(ours.names))
+            .set_expression_attribute_values(Some(ours.values))
+            .build();
+        let record = Update::builder()
+            .table_name(self.name())
+            .set_key(Some(write.key))
+            .update_expression(write.update)
+            .condition_expression(write.condition)
+            .set_expression_attribute_names(Some(write.expressions.names))
+            .set_expression_attribute_values(Some(write.expressions.values))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build();
+        let items = [
+            TransactWriteItem::builder()
+                .delete(built(campaign)?)
+                .build(),
+            TransactWriteItem::builder().update(built(record)?).build(),
+        ];
+        // A conflict is repeated with the same bytes here: the record's
+        // condition stays the same whoever was in the way.
+        let mut backoff = Backoff::default();
+        let error = loop {
+            match self.transact(items.clone(), token, deadline).await {
+                Ok(()) => {
+                    let completed_at = completed_at.to_owned();
+                    return Ok(FinishAnswer::Record(WriteAnswer::Written(Record {
+                        state: RecordState::Succeeded { completed_at },
+                        version: seen.version + 1,
+                        owner: Some(owner.to_owned()),
+                        ..seen.clone()
+                    })));
+                }
+                Err(Failure::Table(TableError::Busy(_))) if backoff.wait(deadline).await => {}
+                Err(failure) => break cancelled(failure)?,
+            }
+        };
+        if failed(&error, 1) {
+            refused_write(seen, owner, shown(&error, 1)).map(FinishAnswer::Record)
+        } else if failed(&error, 0) {
+            Ok(FinishAnswer::CampaignReplaced)
+        } else {
+            Err(refused(&error))
+        }
+    }
+
+    /// Sends a transaction until it is answered; one that was cancelled for a
+    /// conflict is [`TableError::Busy`] at once.
+    async fn transact(
+        &self,
+        items: [TransactWriteItem; 2],
+        token: &str,
+        deadline: Instant,
+    ) -> Result<(), Failure<TransactWriteItemsError>> {
+        let request = self
+            .client()
+            .transact_write_items()
+            .set_transact_items(Some(items.to_vec()))
+            .client_request_token(token);
+        let answer = until_answered(TRANSACTION, deadline, verdict, || request.clone().send())
+        .await;
+        match answer {
+            Ok(_) => Ok(()),
+            Err(Failure::Answered(error)) if in_conflict(&error) => Err(Failure::Table(
+                TableError::Busy(Cause::of(TRANSACTION, &error)),
+            )),
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+/// The update of a record that every write of it shares: conditional on
+/// `state = running` and on the version that was seen.
+struct RecordWrite {
+    key: Item,
+    update: String,
+    condition: String,
+    expressions: Expressions,
+}
+
+impl RecordWrite {
+    fn new(seen: &Record, owner: &str, lease_until_ms: i64, change: Change) -> Self {
+        let mut of = Expressions::default();
+        let condition = [
+            of.equals("state", Some(text(RecordState::RUNNING))),
+            of.equals("version", Some(number(seen.version))),
+        ]
+        .join(" AND ");
+        let mut sets = vec![
+            of.assign("version", "nextVersion", number(seen.version + 1)),
+            of.assign("owner", "writer", text(owner)),
+            of.assign("leaseUntil", "lease", number(lease_until_ms)),
+            of.assign("updatedAt", "now", text(&now_rfc3339())),
+        ];
+        let mut removes = Vec::new();
+        if let Change::Progress(progress) = &change {
+            sets.push(of.assign("counted", "counts", item::counted(&progress.counted)));
+            sets.push(of.assign("pass", "currentPass", number(progress.pass)));
+            for (name, mark) in [
+                ("countedThrough", &progress.counted_through),
+                ("deletedThrough", &progress.deleted_through),
+            ] {
+                match mark {
+                    Some(mark) => sets.push(of.assign(name, name, text(mark))),
+                    None => removes.push(of.name(name)),
+                }
+            }
+        }
+        let mut update = format!("SET {}", sets.join(", "));
+        if !removes.is_empty() {
+            update = format!("{update} REMOVE {}", removes.join(", "));
+        }
+        let mut write = Self {
+            key: keys::deletion(&seen.account_id, &seen.deletion_id).attributes(),
+            update,
+            condition,
+            expressions: of,
+        };
+        if let Change::FinishReplaced { completed_at } = &change {
+            write.succeed(completed_at, true);
+        }
+        write
+    }
+
+    /// Makes this the last write of the record.
+    fn succeed(&mut self, completed_at: &str, campaign_replaced: bool) {
+        let of = &mut self.expressions;
+        let mut sets = vec![
+            of.assign("state", "done", text(RecordState::SUCCEEDED)),
+            of.assign("completedAt", "completed", text(completed_at)),
+        ];
+        if campaign_replaced {
+            let replaced = AttributeValue::Bool(true);
+            sets.push(of.assign("campaignReplaced", "replaced", replaced));
+        }
+        // Only a progress write removes anything, and it is never the last one.
+        self.update = format!("{}, {}", self.update, sets.join(", "));
+    }
+}
+
+/// Names and values of the expressions of one request. Every name is given as
+/// `#name`, since many of ours are reserved words.
+#[derive(Default)]
+struct Expressions {
+    names: HashMap<String, String>,
+    values: Item,
+}
+
+impl Expressions {
+    fn name(&mut self, name: &str) -> String {
+        let placeholder = format!("#{name}");
+        self.names.insert(placeholder.clone(), name.to_owned());
+        placeholder
+    }
+
+    /// `#name = :value`.
+    fn assign(&mut self, name: &str, value_name: &str, value: AttributeValue) -> String {
+        let placeholder = format!(":{value_name}");
+        self.values.insert(placeholder.clone(), value);
+        format!("{} = {placeholder}", self.name(name))
+    }
+
+    /// A condition that an attribute is exactly what was read, absence included.
+    fn equals(&mut self, name: &str, value: Option<AttributeValue>) -> String {
+        match value {
+            Some(value) => self.assign(name, name, value),
+            None => format!("attribute_not_exists({})", self.name(name)),
+        }
+    }
+}
+
+/// A write of a record was refused. It was this worker's own, applied earlier,
+/// if the item shows its owner and the version that it meant to write.
+fn refused_write(
+    seen: &Record,
+    owner: &str,
+    shown: Option<&Item>,
+) -> Result<WriteAnswer, TableError> {
+    let now = shown.map(item::record).transpose()?;
+    Ok(match now {
+        Some(now) if now.owner.as_deref() == Some(owner) && now.version == seen.version + 1 => {
+            WriteAnswer::Written(now)
+        }
+        other => WriteAnswer::Lost(other),
+    })
+}
+
+/// The cancellation, if a failure is one.
+fn cancelled(
+    failure: Failure<TransactWriteItemsError>,
+) -> Result<SdkError<TransactWriteItemsError>, TableError> {
+    match failure {
+        Failure::Answered(error) if !reasons(&error).is_empty() => Ok(error),
+        failure => Err(failure.into_table_error(TRANSACTION)),
+    }
+}
+
+fn reasons(error: &SdkError<TransactWriteItemsError>) -> &[CancellationReason] {
+    match error.as_service_error() {
+        Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+            cancelled.cancellation_reasons()
+        }
+        _ => &[],
+    }
+}
+
+/// Whether the condition of the transaction's item at this place failed.
+fn failed(error: &SdkError<TransactWriteItemsError>, place: usize) -> bool {
+    reasons(error).get(place).and_then(|reason| reason.code()) == Some(CONDITION_FAILED)
+}
+
+/// The item at this place as the cancellation shows it.
+fn shown(error: &SdkError<TransactWriteItemsError>, place: usize) -> Option<&Item> {
+    reasons(error)
+        .get(place)
+        .and_then(|reason| reason.item.as_ref())
+        .filter(|item| !item.is_empty())
+}
+
+fn refused(error: &SdkError<TransactWriteItemsError>) -> TableError {
+    TableError::Refused(Cause::of(TRANSACTION, error))
+}
+
+/// A part of a request, which the SDK checks for required members as it builds it.
+fn built<T>(part: Result<T, BuildError>) -> Result<T, TableError> {
+    part.map_err(|error| TableError::Refused(Cause(error.to_string())))
+}
+
+fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+fn number(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}

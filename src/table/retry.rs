@@ -1,0 +1,170 @@
+//! One way to repeat a call: until it is answered or a deadline comes, with
+//! full-jitter exponential backoff. The SDK's own retries are off, because they
+//! know no deadline, and because a record write has to be repeated until it is
+//! answered; so nothing is retried twice over.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::{
+    error::{ProvideErrorMetadata, SdkError},
+    operation::transact_write_items::TransactWriteItemsError,
+};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{Cause, TableError};
+
+/// The first wait is drawn from nothing to this.
+const BASE: Duration = Duration::from_millis(25);
+/// No wait is longer than this.
+const CAP: Duration = Duration::from_secs(1);
+
+/// Full-jitter exponential backoff: each wait is drawn from nothing to a bound
+/// that doubles up to a cap.
+#[derive(Debug, Default)]
+pub struct Backoff {
+    attempts: u32,
+}
+
+impl Backoff {
+    /// Waits once. `false`, without waiting, when the wait would end at or
+    /// after the deadline.
+    pub async fn wait(&mut self, deadline: Instant) -> bool {
+        let bound = BASE.saturating_mul(1 << self.attempts.min(10)).min(CAP);
+        self.attempts += 1;
+        let wait = bound.mul_f64(fastrand::f64());
+        if Instant::now() + wait >= deadline {
+            return false;
+        }
+        sleep(wait).await;
+        true
+    }
+}
+
+/// What a failed call means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The table is throttled or a transaction is in the way: repeat.
+    Busy,
+    /// Nobody knows whether it was done: repeat.
+    NoAnswer,
+    /// The table has answered, and the answer stays the same.
+    Answered,
+}
+
+/// A call that did not succeed by its deadline.
+pub(super) enum Failure<E> {
+    /// The table's answer; the caller knows what it means.
+    Answered(SdkError<E>),
+    /// There was no answer in time.
+    Table(TableError),
+}
+
+impl<E: ProvideErrorMetadata> Failure<E> {
+    /// The failure, when no answer to this call means anything but failure.
+    pub(super) fn into_table_error(self, operation: &'static str) -> TableError {
+        match self {
+            Self::Answered(error) => TableError::Refused(Cause::of(operation, &error)),
+            Self::Table(error) => error,
+        }
+    }
+}
+
+/// Makes a call until it is answered or the deadline comes.
+pub(super) async fn until_answered<T, E, F>(
+    operation: &'static str,
+    deadline: Instant,
+    verdict: impl Fn(&SdkError<E>) -> Verdict,
+    call: impl Fn() -> F,
+) -> Result<T, Failure<E>>
+where
+    E: ProvideErrorMetadata,
+    F: Future<Output = Result<T, SdkError<E>>>,
+{
+    let mut backoff = Backoff::default();
+    let mut last = TableError::NoAnswer(Cause::deadline(operation));
+    loop {
+        let error = match timeout_at(deadline, call()).await {
+            Err(_) => return Err(Failure::Table(last)),
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => error,
+        };
+        last = match verdict(&error) {
+            Verdict::Answered => return Err(Failure::Answered(error)),
+            Verdict::Busy => TableError::Busy(Cause::of(operation, &error)),
+            Verdict::NoAnswer => TableError::NoAnswer(Cause::of(operation, &error)),
+        };
+        if !backoff.wait(deadline).await {
+            return Err(Failure::Table(last));
+        }
+    }
+}
+
+/// The meaning of an error of a single operation.
+///
+/// The codes are those that DynamoDB documents as "OK to retry" ("Error
+/// handling with DynamoDB"), and the two that concern transactions.
+pub(super) fn verdict<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Verdict {
+    match error {
+        SdkError::ConstructionFailure(_) => Verdict::Answered,
+        SdkError::ServiceError(service) => match service.err().code() {
+            Some(
+                "ProvisionedThroughputExceededException"
+                | "ThrottlingException"
+                | "Throttling"
+                | "RequestLimitExceeded"
+                | "LimitExceededException"
+                | "TransactionConflictException"
+                | "TransactionInProgressException"
+                | "ReplicatedWriteConflictException",
+            ) => Verdict::Busy,
+            _ if service.raw().status().is_server_error() => Verdict::NoAnswer,
+            _ => Verdict::Answered,
+        },
+        _ => Verdict::NoAnswer,
+    }
+}
+
+/// Whether a transaction was cancelled for a conflict or a throttle alone. A
+/// failed condition is an answer even if another item was in conflict.
+pub(super) fn in_conflict(error: &SdkError<TransactWriteItemsError>) -> bool {
+    const BUSY: [&str; 3] = [
+        "TransactionConflict",
+        "ThrottlingError",
+        "ProvisionedThroughputExceeded",
+    ];
+    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
+        error.as_service_error()
+    else {
+        return false;
+    };
+    let codes = || {
+        cancelled
+            .cancellation_reasons()
+            .iter()
+            .filter_map(|reason| reason.code())
+    };
+    codes().any(|code| BUSY.contains(&code)) && codes().all(|code| code != CONDITION_FAILED)
+}
+
+/// The cancellation reason of an item whose condition failed.
+pub(super) const CONDITION_FAILED: &str = "ConditionalCheckFailed";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn backoff_grows_to_its_cap_and_ends_before_the_deadline() {
+        let start = Instant::now();
+        let deadline = start + Duration::from_secs(30);
+        let mut backoff = Backoff::default();
+        let mut waits = 0;
+        while backoff.wait(deadline).await {
+            waits += 1;
+            assert!(Instant::now() < deadline);
+        }
+        // 30 s of waits that are half a second on average once at the cap.
+        assert!((30..=120).contains(&waits), "{waits}");
+        assert!(deadline - Instant::now() <= CAP);
+    }
+}
