@@ -16,17 +16,10 @@ pub struct ConfigError {
 impl ConfigError {
     /// An error about this variable, which has this value, or none.
     #[must_use]
-    pub fn new(
-        variable: &'static str,
-        value: Option<&str>,
-        allowed: impl Into<String>,
-    ) -> Self {
+    pub fn new(variable: &'static str, value: Option<&str>, allowed: impl Into<String>) -> Self {
         Self {
             variable,
-            problem: value.map_or_else(
-                || "is not set".to_owned(),
-                |value| format!("is '{value}'"),
-            ),
+            problem: value.map_or_else(|| "is not set".to_owned(), |value| format!("is '{value}'")),
             allowed: allowed.into(),
         }
     }

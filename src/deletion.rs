@@ -18,23 +18,18 @@ mod reader;
 mod record;
 mod window;
 
+pub use self::{
+    budget::Budget,
+    counts::{CAMPAIGN_SORT_KEY, Counts},
+    record::{Progress, Record, RecordState},
+};
 use self::{
     claim::Claimed,
     drain::Drain,
     hold::{Halt, Hold, Stop},
     reader::Reader,
 };
-pub use self::{
-    budget::Budget,
-    counts::{CAMPAIGN_SORT_KEY, Counts},
-    record::{Progress, Record, RecordState},
-};
-use crate::{
-    campaign::Campaign,
-    config::DeletionSettings,
-    error::Error,
-    table::Table,
-};
+use crate::{campaign::Campaign, config::DeletionSettings, error::Error, table::Table};
 
 /// Who wants which campaign deleted, and in which state.
 #[derive(Clone, Debug)]
@@ -224,4 +219,3 @@ fn log_stop(record: &Record, why: &str, left_over: Option<usize>) {
         left_over.unwrap_or(0),
     );
 }
-

@@ -80,7 +80,10 @@ pub async fn handle(
     let (event, context) = event.into_parts();
     let Ok(event) = serde_json::from_value::<ApiGatewayV2httpRequest>(event) else {
         let request_id = context.request_id;
-        tracing::error!(request_id, "request {request_id} is refused: {NotAnHttpEvent}");
+        tracing::error!(
+            request_id,
+            "request {request_id} is refused: {NotAnHttpEvent}"
+        );
         return Err(NotAnHttpEvent);
     };
     let deadline = deadline(&context);

@@ -1,6 +1,8 @@
 //! The table. This file and its parts are all that talks to DynamoDB: values
 //! go in and come out, no SDK type leaves.
 
+#[cfg(feature = "cli")]
+mod admin;
 mod children;
 pub mod item;
 pub mod keys;
@@ -16,6 +18,8 @@ use aws_sdk_dynamodb::{
 };
 use tokio::time::Instant;
 
+#[cfg(feature = "cli")]
+pub use self::admin::{ListedCampaign, ListedKey, STATUS_INDEX_PROJECTION};
 pub use self::{
     children::{BATCH_SIZE, Batch, Page},
     records::{Change, Claim, ClaimAnswer, FinishAnswer, WriteAnswer},
@@ -217,8 +221,8 @@ impl Table {
             .set_key(Some(key.attributes()))
             .consistent_read(true);
         let answer = until_answered(OPERATION, deadline, verdict, || request.clone().send())
-        .await
-        .map_err(|failure| failure.into_table_error(OPERATION))?;
+            .await
+            .map_err(|failure| failure.into_table_error(OPERATION))?;
         Ok(answer.item)
     }
 }

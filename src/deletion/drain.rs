@@ -163,8 +163,10 @@ async fn delete_all(
     window: &mut Window,
     until: Instant,
 ) -> Result<(), Halt> {
-    let mut waiting: VecDeque<Vec<String>> =
-        sort_keys.chunks(BATCH_SIZE).map(<[String]>::to_vec).collect();
+    let mut waiting: VecDeque<Vec<String>> = sort_keys
+        .chunks(BATCH_SIZE)
+        .map(<[String]>::to_vec)
+        .collect();
     let mut in_flight = FuturesUnordered::new();
     let mut unacknowledged = 0;
     loop {
@@ -172,7 +174,14 @@ async fn delete_all(
             && Instant::now() < until
             && let Some(batch) = waiting.pop_front()
         {
-            in_flight.push(delete(table, campaign, batch, Backoff::default(), until, false));
+            in_flight.push(delete(
+                table,
+                campaign,
+                batch,
+                Backoff::default(),
+                until,
+                false,
+            ));
         }
         let Some(answer) = in_flight.next().await else {
             break;

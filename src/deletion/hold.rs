@@ -3,10 +3,7 @@
 //! outstanding at a time. Once a write shows that somebody else has written,
 //! the hold is lost and its worker stops.
 
-use std::{
-    pin::pin,
-    time::Duration,
-};
+use std::{pin::pin, time::Duration};
 
 use futures_util::future::{Either, select};
 use tokio::time::{Instant, sleep_until};

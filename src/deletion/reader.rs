@@ -1,11 +1,7 @@
 //! Reading a partition ahead of the deletes: one page is handed over, one more
 //! is waiting, one is being read. Memory is bounded by three pages of keys.
 
-use tokio::{
-    sync::mpsc,
-    task::JoinSet,
-    time::Instant,
-};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
 use crate::{
     campaign::CampaignId,

@@ -312,7 +312,17 @@ mod tests {
             list(&["\"a\"", "\"c,d\""])
         );
         assert_eq!(read("W/\"a\"").unwrap(), list(&[]));
-        for malformed in ["", " ", ",", "a", "\"a", "\"a\" \"b\"", "*, \"a\"", "w/\"a\"", "\"a b\""] {
+        for malformed in [
+            "",
+            " ",
+            ",",
+            "a",
+            "\"a",
+            "\"a\" \"b\"",
+            "*, \"a\"",
+            "w/\"a\"",
+            "\"a b\"",
+        ] {
             assert!(read(malformed).is_err(), "{malformed}");
         }
     }

@@ -169,10 +169,9 @@ impl Answer {
             },
         );
         match (public.status, error) {
-            (StatusCode::UNAUTHORIZED, _) => answer.with(
-                header::WWW_AUTHENTICATE,
-                HeaderValue::from_static("Bearer"),
-            ),
+            (StatusCode::UNAUTHORIZED, _) => {
+                answer.with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+            }
             (StatusCode::SERVICE_UNAVAILABLE, _) => answer.with(header::RETRY_AFTER, RETRY_AFTER),
             (_, Error::MethodNotAllowed(allowed)) => {
                 answer.with(header::ALLOW, HeaderValue::from_static(allowed))

@@ -74,8 +74,8 @@ impl Table {
             )
             .set_exclusive_start_key(after.map(|key| keys::child(campaign, key).attributes()));
         let answer = until_answered(OPERATION, deadline, verdict, || request.clone().send())
-        .await
-        .map_err(|failure| failure.into_table_error(OPERATION))?;
+            .await
+            .map_err(|failure| failure.into_table_error(OPERATION))?;
         let next = answer.last_evaluated_key.map(sort_key).transpose()?;
         let mut sort_keys = Vec::new();
         for item in answer.items.unwrap_or_default() {

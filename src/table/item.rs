@@ -111,6 +111,67 @@ pub fn stored_key(item: &Item) -> Result<StoredKey, TableError> {
     })
 }
 
+/// Reads a campaign as the index projects it.
+///
+/// # Errors
+/// [`TableError::Corrupt`].
+#[cfg(feature = "cli")]
+pub fn listed_campaign(item: &Item) -> Result<super::ListedCampaign, TableError> {
+    let attributes = Attributes {
+        item,
+        kind: "campaign",
+    };
+    let partition = attributes.text(super::keys::PK)?;
+    Ok(super::ListedCampaign {
+        id: partition
+            .strip_prefix("CAMPAIGN#")
+            .ok_or_else(|| attributes.corrupt(super::keys::PK))?
+            .to_owned(),
+        name: attributes.optional_text("name")?.unwrap_or_default(),
+        account_id: attributes.optional_text("accountId")?.unwrap_or_default(),
+        status: attributes.text("campaignStatus")?,
+        updated_at: attributes.text("updatedAt")?,
+        deletion_protection: attributes
+            .optional("deletionProtection", |value| value.as_bool().ok().copied())?
+            .unwrap_or(false),
+    })
+}
+
+/// Reads the key of an item.
+///
+/// # Errors
+/// [`TableError::Corrupt`].
+#[cfg(feature = "cli")]
+pub fn key_of(item: &Item) -> Result<super::keys::Key, TableError> {
+    let attributes = Attributes { item, kind: "item" };
+    Ok(super::keys::Key {
+        pk: attributes.text(super::keys::PK)?,
+        sk: attributes.text(super::keys::SK)?,
+    })
+}
+
+/// An API key as an item, without its key.
+#[cfg(feature = "cli")]
+#[must_use]
+pub fn new_key(key: &StoredKey, created_at: &str) -> Item {
+    let text = |value: &str| AttributeValue::S(value.to_owned());
+    let mut item: Item = [
+        ("keyId", text(&key.key_id)),
+        ("accountId", text(&key.account_id)),
+        ("scopes", AttributeValue::Ss(key.scopes.clone())),
+        ("state", text(&key.state)),
+        ("subscription", text(&key.subscription)),
+        ("createdAt", text(created_at)),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect();
+    if let Some(at) = key.expires_at {
+        item.insert("expiresAt".to_owned(), AttributeValue::N(at.to_string()));
+    }
+    item
+}
+
 /// Reads a deletion record.
 ///
 /// # Errors

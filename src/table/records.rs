@@ -7,9 +7,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{
     error::{BuildError, SdkError},
-    operation::{
-        transact_write_items::TransactWriteItemsError, update_item::UpdateItemError,
-    },
+    operation::{transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
     types::{
         AttributeValue, CancellationReason, Delete, Put, ReturnValue,
         ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
@@ -96,11 +94,7 @@ impl Table {
     ///
     /// # Errors
     /// [`TableError`]; after [`TableError::NoAnswer`] the claim may stand.
-    pub async fn claim(
-        &self,
-        claim: &Claim,
-        deadline: Instant,
-    ) -> Result<ClaimAnswer, TableError> {
+    pub async fn claim(&self, claim: &Claim, deadline: Instant) -> Result<ClaimAnswer, TableError> {
         let campaign = &claim.campaign;
         let read = [
             ("accountId", Some(text(&campaign.account_id))),
@@ -187,8 +181,7 @@ impl Table {
             .set_expression_attribute_values(Some(write.expressions.values))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let answer = until_answered(OPERATION, deadline, verdict, || request.clone().send())
-        .await;
+        let answer = until_answered(OPERATION, deadline, verdict, || request.clone().send()).await;
         let error = match answer {
             Ok(answer) => {
                 let now = answer.attributes.unwrap_or_default();
@@ -290,8 +283,8 @@ impl Table {
             .transact_write_items()
             .set_transact_items(Some(items.to_vec()))
             .client_request_token(token);
-        let answer = until_answered(TRANSACTION, deadline, verdict, || request.clone().send())
-        .await;
+        let answer =
+            until_answered(TRANSACTION, deadline, verdict, || request.clone().send()).await;
         match answer {
             Ok(_) => Ok(()),
             Err(Failure::Answered(error)) if in_conflict(&error) => Err(Failure::Table(

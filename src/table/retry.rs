@@ -101,8 +101,10 @@ where
 
 /// The meaning of an error of a single operation.
 ///
-/// The codes are those that DynamoDB documents as "OK to retry" ("Error
-/// handling with DynamoDB"), and the two that concern transactions.
+/// The codes are those of the SDK's own retry classifier that DynamoDB sends
+/// (`THROTTLING_ERRORS` in `aws-runtime`, and the exception that the service
+/// model marks as retryable), and `TransactionConflictException`, which the
+/// classifier does not know.
 pub(super) fn verdict<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Verdict {
     match error {
         SdkError::ConstructionFailure(_) => Verdict::Answered,

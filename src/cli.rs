@@ -1,0 +1,103 @@
+//! The terminal: the whole service on this machine (`serve`), and what an
+//! operator or a developer does to a table from outside. None of this is in a
+//! Lambda function.
+
+pub mod connect;
+pub mod engine;
+pub mod gateway;
+mod key;
+mod list;
+pub mod seed;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    config::ConfigError,
+    table::TableError,
+    telemetry::{self, Format},
+};
+
+/// Delete campaigns and everything in them, on DynamoDB.
+///
+/// Without a command, `serve` runs.
+#[derive(Parser)]
+#[command(name = "campaigns", version, about, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  campaigns                            the service on this machine, with demo data
+  campaigns seed big --total 100000 --endpoint-url http://127.0.0.1:8000
+  campaigns list --status paused --endpoint-url http://127.0.0.1:8000
+  campaigns key issue --account account_demo --endpoint-url http://127.0.0.1:8000
+
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the API on this machine, over an embedded DynamoDB with demo data.
+    Serve(serve::Serve),
+    /// Fill a campaign of any size.
+    Seed(seed::Seed),
+    /// List campaigns.
+    List(list::List),
+    /// Issue, list and revoke API keys.
+    #[command(subcommand)]
+    Key(key::Key),
+}
+
+/// Why a command ended without having done its work. Its text is all that the
+/// terminal shows.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// Something was refused; the text says what and what to do.
+    #[error("{0}")]
+    Refused(String),
+    /// The table did not do its part.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// A setting is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Reading or writing failed.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// An answer could not be written as JSON.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+}
+
+/// Runs the command line; the process's exit code.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    match start(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("campaigns: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(command: Option<Command>) -> Result<(), CliError> {
+    telemetry::start(Format::Text)?;
+    let command = command.unwrap_or_else(|| Command::Serve(serve::Serve::by_default()));
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(async {
+            match command {
+                Command::Serve(serve) => serve.run().await,
+                Command::Seed(seed) => seed.run().await,
+                Command::List(list) => list.run().await,
+                Command::Key(key) => key.run().await,
+            }
+        })
+}

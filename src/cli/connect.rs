@@ -1,0 +1,145 @@
+//! Which table a command talks to, and the confirmation before it writes to one
+//! that is not on this machine.
+
+use std::{
+    io::{IsTerminal, Write},
+    net::IpAddr,
+    time::Duration,
+};
+
+use aws_config::Region;
+use aws_sdk_dynamodb::{Client, config::Credentials};
+use clap::Args;
+use lambda_http::http::Uri;
+use tokio::time::Instant;
+
+use super::CliError;
+use crate::{
+    config::DEFAULT_TABLE_NAME,
+    table::{Table, sdk_config},
+};
+
+/// How long a terminal waits for the table to answer one request, repetitions
+/// included.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The options that say which table.
+#[derive(Args, Clone, Debug)]
+pub struct Connect {
+    /// The table.
+    #[arg(long, env = "TABLE_NAME", default_value = DEFAULT_TABLE_NAME)]
+    pub table_name: String,
+    /// The DynamoDB endpoint; by default the SDK's own configuration decides.
+    #[arg(long, env = "AWS_ENDPOINT_URL_DYNAMODB", value_name = "URL")]
+    pub endpoint_url: Option<String>,
+}
+
+/// The option that answers the confirmation.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Confirm {
+    /// Write to an endpoint that is not on this machine without asking.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// The instant until which a request that starts now is waited for.
+#[must_use]
+pub fn patience() -> Instant {
+    Instant::now() + PATIENCE
+}
+
+impl Connect {
+    /// The table. An endpoint on this machine needs no credentials and no
+    /// region: it gets placeholders where the environment has none.
+    pub async fn table(&self) -> Table {
+        let mut loader = sdk_config();
+        if let Some(url) = &self.endpoint_url {
+            loader = loader.endpoint_url(url);
+        }
+        if self.is_loopback() {
+            let unset = |variable| std::env::var_os(variable).is_none();
+            if unset("AWS_REGION") && unset("AWS_DEFAULT_REGION") {
+                loader = loader.region(Region::from_static("us-east-1"));
+            }
+            if unset("AWS_ACCESS_KEY_ID") && unset("AWS_PROFILE") {
+                let local = Credentials::new("local", "local", None, None, "local");
+                loader = loader.credentials_provider(local);
+            }
+        }
+        Table::new(Client::new(&loader.load().await), self.table_name.clone())
+    }
+
+    /// Whether the endpoint is on this machine.
+    fn is_loopback(&self) -> bool {
+        let general = std::env::var("AWS_ENDPOINT_URL").ok();
+        self.endpoint_url
+            .as_deref()
+            .or(general.as_deref())
+            .is_some_and(is_loopback)
+    }
+
+    /// Asks before something is written to an endpoint that is not on this
+    /// machine.
+    ///
+    /// # Errors
+    /// [`CliError::Refused`] when the answer is no, or there is nobody to ask.
+    pub fn confirm(&self, what: &str, confirm: Confirm) -> Result<(), CliError> {
+        if confirm.yes || self.is_loopback() {
+            return Ok(());
+        }
+        let endpoint = self.endpoint_url.as_deref();
+        let endpoint = endpoint.unwrap_or("the AWS endpoint of your configuration");
+        let table = &self.table_name;
+        if !std::io::stdin().is_terminal() {
+            return Err(CliError::Refused(format!(
+                "not done: to {what} in table {table} at {endpoint}, confirm with --yes"
+            )));
+        }
+        eprint!("About to {what} in table {table} at {endpoint}. Go on? [y/N] ");
+        std::io::stderr().flush()?;
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer)?;
+        if matches!(answer.trim(), "y" | "Y" | "yes") {
+            Ok(())
+        } else {
+            Err(CliError::Refused("not done".to_owned()))
+        }
+    }
+}
+
+fn is_loopback(url: &str) -> bool {
+    let Ok(uri) = url.parse::<Uri>() else {
+        return false;
+    };
+    let host = uri.host().unwrap_or_default();
+    let ip = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_written_to_without_asking() {
+        for url in [
+            "http://127.0.0.1:8000",
+            "http://localhost:8000",
+            "http://[::1]:8000/",
+            "http://127.9.9.9",
+        ] {
+            assert!(is_loopback(url), "{url}");
+        }
+        for url in [
+            "https://dynamodb.eu-central-1.amazonaws.com",
+            "http://127.0.0.1.example.com",
+            "http://localhost.example.com",
+            "http://10.0.0.1:8000",
+            "127.0.0.1@example.com",
+            "nonsense",
+            "",
+        ] {
+            assert!(!is_loopback(url), "{url}");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! A stand-in for the API Gateway HTTP API: turns each HTTP request into a
+//! payload 2.0 event, hands it to the handler that `api` runs, and sends what
+//! comes back. Like the gateway, it matches the route on the path as sent and
+//! decodes the path once.
+
+use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{
+    Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    header::HeaderMap,
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use uuid::Uuid;
+
+use crate::{
+    http::Api,
+    timestamp::{now_ms, now_rfc3339},
+};
+
+/// The largest body that the gateway takes, bytes ("Quotas for configuring and
+/// running an HTTP API": 10 MB).
+const BODY_LIMIT: usize = 10 * 1024 * 1024;
+
+/// The routes of the template, by method and path before `{id}`.
+const ROUTES: [(&str, &str); 1] = [("DELETE", "/v1/campaigns/")];
+
+/// Serves until the future is dropped.
+///
+/// # Errors
+/// Accepting a connection failed.
+pub async fn serve(listener: TcpListener, api: Api) -> std::io::Result<()> {
+    loop {
+        let (stream, peer) = listener.accept().await?;
+        let api = api.clone();
+        tokio::spawn(async move {
+            let service = service_fn(|request| answer(&api, request, peer));
+            // A connection that breaks concerns its client alone.
+            let _ = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+async fn answer(
+    api: &Api,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (head, body) = request.into_parts();
+    let Ok(body) = Limited::new(body, BODY_LIMIT).collect().await else {
+        return Ok(by_itself(StatusCode::PAYLOAD_TOO_LARGE));
+    };
+    let request_id = Uuid::new_v4().to_string();
+    let event = event(&head, &body.to_bytes(), peer, &request_id);
+    let Ok(event) = serde_json::from_value::<ApiGatewayV2httpRequest>(event) else {
+        return Ok(by_itself(StatusCode::BAD_REQUEST));
+    };
+    let answer = api.handle(&event, &request_id, None).await;
+    Ok(response(answer).unwrap_or_else(|| by_itself(StatusCode::INTERNAL_SERVER_ERROR)))
+}
+
+/// An answer that the gateway gives without the function.
+fn by_itself(status: StatusCode) -> Response<Full<Bytes>> {
+    let message = status.canonical_reason().unwrap_or_default();
+    let body = json!({ "message": message }).to_string();
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    response
+}
+
+/// The event of a request, as API Gateway documents it ("AWS Lambda proxy
+/// integrations for HTTP APIs", payload format 2.0).
+fn event(
+    head: &hyper::http::request::Parts,
+    body: &Bytes,
+    peer: SocketAddr,
+    request_id: &str,
+) -> Value {
+    let path = head.uri.path();
+    let method = head.method.as_str();
+    let decoded = decode(path);
+    let id = ROUTES
+        .iter()
+        .filter(|(route_method, _)| *route_method == method)
+        .find_map(|(_, before)| path.strip_prefix(before))
+        .filter(|id| !id.is_empty() && !id.contains('/'));
+    let query = head.uri.query().unwrap_or_default();
+    let mut event = json!({
+        "version": "2.0",
+        "routeKey": id.map_or_else(|| "$default".to_owned(), |_| format!("{method} /v1/campaigns/{{id}}")),
+        "rawPath": decoded,
+        "rawQueryString": query,
+        "headers": headers(&head.headers),
+        "requestContext": {
+            "accountId": "anonymous",
+            "apiId": "local",
+            "domainName": "127.0.0.1",
+            "domainPrefix": "local",
+            "http": {
+                "method": method,
+                "path": decoded,
+                "protocol": "HTTP/1.1",
+                "sourceIp": peer.ip().to_string(),
+                "userAgent": header(&head.headers, "user-agent"),
+            },
+            "requestId": request_id,
+            "routeKey": "$default",
+            "stage": "$default",
+            "time": now_rfc3339(),
+            "timeEpoch": now_ms(),
+        },
+        "isBase64Encoded": false,
+    });
+    if let Some(id) = id {
+        event["pathParameters"] = json!({ "id": decode(id) });
+    }
+    if !query.is_empty() {
+        event["queryStringParameters"] = json!(parameters(query));
+    }
+    if !body.is_empty() {
+        match std::str::from_utf8(body) {
+            Ok(text) => event["body"] = text.into(),
+            Err(_) => {
+                event["body"] = BASE64_STANDARD.encode(body).into();
+                event["isBase64Encoded"] = true.into();
+            }
+        }
+    }
+    event
+}
+
+fn decode(path: &str) -> String {
+    percent_decode_str(path).decode_utf8_lossy().into_owned()
+}
+
+fn header(headers: &HeaderMap, name: &str) -> String {
+    let values = headers.get_all(name).iter();
+    let values: Vec<_> = values
+        .map(|value| String::from_utf8_lossy(value.as_bytes()))
+        .collect();
+    values.join(",")
+}
+
+/// Header names are lower-case, repeated headers are joined by commas.
+fn headers(headers: &HeaderMap) -> BTreeMap<&str, String> {
+    headers
+        .keys()
+        .map(|name| (name.as_str(), header(headers, name.as_str())))
+        .collect()
+}
+
+/// Repeated parameters are joined by commas.
+fn parameters(query: &str) -> BTreeMap<String, String> {
+    let mut parameters = BTreeMap::<String, String>::new();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        parameters
+            .entry(name.into_owned())
+            .and_modify(|joined| {
+                joined.push(',');
+                joined.push_str(&value);
+            })
+            .or_insert_with(|| value.to_string());
+    }
+    parameters
+}
+
+fn response(answer: ApiGatewayV2httpResponse) -> Option<Response<Full<Bytes>>> {
+    let body = answer
+        .body
+        .map_or_else(Bytes::new, |body| Bytes::copy_from_slice(body.as_ref()));
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = u16::try_from(answer.status_code)
+        .ok()
+        .and_then(|status| StatusCode::from_u16(status).ok())?;
+    *response.headers_mut() = answer.headers;
+    Some(response)
+}

@@ -1,0 +1,189 @@
+//! `campaigns serve`: the whole service on this machine, with demo data and
+//! lines to paste.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser};
+
+use super::{
+    CliError,
+    connect::Connect,
+    engine::{Engine, listen},
+    gateway,
+    key::issue,
+    seed::{Children, Plan, REFERENCE},
+};
+use crate::{
+    auth::SCOPES,
+    campaign::CampaignId,
+    config::{
+        DEFAULT_INLINE_BUDGET_SECONDS, DEFAULT_LEASE_SECONDS, DEFAULT_TABLE_NAME, DeletionSettings,
+        INLINE_BUDGET_RANGE, LEASE_RANGE,
+    },
+    deletion::Deletions,
+    http::Api,
+    table::Table,
+};
+
+/// The account of the demo data, and of the key that is printed.
+const DEMO_ACCOUNT: &str = "account_demo";
+/// The account of the campaign that the demo key may not touch.
+const OTHER_ACCOUNT: &str = "account_other";
+
+/// `campaigns serve`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  campaigns serve
+  campaigns serve --data demo.db --port 3001 --dynamodb-port 8001")]
+pub struct Serve {
+    /// The port of the API on 127.0.0.1.
+    #[arg(long, default_value_t = 3000)]
+    port: u16,
+    /// The port of the embedded DynamoDB on 127.0.0.1.
+    #[arg(long, default_value_t = 8000)]
+    dynamodb_port: u16,
+    /// Keep the data in this file; without it, it is gone at the end.
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// The table.
+    #[arg(long, env = "TABLE_NAME", default_value = DEFAULT_TABLE_NAME)]
+    table_name: String,
+    /// How long a request may work before it answers 202, seconds.
+    #[arg(
+        long,
+        env = "INLINE_BUDGET_SECONDS",
+        default_value_t = DEFAULT_INLINE_BUDGET_SECONDS,
+        value_parser = clap::value_parser!(u64).range(INLINE_BUDGET_RANGE)
+    )]
+    inline_budget_seconds: u64,
+    /// How long a worker may be silent before another takes over, seconds.
+    #[arg(
+        long,
+        env = "LEASE_SECONDS",
+        default_value_t = DEFAULT_LEASE_SECONDS,
+        value_parser = clap::value_parser!(u64).range(LEASE_RANGE)
+    )]
+    lease_seconds: u64,
+}
+
+#[derive(Parser)]
+struct ByDefault {
+    #[command(flatten)]
+    serve: Serve,
+}
+
+impl Serve {
+    /// `serve` with its defaults, environment included.
+    pub(super) fn by_default() -> Self {
+        ByDefault::parse_from(["campaigns"]).serve
+    }
+
+    pub(super) async fn run(self) -> Result<(), CliError> {
+        // The API's port first: nothing is begun if it is taken.
+        let listener = listen(self.port, "--port").await?;
+        let address = listener.local_addr()?;
+        let engine = Engine::start(self.dynamodb_port, self.data.as_deref()).await?;
+        let connect = Connect {
+            table_name: self.table_name.clone(),
+            endpoint_url: Some(engine.endpoint_url()),
+        };
+        let table = connect.table().await;
+        if table.create().await? {
+            put_demo_data(&table).await?;
+        }
+        let scopes = SCOPES.map(ToOwned::to_owned).to_vec();
+        let (key, _) = issue(&table, DEMO_ACCOUNT, scopes, None).await?;
+        let settings = DeletionSettings {
+            lease: Duration::from_secs(self.lease_seconds),
+        };
+        let api = Api::new(
+            Deletions::new(table, settings),
+            Duration::from_secs(self.inline_budget_seconds),
+        );
+        let kept = self.data.as_ref().map_or_else(
+            || "in memory, gone at the end".to_owned(),
+            |file| format!("kept in {}", file.display()),
+        );
+        let url = format!("http://{address}/v1/campaigns");
+        let header = format!("-H 'Authorization: Bearer {}'", key.reveal());
+        println!(
+            "The API is at http://{address}, its DynamoDB at {} (table {}, {kept}).
+
+What would go, without deleting anything:
+  curl -X DELETE '{url}/campaign_123?validateOnly=true' {header}
+
+Delete \"Q4 Enterprise Outreach\" and everything in it:
+  curl -X DELETE {url}/campaign_123 {header}
+
+Refused, since it is active:
+  curl -X DELETE {url}/campaign_active {header}
+
+There are campaign_protected and campaign_foreign (another account's), too. Ctrl-C stops.",
+            engine.endpoint_url(),
+            self.table_name,
+        );
+        tokio::select! {
+            served = gateway::serve(listener, api) => served?,
+            interrupted = tokio::signal::ctrl_c() => interrupted?,
+        }
+        println!("Stopped.");
+        Ok(())
+    }
+}
+
+/// The campaign of the public reference, and one for each common refusal.
+async fn put_demo_data(table: &Table) -> Result<(), CliError> {
+    let few = Children {
+        prospects: 3,
+        chats: 3,
+        messages: 6,
+        ..Children::default()
+    };
+    let campaigns = [
+        (
+            "campaign_123",
+            "Q4 Enterprise Outreach",
+            DEMO_ACCOUNT,
+            "paused",
+            false,
+            REFERENCE,
+        ),
+        (
+            "campaign_active",
+            "Running Outreach",
+            DEMO_ACCOUNT,
+            "active",
+            false,
+            few,
+        ),
+        (
+            "campaign_protected",
+            "Kept Outreach",
+            DEMO_ACCOUNT,
+            "paused",
+            true,
+            few,
+        ),
+        (
+            "campaign_foreign",
+            "Somebody Else's Outreach",
+            OTHER_ACCOUNT,
+            "paused",
+            false,
+            few,
+        ),
+    ];
+    for (id, name, account_id, status, deletion_protection, children) in campaigns {
+        let plan = Plan {
+            id: CampaignId::parse(id).map_err(|error| CliError::Refused(error.to_string()))?,
+            name: name.to_owned(),
+            account_id: account_id.to_owned(),
+            status: status.to_owned(),
+            deletion_protection,
+            children,
+        };
+        plan.put(table, |_| ()).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,279 @@
+//! What only a terminal does with the table: making it, filling it, listing
+//! campaigns, and keeping API keys. Nothing of this is in a Lambda function, so
+//! no function's role needs `Scan` or `CreateTable` for it.
+
+use aws_sdk_dynamodb::{
+    error::{ProvideErrorMetadata, SdkError},
+    types::{
+        AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement,
+        KeyType, Projection, ProjectionType, PutRequest, ScalarAttributeType, WriteRequest,
+    },
+};
+use tokio::time::Instant;
+
+use super::{
+    Backoff, Cause, Table, TableError,
+    item::{self, Item},
+    keys::{API_KEY_PREFIX, Key, PK, SK, STATUS_INDEX},
+    retry::{Failure, Verdict, until_answered, verdict},
+};
+use crate::auth::StoredKey;
+
+/// What the index projects besides its keys (the table of the template says the same).
+pub const STATUS_INDEX_PROJECTION: [&str; 5] = [
+    "accountId",
+    "name",
+    "completedAt",
+    "deletionId",
+    "deletionProtection",
+];
+
+/// A campaign as the index shows it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListedCampaign {
+    /// The campaign's id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The account that owns it.
+    pub account_id: String,
+    /// Its `campaignStatus`.
+    pub status: String,
+    /// RFC 3339.
+    pub updated_at: String,
+    /// Whether it is protected from deletion.
+    pub deletion_protection: bool,
+}
+
+/// An API key's item with its place in the table.
+#[derive(Clone, Debug)]
+pub struct ListedKey {
+    /// Where it is.
+    pub key: Key,
+    /// What it says.
+    pub stored: StoredKey,
+}
+
+fn refused<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E>) -> TableError {
+    TableError::Refused(Cause::of(operation, error))
+}
+
+impl Table {
+    /// Makes the table as the design has it; `false` if there is one already.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn create(&self) -> Result<bool, TableError> {
+        const OPERATION: &str = "CreateTable";
+        let attribute = |name: &str| {
+            AttributeDefinition::builder()
+                .attribute_name(name)
+                .attribute_type(ScalarAttributeType::S)
+                .build()
+        };
+        let key = |name: &str, kind: KeyType| {
+            KeySchemaElement::builder()
+                .attribute_name(name)
+                .key_type(kind)
+                .build()
+        };
+        let building = |error: aws_sdk_dynamodb::error::BuildError| {
+            TableError::Refused(Cause(error.to_string()))
+        };
+        let projection = Projection::builder()
+            .projection_type(ProjectionType::Include)
+            .set_non_key_attributes(Some(
+                STATUS_INDEX_PROJECTION.map(ToOwned::to_owned).to_vec(),
+            ))
+            .build();
+        let index = GlobalSecondaryIndex::builder()
+            .index_name(STATUS_INDEX)
+            .key_schema(key("campaignStatus", KeyType::Hash).map_err(building)?)
+            .key_schema(key("updatedAt", KeyType::Range).map_err(building)?)
+            .projection(projection)
+            .build()
+            .map_err(building)?;
+        let mut request = self
+            .client()
+            .create_table()
+            .table_name(self.name())
+            .billing_mode(BillingMode::PayPerRequest)
+            .key_schema(key(PK, KeyType::Hash).map_err(building)?)
+            .key_schema(key(SK, KeyType::Range).map_err(building)?)
+            .global_secondary_indexes(index);
+        for name in [PK, SK, "campaignStatus", "updatedAt"] {
+            request = request.attribute_definitions(attribute(name).map_err(building)?);
+        }
+        match request.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == Some("ResourceInUseException") => Ok(false),
+            Err(error) => Err(refused(OPERATION, &error)),
+        }
+    }
+
+    /// Puts one item under a key that must be free; `false` if it is not.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn put_new(
+        &self,
+        key: Key,
+        mut item: Item,
+        deadline: Instant,
+    ) -> Result<bool, TableError> {
+        const OPERATION: &str = "PutItem";
+        item.extend(key.attributes());
+        let request = self
+            .client()
+            .put_item()
+            .table_name(self.name())
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(#PK)")
+            .expression_attribute_names("#PK", PK);
+        match until_answered(OPERATION, deadline, verdict, || request.clone().send()).await {
+            Ok(_) => Ok(true),
+            Err(Failure::Answered(error))
+                if error.code() == Some("ConditionalCheckFailedException") =>
+            {
+                Ok(false)
+            }
+            Err(failure) => Err(failure.into_table_error(OPERATION)),
+        }
+    }
+
+    /// Puts up to 25 items, and again what comes back, until the deadline.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn put_batch(&self, items: Vec<Item>, deadline: Instant) -> Result<(), TableError> {
+        const OPERATION: &str = "BatchWriteItem";
+        let puts = items
+            .into_iter()
+            .map(|item| PutRequest::builder().set_item(Some(item)).build())
+            .map(|put| put.map(|put| WriteRequest::builder().put_request(put).build()))
+            .collect::<Result<Vec<_>, _>>();
+        let mut left = puts.map_err(|error| TableError::Refused(Cause(error.to_string())))?;
+        let mut backoff = Backoff::default();
+        loop {
+            let request = self
+                .client()
+                .batch_write_item()
+                .request_items(self.name(), left.clone());
+            match request.send().await {
+                Ok(answer) => {
+                    let back = answer.unprocessed_items.unwrap_or_default();
+                    left = back.into_values().flatten().collect();
+                }
+                Err(error) if verdict(&error) == Verdict::Answered => {
+                    return Err(refused(OPERATION, &error));
+                }
+                Err(_) => {}
+            }
+            if left.is_empty() {
+                return Ok(());
+            }
+            if !backoff.wait(deadline).await {
+                return Err(TableError::Busy(Cause::deadline(OPERATION)));
+            }
+        }
+    }
+
+    /// Every campaign with this status, oldest `updatedAt` first, from the
+    /// index; eventually consistent.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn campaigns_by_status(
+        &self,
+        status: &str,
+        deadline: Instant,
+    ) -> Result<Vec<ListedCampaign>, TableError> {
+        const OPERATION: &str = "Query";
+        let mut listed = Vec::new();
+        let mut from = None;
+        loop {
+            let request = self
+                .client()
+                .query()
+                .table_name(self.name())
+                .index_name(STATUS_INDEX)
+                .key_condition_expression("campaignStatus = :status")
+                .expression_attribute_values(":status", AttributeValue::S(status.to_owned()))
+                .set_exclusive_start_key(from);
+            let answer = until_answered(OPERATION, deadline, verdict, || request.clone().send())
+                .await
+                .map_err(|failure| failure.into_table_error(OPERATION))?;
+            for found in answer.items.unwrap_or_default() {
+                listed.push(item::listed_campaign(&found)?);
+            }
+            from = answer.last_evaluated_key;
+            if from.is_none() {
+                return Ok(listed);
+            }
+        }
+    }
+
+    /// Every API key of an account, by a scan: only a terminal may do this.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn scan_keys(&self, deadline: Instant) -> Result<Vec<ListedKey>, TableError> {
+        const OPERATION: &str = "Scan";
+        let mut listed = Vec::new();
+        let mut from = None;
+        loop {
+            let request = self
+                .client()
+                .scan()
+                .table_name(self.name())
+                .filter_expression("begins_with(#PK, :prefix)")
+                .expression_attribute_names("#PK", PK)
+                .expression_attribute_values(
+                    ":prefix",
+                    AttributeValue::S(API_KEY_PREFIX.to_owned()),
+                )
+                .set_exclusive_start_key(from);
+            let answer = until_answered(OPERATION, deadline, verdict, || request.clone().send())
+                .await
+                .map_err(|failure| failure.into_table_error(OPERATION))?;
+            for found in answer.items.unwrap_or_default() {
+                listed.push(ListedKey {
+                    key: item::key_of(&found)?,
+                    stored: item::stored_key(&found)?,
+                });
+            }
+            from = answer.last_evaluated_key;
+            if from.is_none() {
+                return Ok(listed);
+            }
+        }
+    }
+
+    /// Revokes the API key at this place; `false` if it is gone.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn revoke_key(&self, key: Key, deadline: Instant) -> Result<bool, TableError> {
+        const OPERATION: &str = "UpdateItem";
+        let request = self
+            .client()
+            .update_item()
+            .table_name(self.name())
+            .set_key(Some(key.attributes()))
+            .update_expression("SET #state = :revoked")
+            .condition_expression("attribute_exists(#PK)")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_names("#PK", PK)
+            .expression_attribute_values(":revoked", AttributeValue::S("revoked".to_owned()));
+        match until_answered(OPERATION, deadline, verdict, || request.clone().send()).await {
+            Ok(_) => Ok(true),
+            Err(Failure::Answered(error))
+                if error.code() == Some("ConditionalCheckFailedException") =>
+            {
+                Ok(false)
+            }
+            Err(failure) => Err(failure.into_table_error(OPERATION)),
+        }
+    }
+}
