@@ -3,6 +3,7 @@
 //! Lambda function.
 
 pub mod connect;
+pub mod demo;
 pub mod engine;
 pub mod gateway;
 mod key;
@@ -43,6 +44,8 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage.";
 enum Command {
     /// Serve the API on this machine, over an embedded DynamoDB with demo data.
     Serve(serve::Serve),
+    /// Put the table and the demo data of `serve` into another endpoint of this machine.
+    Demo(demo::Demo),
     /// Fill a campaign of any size.
     Seed(seed::Seed),
     /// List campaigns.
@@ -95,6 +98,7 @@ fn start(command: Option<Command>) -> Result<(), CliError> {
         .block_on(async {
             match command {
                 Command::Serve(serve) => serve.run().await,
+                Command::Demo(demo) => demo.run().await,
                 Command::Seed(seed) => seed.run().await,
                 Command::List(list) => list.run().await,
                 Command::Key(key) => key.run().await,

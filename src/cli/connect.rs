@@ -70,7 +70,8 @@ impl Connect {
     }
 
     /// Whether the endpoint is on this machine.
-    fn is_loopback(&self) -> bool {
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
         let general = std::env::var("AWS_ENDPOINT_URL").ok();
         self.endpoint_url
             .as_deref()

@@ -8,27 +8,20 @@ use clap::{Args, Parser};
 use super::{
     CliError,
     connect::Connect,
+    demo::{self, DEMO_ACCOUNT},
     engine::{Engine, listen},
     gateway,
     key::issue,
-    seed::{Children, Plan, REFERENCE},
 };
 use crate::{
     auth::SCOPES,
-    campaign::CampaignId,
     config::{
         DEFAULT_INLINE_BUDGET_SECONDS, DEFAULT_LEASE_SECONDS, DEFAULT_TABLE_NAME, DeletionSettings,
         INLINE_BUDGET_RANGE, LEASE_RANGE,
     },
     deletion::Deletions,
     http::Api,
-    table::Table,
 };
-
-/// The account of the demo data, and of the key that is printed.
-const DEMO_ACCOUNT: &str = "account_demo";
-/// The account of the campaign that the demo key may not touch.
-const OTHER_ACCOUNT: &str = "account_other";
 
 /// `campaigns serve`.
 #[derive(Args, Debug)]
@@ -90,7 +83,7 @@ impl Serve {
         };
         let table = connect.table().await;
         if table.create().await? {
-            put_demo_data(&table).await?;
+            demo::put(&table).await?;
         }
         let scopes = SCOPES.map(ToOwned::to_owned).to_vec();
         let (key, _) = issue(&table, DEMO_ACCOUNT, scopes, None).await?;
@@ -130,60 +123,4 @@ There are campaign_protected and campaign_foreign (another account's), too. Ctrl
         println!("Stopped.");
         Ok(())
     }
-}
-
-/// The campaign of the public reference, and one for each common refusal.
-async fn put_demo_data(table: &Table) -> Result<(), CliError> {
-    let few = Children {
-        prospects: 3,
-        chats: 3,
-        messages: 6,
-        ..Children::default()
-    };
-    let campaigns = [
-        (
-            "campaign_123",
-            "Q4 Enterprise Outreach",
-            DEMO_ACCOUNT,
-            "paused",
-            false,
-            REFERENCE,
-        ),
-        (
-            "campaign_active",
-            "Running Outreach",
-            DEMO_ACCOUNT,
-            "active",
-            false,
-            few,
-        ),
-        (
-            "campaign_protected",
-            "Kept Outreach",
-            DEMO_ACCOUNT,
-            "paused",
-            true,
-            few,
-        ),
-        (
-            "campaign_foreign",
-            "Somebody Else's Outreach",
-            OTHER_ACCOUNT,
-            "paused",
-            false,
-            few,
-        ),
-    ];
-    for (id, name, account_id, status, deletion_protection, children) in campaigns {
-        let plan = Plan {
-            id: CampaignId::parse(id).map_err(|error| CliError::Refused(error.to_string()))?,
-            name: name.to_owned(),
-            account_id: account_id.to_owned(),
-            status: status.to_owned(),
-            deletion_protection,
-            children,
-        };
-        plan.put(table, |_| ()).await?;
-    }
-    Ok(())
 }

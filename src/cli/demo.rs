@@ -1,0 +1,117 @@
+//! The demo data: the campaign of the public reference, one campaign for each
+//! common refusal, and the key that the files in `events/` carry. `serve` puts
+//! it into its embedded DynamoDB, `campaigns demo` into another endpoint of this
+//! machine, and into no other: that key is no secret.
+
+use clap::Args;
+
+use super::{
+    CliError,
+    connect::{Connect, patience},
+    seed::{Children, Plan, REFERENCE},
+};
+use crate::{
+    auth::{ApiKey, SCOPES, StoredKey},
+    campaign::CampaignId,
+    table::{Table, item, keys},
+    timestamp::now_rfc3339,
+};
+
+/// The account of the demo data, and of the key in `events/`.
+pub const DEMO_ACCOUNT: &str = "account_demo";
+/// The account of the campaign that the demo account may not touch.
+const OTHER_ACCOUNT: &str = "account_other";
+/// The key that the files in `events/` carry.
+pub const EVENTS_KEY: &str = "demo-key_for-events-only_0123456789ABCDE";
+
+/// `campaigns demo`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example, with Amazon's DynamoDB Local on port 8000:
+  campaigns demo --endpoint-url http://127.0.0.1:8000")]
+pub struct Demo {
+    #[command(flatten)]
+    connect: Connect,
+}
+
+impl Demo {
+    pub(super) async fn run(self) -> Result<(), CliError> {
+        if !self.connect.is_loopback() {
+            return Err(CliError::Refused(
+                "the demo data has a publicly known key: it goes to an endpoint of this machine \
+                 only, named with --endpoint-url"
+                    .to_owned(),
+            ));
+        }
+        let table = self.connect.table().await;
+        table.create().await?;
+        put(&table).await?;
+        println!("the demo data is in table {}", table.name());
+        Ok(())
+    }
+}
+
+/// Puts what is missing of the demo data.
+///
+/// # Errors
+/// [`CliError`].
+pub async fn put(table: &Table) -> Result<(), CliError> {
+    let few = Children {
+        prospects: 3,
+        chats: 3,
+        messages: 6,
+        ..Children::default()
+    };
+    let demo = |id, name, status, children| (id, name, DEMO_ACCOUNT, status, false, children);
+    let campaigns = [
+        demo(
+            "campaign_123",
+            "Q4 Enterprise Outreach",
+            "paused",
+            REFERENCE,
+        ),
+        demo("campaign_active", "Running Outreach", "active", few),
+        (
+            "campaign_protected",
+            "Kept Outreach",
+            DEMO_ACCOUNT,
+            "paused",
+            true,
+            few,
+        ),
+        (
+            "campaign_foreign",
+            "Somebody Else's Outreach",
+            OTHER_ACCOUNT,
+            "paused",
+            false,
+            few,
+        ),
+    ];
+    for (id, name, account_id, status, deletion_protection, children) in campaigns {
+        let plan = Plan {
+            id: CampaignId::parse(id).map_err(|error| CliError::Refused(error.to_string()))?,
+            name: name.to_owned(),
+            account_id: account_id.to_owned(),
+            status: status.to_owned(),
+            deletion_protection,
+            children,
+        };
+        plan.put(table, |_| ()).await?;
+    }
+    if let Some(key) = ApiKey::new(EVENTS_KEY) {
+        let stored = StoredKey {
+            key_id: "key_demo".to_owned(),
+            account_id: DEMO_ACCOUNT.to_owned(),
+            scopes: SCOPES.map(ToOwned::to_owned).to_vec(),
+            state: "active".to_owned(),
+            subscription: "active".to_owned(),
+            expires_at: None,
+        };
+        let item = item::new_key(&stored, &now_rfc3339());
+        table
+            .put_new(keys::api_key(&key.hash()), item, patience())
+            .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,392 @@
+//! A world for one test: an engine, a fresh table, the fault layer in front of
+//! it, and the real handler behind that.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+    time::Duration,
+};
+
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use campaigns::{
+    campaign::CampaignId,
+    cli::{connect::Connect, engine::Engine, seed::{Children, Plan}},
+    config::DeletionSettings,
+    deletion::Deletions,
+    http::Api,
+    lambda,
+    table::Table,
+};
+use lambda_http::{Context, LambdaEvent};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::proxy::Proxy;
+
+/// The environment variable that names another endpoint than the embedded one.
+const ENDPOINT: &str = "TEST_DYNAMODB_ENDPOINT_URL";
+
+/// The account of the key in `events/`.
+pub const ACCOUNT: &str = "account_demo";
+/// The key in `events/`.
+pub const KEY: &str = "demo-key_for-events-only_0123456789ABCDE";
+/// The id of that key.
+pub const KEY_ID: &str = "key_demo";
+
+pub type Item = HashMap<String, AttributeValue>;
+/// Every item of a table, by its key, in a form that can be compared.
+pub type Dump = BTreeMap<(String, String), Value>;
+
+pub struct World {
+    /// The table, without faults in between.
+    pub table: Table,
+    pub proxy: Proxy,
+    pub settings: DeletionSettings,
+    pub inline_budget: Duration,
+    /// `None` when the endpoint is another process's.
+    _engine: Option<Engine>,
+}
+
+/// An answer of the handler.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: i64,
+    pub headers: HashMap<String, String>,
+    pub body: Value,
+    pub text: String,
+}
+
+impl Reply {
+    #[track_caller]
+    pub fn assert(&self, status: i64, error: &str) {
+        assert_eq!(
+            (self.status, self.body["error"].as_str()),
+            (status, Some(error)),
+            "{self:?}"
+        );
+    }
+
+    pub fn deleted_items(&self) -> &Value {
+        &self.body["deletionSummary"]["deletedItems"]
+    }
+
+    pub fn deletion_id(&self) -> String {
+        let id = self.body["deletionSummary"]["deletionId"].as_str();
+        id.unwrap().to_owned()
+    }
+}
+
+pub fn s(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+pub fn n(number: i64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+/// The counts of the public reference.
+pub fn reference_counts() -> Value {
+    json!({
+        "prospects": 150, "chats": 150, "messages": 420, "tasks": 75,
+        "webhookEvents": 12, "analytics": 30,
+    })
+}
+
+/// `events/NAME.json`.
+pub fn event(name: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("events").join(format!("{name}.json"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    serde_json::from_str(&text).unwrap()
+}
+
+/// The event of a DELETE by the demo key.
+pub fn delete_event(id: &str) -> Value {
+    let mut event = event("delete");
+    set_id(&mut event, id);
+    event
+}
+
+/// Makes an event one for this id, as the gateway hands it over.
+pub fn set_id(event: &mut Value, id: &str) {
+    let path = format!("/v1/campaigns/{id}");
+    event["rawPath"] = path.clone().into();
+    event["requestContext"]["http"]["path"] = path.into();
+    event["pathParameters"] = json!({ "id": id });
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let (engine, url) = match std::env::var(ENDPOINT) {
+            Ok(url) => (None, url),
+            Err(_) => {
+                let engine = Engine::start(0, None).await.unwrap();
+                let url = engine.endpoint_url();
+                (Some(engine), url)
+            }
+        };
+        let table_name = format!("campaigns-{}", Uuid::new_v4().simple());
+        let connect = |url: String| Connect {
+            table_name: table_name.clone(),
+            endpoint_url: Some(url),
+        };
+        let table = connect(url.clone()).table().await;
+        assert!(table.create().await.unwrap_or_else(|error| {
+            panic!("no table could be made at {url}: {error}")
+        }));
+        let world = Self {
+            table,
+            proxy: Proxy::start(url).await,
+            settings: DeletionSettings {
+                lease: Duration::from_secs(30),
+            },
+            inline_budget: Duration::from_secs(20),
+            _engine: engine,
+        };
+        world.put_key(KEY, &[]).await;
+        world
+    }
+
+    /// A world whose leases end after this time.
+    pub fn lease(mut self, milliseconds: u64) -> Self {
+        self.settings.lease = Duration::from_millis(milliseconds);
+        self
+    }
+
+    pub fn inline_budget(mut self, milliseconds: u64) -> Self {
+        self.inline_budget = Duration::from_millis(milliseconds);
+        self
+    }
+
+    /// A new handler over the proxy, as a new function instance would be.
+    pub async fn api(&self) -> Api {
+        let connect = Connect {
+            table_name: self.table.name().to_owned(),
+            endpoint_url: Some(self.proxy.url()),
+        };
+        let deletions = Deletions::new(connect.table().await, self.settings.clone());
+        Api::new(deletions, self.inline_budget)
+    }
+
+    /// Hands an event to a new handler.
+    pub async fn send(&self, event: Value) -> Reply {
+        send(&self.api().await, event).await
+    }
+
+    pub async fn delete(&self, id: &str) -> Reply {
+        self.send(delete_event(id)).await
+    }
+
+    /// DELETE until nothing remains: the last answer but the 202s.
+    pub async fn delete_until_done(&self, id: &str) -> Reply {
+        for _ in 0..200 {
+            let reply = self.delete(id).await;
+            if reply.status != 202 {
+                return reply;
+            }
+            tokio::time::sleep(self.settings.lease.min(Duration::from_millis(50))).await;
+        }
+        panic!("the deletion of {id} does not end");
+    }
+
+    pub async fn put(&self, item: Item) {
+        self.table
+            .client()
+            .put_item()
+            .table_name(self.table.name())
+            .set_item(Some(item))
+            .send()
+            .await
+            .unwrap();
+    }
+
+    /// Puts a key of the demo account; `attributes` replace the usual ones.
+    pub async fn put_key(&self, key: &str, attributes: &[(&str, AttributeValue)]) {
+        let hash = campaigns::auth::ApiKey::new(key).unwrap().hash();
+        let scopes = vec!["campaigns:delete".to_owned(), "deletions:read".to_owned()];
+        let mut item = item(&[
+            ("PK", s(&format!("APIKEY#{hash}"))),
+            ("SK", s("APIKEY")),
+            ("keyId", s(KEY_ID)),
+            ("accountId", s(ACCOUNT)),
+            ("scopes", AttributeValue::Ss(scopes)),
+            ("state", s("active")),
+            ("subscription", s("active")),
+            ("createdAt", s("2026-01-01T00:00:00Z")),
+        ]);
+        for (name, value) in attributes {
+            item.insert((*name).to_owned(), value.clone());
+        }
+        self.put(item).await;
+    }
+
+    /// Puts a campaign item alone; `attributes` replace the usual ones.
+    pub async fn put_campaign(&self, id: &str, attributes: &[(&str, AttributeValue)]) {
+        let mut item = item(&[
+            ("PK", s(&format!("CAMPAIGN#{id}"))),
+            ("SK", s("CAMPAIGN")),
+            ("id", s(id)),
+            ("name", s("Q4 Enterprise Outreach")),
+            ("accountId", s(ACCOUNT)),
+            ("campaignStatus", s("paused")),
+            ("createdAt", s("2026-01-01T00:00:00Z")),
+            ("updatedAt", s("2026-01-02T03:04:05Z")),
+        ]);
+        for (name, value) in attributes {
+            item.insert((*name).to_owned(), value.clone());
+        }
+        self.put(item).await;
+    }
+
+    /// Puts children with these sort keys.
+    pub async fn put_children(&self, id: &str, sort_keys: &[String]) {
+        for batch in sort_keys.chunks(25) {
+            let puts = batch.iter().map(|key| {
+                let child = item(&[("PK", s(&format!("CAMPAIGN#{id}"))), ("SK", s(key))]);
+                let put = PutRequest::builder().set_item(Some(child)).build().unwrap();
+                WriteRequest::builder().put_request(put).build()
+            });
+            let answer = self
+                .table
+                .client()
+                .batch_write_item()
+                .request_items(self.table.name(), puts.collect())
+                .send()
+                .await
+                .unwrap();
+            assert!(answer.unprocessed_items.unwrap_or_default().is_empty());
+        }
+    }
+
+    /// A paused campaign with these children.
+    pub async fn seed(&self, id: &str, children: Children) {
+        let plan = Plan {
+            id: CampaignId::parse(id).unwrap(),
+            name: "Q4 Enterprise Outreach".to_owned(),
+            account_id: ACCOUNT.to_owned(),
+            status: "paused".to_owned(),
+            deletion_protection: false,
+            children,
+        };
+        assert!(plan.put(&self.table, |_| ()).await.unwrap());
+    }
+
+    /// Everything in the table.
+    pub async fn dump(&self) -> Dump {
+        let mut dump = Dump::new();
+        let mut from = None;
+        loop {
+            let answer = self
+                .table
+                .client()
+                .scan()
+                .table_name(self.table.name())
+                .consistent_read(true)
+                .set_exclusive_start_key(from)
+                .send()
+                .await
+                .unwrap();
+            for item in answer.items.unwrap_or_default() {
+                let text = |name: &str| item[name].as_s().unwrap().clone();
+                dump.insert((text("PK"), text("SK")), plain(&item));
+            }
+            from = answer.last_evaluated_key;
+            if from.is_none() {
+                return dump;
+            }
+        }
+    }
+
+    /// The deletion records of the demo account.
+    pub async fn records(&self) -> Vec<Value> {
+        let dump = self.dump().await;
+        dump.into_iter()
+            .filter(|((pk, sk), _)| pk.starts_with("ACCOUNT#") && sk.starts_with("DELETION#"))
+            .map(|(_, item)| item)
+            .collect()
+    }
+
+    /// The sort keys that are left in a campaign's partition.
+    pub async fn left(&self, id: &str) -> Vec<String> {
+        let partition = format!("CAMPAIGN#{id}");
+        let dump = self.dump().await;
+        dump.into_keys()
+            .filter(|(pk, _)| *pk == partition)
+            .map(|(_, sk)| sk)
+            .collect()
+    }
+
+    /// Asserts that the campaign is gone, once, with these counts.
+    #[track_caller]
+    pub fn assert_gone<'a>(
+        &'a self,
+        id: &'a str,
+        counts: &'a Value,
+    ) -> impl Future<Output = ()> + 'a {
+        let caller = std::panic::Location::caller();
+        async move {
+            let left = self.left(id).await;
+            assert!(left.is_empty(), "{caller}: {id} has {left:?} left");
+            let records = self.records().await;
+            let records: Vec<_> = records
+                .iter()
+                .filter(|record| record["campaignId"] == id)
+                .collect();
+            assert_eq!(records.len(), 1, "{caller}: {records:#?}");
+            assert_eq!(records[0]["state"], "succeeded", "{caller}");
+            assert_eq!(&records[0]["counted"], counts, "{caller}");
+        }
+    }
+}
+
+/// Hands an event to a handler.
+pub async fn send(api: &Api, event: Value) -> Reply {
+    let mut context = Context::default();
+    context.request_id = "invocation".to_owned();
+    let response = lambda::handle(api, LambdaEvent::new(event, context)).await;
+    let response = serde_json::to_value(response.unwrap()).unwrap();
+    let text = response["body"].as_str().unwrap().to_owned();
+    let headers = response["headers"].as_object().unwrap();
+    let reply = Reply {
+        status: response["statusCode"].as_i64().unwrap(),
+        headers: headers
+            .iter()
+            .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()))
+            .collect(),
+        body: serde_json::from_str(&text).unwrap(),
+        text,
+    };
+    assert_eq!(reply.headers["content-type"], "application/json");
+    assert_eq!(reply.headers["cache-control"], "no-store");
+    assert!(!reply.headers["x-request-id"].is_empty());
+    reply
+}
+
+pub fn item(attributes: &[(&str, AttributeValue)]) -> Item {
+    attributes
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.clone()))
+        .collect()
+}
+
+/// An item as plain JSON.
+fn plain(item: &Item) -> Value {
+    fn value(attribute: &AttributeValue) -> Value {
+        match attribute {
+            AttributeValue::S(text) => text.as_str().into(),
+            AttributeValue::N(number) => serde_json::from_str(number).unwrap(),
+            AttributeValue::Bool(bool) => (*bool).into(),
+            AttributeValue::Null(_) => Value::Null,
+            AttributeValue::M(map) => plain(map),
+            AttributeValue::Ss(set) => {
+                let mut set = set.clone();
+                set.sort();
+                json!({ "SS": set })
+            }
+            other => panic!("unexpected attribute {other:?}"),
+        }
+    }
+    item.iter()
+        .map(|(name, attribute)| (name.clone(), value(attribute)))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}

@@ -1,0 +1,19 @@
+//! The service as its callers meet it: the real handler, events as API Gateway
+//! sends them, a real engine, a fresh table for each test.
+//!
+//! The engine is embedded. To run the same tests against another one, Amazon's
+//! DynamoDB Local for instance, name its endpoint in
+//! `TEST_DYNAMODB_ENDPOINT_URL`.
+
+mod authentication;
+mod deletion;
+mod faults;
+mod harness;
+mod kill;
+mod late;
+mod logs;
+mod proxy;
+mod refusals;
+mod takeover;
+mod terminal;
+mod validation;

@@ -1,0 +1,380 @@
+//! The fault layer: an HTTP proxy in front of the endpoint that does what
+//! networks and DynamoDB do and no local engine does by itself. It throttles,
+//! hands writes back, conflicts, fails, loses requests, loses answers, and
+//! delivers requests after their sender has given up on them.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    http::request::Parts,
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioIo},
+};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
+
+/// A request that arrived at the proxy.
+pub struct Call<'a> {
+    /// DynamoDB's name of the operation.
+    pub operation: &'a str,
+    /// How many requests came before it.
+    pub number: usize,
+    /// How many of the same operation came before it.
+    pub nth: usize,
+    /// Its body, which may be changed.
+    pub body: &'a mut Value,
+}
+
+impl Call<'_> {
+    /// Whether this is a write of a deletion record.
+    pub fn is_record_write(&self) -> bool {
+        self.operation == "UpdateItem" || self.is_finish()
+    }
+
+    /// Whether this is the transaction that claims a campaign.
+    pub fn is_claim(&self) -> bool {
+        self.operation == "TransactWriteItems" && !self.body["TransactItems"][0]["Update"].is_null()
+    }
+
+    /// Whether this is the transaction that finishes a deletion.
+    pub fn is_finish(&self) -> bool {
+        self.operation == "TransactWriteItems" && !self.body["TransactItems"][0]["Delete"].is_null()
+    }
+
+    /// Whether this is a count-ahead or a release.
+    pub fn is_progress(&self) -> bool {
+        self.operation == "UpdateItem"
+            && self.body["UpdateExpression"]
+                .as_str()
+                .is_some_and(|update| update.contains("counted"))
+    }
+}
+
+/// What happens to a request.
+#[derive(Clone)]
+pub enum Action {
+    /// It goes through.
+    Pass,
+    /// It goes through after a while.
+    Delay(Duration),
+    /// It never arrives.
+    LoseRequest,
+    /// It is applied, and its answer never arrives.
+    LoseAnswer,
+    /// Its sender sees it lost; it is applied after a while.
+    Late(Duration),
+    /// Its sender sees it lost; it is applied once this is notified.
+    LateUntil(Arc<Notify>),
+    /// It is answered with this instead.
+    Answer(StatusCode, Value),
+    /// All but this many writes of a batch are applied, the rest is handed back.
+    HandBack(usize),
+    /// It is applied and then there is never an answer.
+    Hang,
+}
+
+pub fn throttled() -> Action {
+    error(
+        StatusCode::BAD_REQUEST,
+        "ProvisionedThroughputExceededException",
+    )
+}
+
+pub fn internal_error() -> Action {
+    error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError")
+}
+
+pub fn transaction_in_progress() -> Action {
+    error(StatusCode::BAD_REQUEST, "TransactionInProgressException")
+}
+
+pub fn error(status: StatusCode, code: &str) -> Action {
+    let body = json!({
+        "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"),
+        "message": "made by the fault layer",
+    });
+    Action::Answer(status, body)
+}
+
+pub fn transaction_conflict() -> Action {
+    let body = json!({
+        "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+        "message": "Transaction cancelled [TransactionConflict, None]",
+        "CancellationReasons": [
+            {"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"},
+            {"Code": "None"},
+        ],
+    });
+    Action::Answer(StatusCode::BAD_REQUEST, body)
+}
+
+/// An exchange as the proxy saw it.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    pub operation: String,
+    pub body: Value,
+    pub begun: Instant,
+    pub ended: Instant,
+}
+
+type Policy = Arc<dyn Fn(&mut Call<'_>) -> Action + Send + Sync>;
+
+pub struct Proxy {
+    state: Arc<State>,
+    url: String,
+    task: JoinHandle<()>,
+}
+
+struct State {
+    target: String,
+    client: Client<HttpConnector, Full<Bytes>>,
+    policy: Mutex<Policy>,
+    page_limit: Mutex<Option<u64>>,
+    counts: Mutex<HashMap<String, usize>>,
+    exchanges: Mutex<Vec<Exchange>>,
+    late: AtomicUsize,
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Proxy {
+    pub async fn start(target: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let state = Arc::new(State {
+            target,
+            client: Client::builder(TokioExecutor::new()).build_http(),
+            policy: Mutex::new(Arc::new(|_| Action::Pass)),
+            page_limit: Mutex::new(None),
+            counts: Mutex::default(),
+            exchanges: Mutex::default(),
+            late: AtomicUsize::new(0),
+        });
+        let serving = state.clone();
+        let task = tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                stream.set_nodelay(true).unwrap();
+                let state = serving.clone();
+                tokio::spawn(async move {
+                    let service = service_fn(|request| state.clone().serve(request));
+                    // A connection that the proxy breaks on purpose ends with an error.
+                    let _ = http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
+                });
+            }
+        });
+        Self { state, url, task }
+    }
+
+    pub fn url(&self) -> String {
+        self.url.clone()
+    }
+
+    /// What happens to requests from now on; counting begins anew.
+    pub fn policy(&self, policy: impl Fn(&mut Call<'_>) -> Action + Send + Sync + 'static) {
+        *self.state.policy.lock().unwrap() = Arc::new(policy);
+        self.state.counts.lock().unwrap().clear();
+        self.state.exchanges.lock().unwrap().clear();
+    }
+
+    /// Requests go through from now on.
+    pub fn pass(&self) {
+        self.policy(|_| Action::Pass);
+    }
+
+    /// Pages of a campaign's partition have at most this many items.
+    pub fn page_limit(&self, items: u64) {
+        *self.state.page_limit.lock().unwrap() = Some(items);
+    }
+
+    pub fn exchanges(&self) -> Vec<Exchange> {
+        self.state.exchanges.lock().unwrap().clone()
+    }
+
+    /// How many requests of this operation went through.
+    pub fn count(&self, operation: &str) -> usize {
+        let exchanges = self.exchanges();
+        exchanges
+            .iter()
+            .filter(|exchange| exchange.operation == operation)
+            .count()
+    }
+
+    /// Waits until every late request has been applied.
+    pub async fn settle(&self) {
+        while self.state.late.load(Ordering::SeqCst) > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// The longest chain of requests of which each was sent after the one before
+/// was answered.
+pub fn serial_round_trips(exchanges: &[Exchange]) -> usize {
+    let mut by_end: Vec<_> = exchanges.to_vec();
+    by_end.sort_by_key(|exchange| exchange.ended);
+    let mut chain = 0;
+    let mut free_from = None;
+    for exchange in by_end {
+        if free_from.is_none_or(|at| exchange.begun >= at) {
+            chain += 1;
+            free_from = Some(exchange.ended);
+        }
+    }
+    chain
+}
+
+impl State {
+    async fn serve(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, std::io::Error> {
+        let begun = Instant::now();
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.map_err(std::io::Error::other)?;
+        let target = head.headers.get("x-amz-target").unwrap();
+        let operation = target.to_str().unwrap().rsplit('.').next().unwrap();
+        let operation = operation.to_owned();
+        let mut body: Value = serde_json::from_slice(&body.to_bytes()).unwrap();
+        if operation == "Query" && body["IndexName"].is_null() {
+            if let Some(limit) = *self.page_limit.lock().unwrap() {
+                body["Limit"] = limit.into();
+            }
+        }
+        let action = self.decide(&operation, &mut body);
+        let lost = || std::io::Error::other("lost by the fault layer");
+        let answer = match action {
+            Action::Pass => self.forward(&head, &body).await,
+            Action::Delay(delay) => {
+                tokio::time::sleep(delay).await;
+                self.forward(&head, &body).await
+            }
+            Action::LoseRequest => return Err(lost()),
+            Action::LoseAnswer => {
+                self.forward(&head, &body).await;
+                return Err(lost());
+            }
+            Action::Late(delay) => {
+                self.later(head, body, async move { tokio::time::sleep(delay).await });
+                return Err(lost());
+            }
+            Action::LateUntil(notify) => {
+                self.later(head, body, async move { notify.notified().await });
+                return Err(lost());
+            }
+            Action::Answer(status, value) => answer(status, &value),
+            Action::HandBack(count) => self.hand_back(&head, &body, count).await,
+            Action::Hang => {
+                self.forward(&head, &body).await;
+                std::future::pending().await
+            }
+        };
+        self.exchanges.lock().unwrap().push(Exchange {
+            operation,
+            body,
+            begun,
+            ended: Instant::now(),
+        });
+        Ok(answer)
+    }
+
+    fn decide(&self, operation: &str, body: &mut Value) -> Action {
+        let policy = self.policy.lock().unwrap().clone();
+        let (number, nth) = {
+            let mut counts = self.counts.lock().unwrap();
+            let number = counts.values().sum();
+            let nth = counts.entry(operation.to_owned()).or_default();
+            *nth += 1;
+            (number, *nth - 1)
+        };
+        policy(&mut Call {
+            operation,
+            number,
+            nth,
+            body,
+        })
+    }
+
+    fn later(
+        self: &Arc<Self>,
+        head: Parts,
+        body: Value,
+        when: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let state = self.clone();
+        state.late.fetch_add(1, Ordering::SeqCst);
+        tokio::spawn(async move {
+            when.await;
+            state.forward(&head, &body).await;
+            state.late.fetch_sub(1, Ordering::SeqCst);
+        });
+    }
+
+    async fn forward(&self, head: &Parts, body: &Value) -> Response<Full<Bytes>> {
+        let mut request = Request::post(&self.target);
+        for (name, value) in &head.headers {
+            if name != "content-length" && name != "host" {
+                request = request.header(name, value);
+            }
+        }
+        let request = request.body(Full::from(body.to_string())).unwrap();
+        let (head, body) = match self.client.request(request).await {
+            Ok(response) => response.into_parts(),
+            // The endpoint closed a connection that was idle: as if down.
+            Err(_) => return answer(StatusCode::SERVICE_UNAVAILABLE, &json!({})),
+        };
+        let body = body.collect().await.unwrap().to_bytes();
+        let mut response = Response::new(Full::new(body));
+        *response.status_mut() = head.status;
+        for name in ["content-type", "x-amzn-requestid"] {
+            if let Some(value) = head.headers.get(name) {
+                response.headers_mut().insert(name, value.clone());
+            }
+        }
+        response
+    }
+
+    async fn hand_back(&self, head: &Parts, body: &Value, count: usize) -> Response<Full<Bytes>> {
+        let items = body["RequestItems"].as_object().unwrap();
+        let (table, writes) = items.iter().next().unwrap();
+        let writes = writes.as_array().unwrap();
+        let (back, through) = writes.split_at(count.min(writes.len()));
+        if !through.is_empty() {
+            let mut applied = body.clone();
+            applied["RequestItems"][table] = json!(through);
+            self.forward(head, &applied).await;
+        }
+        answer(
+            StatusCode::OK,
+            &json!({"UnprocessedItems": {table: back}}),
+        )
+    }
+}
+
+fn answer(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(value.to_string()));
+    *response.status_mut() = status;
+    let json = "application/x-amz-json-1.0".parse().unwrap();
+    response.headers_mut().insert("content-type", json);
+    response
+}
