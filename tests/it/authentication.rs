@@ -48,7 +48,9 @@ async fn a_malformed_key_is_refused_without_asking_the_table() {
     let spaced = format!("Bearer {} {}", &KEY[..20], &KEY[21..]);
     let umlaut = format!("Bearer {}ü", &KEY[2..]);
     let bare = KEY;
-    for header in [&short, &long, &basic, &spaced, &umlaut, "Bearer", "Bearer ", bare] {
+    for header in [
+        &short, &long, &basic, &spaced, &umlaut, "Bearer", "Bearer ", bare,
+    ] {
         refused(&world, Some(header), 401, "invalid_api_key_format").await;
     }
     let reply = world.send(event("malformed-key")).await;
@@ -63,9 +65,17 @@ async fn an_unknown_a_revoked_and_an_expired_key_are_refused_alike() {
     let revoked = "c".repeat(40);
     let expired = "d".repeat(40);
     world.put_key(&revoked, &[("state", s("revoked"))]).await;
-    world.put_key(&expired, &[("expiresAt", n(1_700_000_000))]).await;
+    world
+        .put_key(&expired, &[("expiresAt", n(1_700_000_000))])
+        .await;
     for key in [unknown, revoked, expired] {
-        refused(&world, Some(&format!("Bearer {key}")), 401, "invalid_api_key").await;
+        refused(
+            &world,
+            Some(&format!("Bearer {key}")),
+            401,
+            "invalid_api_key",
+        )
+        .await;
     }
 }
 
@@ -73,7 +83,9 @@ async fn an_unknown_a_revoked_and_an_expired_key_are_refused_alike() {
 async fn a_key_that_has_not_expired_is_taken_whatever_the_case_of_its_scheme() {
     let world = world().await;
     let key = "e".repeat(40);
-    world.put_key(&key, &[("expiresAt", n(32_503_680_000))]).await;
+    world
+        .put_key(&key, &[("expiresAt", n(32_503_680_000))])
+        .await;
     let mut event = delete_event("campaign_1");
     event["headers"]["authorization"] = format!("bearer {key}").into();
     assert_eq!(world.send(event).await.status, 200);
@@ -87,7 +99,13 @@ async fn an_inactive_subscription_is_refused_before_the_scope_is_looked_at() {
     world
         .put_key(&key, &[("subscription", s("past_due")), ("scopes", other)])
         .await;
-    refused(&world, Some(&format!("Bearer {key}")), 403, "subscription_inactive").await;
+    refused(
+        &world,
+        Some(&format!("Bearer {key}")),
+        403,
+        "subscription_inactive",
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

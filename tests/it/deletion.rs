@@ -97,7 +97,10 @@ async fn every_kind_of_child_is_deleted_and_no_neighbour_is_touched() {
     let mut expected = world.dump().await;
     expected.retain(|(pk, _), _| pk != "CAMPAIGN#campaign_123");
     let reply = world.delete("campaign_123").await;
-    assert_eq!((reply.status, reply.deleted_items()), (200, &mixed_counts()));
+    assert_eq!(
+        (reply.status, reply.deleted_items()),
+        (200, &mixed_counts())
+    );
     world.assert_gone("campaign_123", &mixed_counts()).await;
     let mut left = world.dump().await;
     left.retain(|(pk, sk), _| !(pk.starts_with("ACCOUNT#") && sk.starts_with("DELETION#")));
@@ -124,7 +127,10 @@ async fn pages_of_any_size_give_the_same_counts() {
         world.put_campaign("campaign_1", &[]).await;
         world.put_children("campaign_1", &mixed()).await;
         let reply = world.delete("campaign_1").await;
-        assert_eq!((reply.status, reply.deleted_items()), (200, &mixed_counts()));
+        assert_eq!(
+            (reply.status, reply.deleted_items()),
+            (200, &mixed_counts())
+        );
         world.assert_gone("campaign_1", &mixed_counts()).await;
     }
 }
@@ -139,8 +145,13 @@ async fn the_campaign_item_goes_last() {
         .iter()
         .position(|call| !call.body["TransactItems"][0]["Delete"].is_null());
     assert_eq!(finish, Some(exchanges.len() - 1));
-    for exchange in exchanges.iter().filter(|call| call.operation == "BatchWriteItem") {
-        let writes = exchange.body["RequestItems"][world.table.name()].as_array().unwrap();
+    for exchange in exchanges
+        .iter()
+        .filter(|call| call.operation == "BatchWriteItem")
+    {
+        let writes = exchange.body["RequestItems"][world.table.name()]
+            .as_array()
+            .unwrap();
         assert!(writes.len() <= 25);
         for write in writes {
             assert_ne!(write["DeleteRequest"]["Key"]["SK"]["S"], "CAMPAIGN");
@@ -153,7 +164,9 @@ async fn the_reference_takes_seven_serial_round_trips() {
     let world = World::new().await;
     world.seed("campaign_123", REFERENCE).await;
     // Long enough that requests which are sent together overlap.
-    world.proxy.policy(|_| Action::Delay(Duration::from_millis(100)));
+    world
+        .proxy
+        .policy(|_| Action::Delay(Duration::from_millis(100)));
     assert_eq!(world.delete("campaign_123").await.status, 200);
     let trips = serial_round_trips(&world.proxy.exchanges());
     assert_eq!(trips, 7, "{:#?}", operations(&world));
@@ -181,10 +194,16 @@ async fn every_page_is_counted_before_it_is_deleted() {
             let mark = &call.body["ExpressionAttributeValues"][":countedThrough"]["S"];
             counted_through = mark.as_str().unwrap().to_owned();
         } else if call.operation == "BatchWriteItem" {
-            for write in call.body["RequestItems"][world.table.name()].as_array().unwrap() {
+            for write in call.body["RequestItems"][world.table.name()]
+                .as_array()
+                .unwrap()
+            {
                 deletes += 1;
                 let key = write["DeleteRequest"]["Key"]["SK"]["S"].as_str().unwrap();
-                assert!(key <= counted_through.as_str(), "{key} before {counted_through}");
+                assert!(
+                    key <= counted_through.as_str(),
+                    "{key} before {counted_through}"
+                );
             }
         }
     }
@@ -259,7 +278,9 @@ async fn a_stage_before_the_path_is_allowed_for_and_kept_in_location() {
 async fn a_straggler_of_a_racing_writer_is_counted_and_deleted_by_another_pass() {
     let world = World::new().await;
     world.put_campaign("campaign_1", &[]).await;
-    world.put_children("campaign_1", &["CHAT#5".to_owned()]).await;
+    world
+        .put_children("campaign_1", &["CHAT#5".to_owned()])
+        .await;
     // Before the empty read, a writer that got its item past the fence.
     let late = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
     let gate = late.clone();
@@ -272,10 +293,15 @@ async fn a_straggler_of_a_racing_writer_is_counted_and_deleted_by_another_pass()
     });
     let straggle = async {
         late.acquire().await.unwrap().forget();
-        world.put_children("campaign_1", &["CHAT#1".to_owned()]).await;
+        world
+            .put_children("campaign_1", &["CHAT#1".to_owned()])
+            .await;
     };
     let (reply, ()) = tokio::join!(world.delete("campaign_1"), straggle);
-    assert_eq!((reply.status, &reply.deleted_items()["chats"]), (200, &json!(2)));
+    assert_eq!(
+        (reply.status, &reply.deleted_items()["chats"]),
+        (200, &json!(2))
+    );
     assert!(world.left("campaign_1").await.is_empty());
     assert_eq!(world.records().await[0]["pass"], 2);
 }
@@ -292,6 +318,11 @@ async fn three_deletes_at_once_make_one_deletion() {
     let statuses = [replies.0.status, replies.1.status, replies.2.status];
     let done = statuses.iter().filter(|status| **status == 200).count();
     assert_eq!(done, 1, "{statuses:?}");
-    assert!(statuses.iter().all(|status| [200, 202, 404].contains(status)), "{statuses:?}");
+    assert!(
+        statuses
+            .iter()
+            .all(|status| [200, 202, 404].contains(status)),
+        "{statuses:?}"
+    );
     world.assert_gone("campaign_123", &reference_counts()).await;
 }

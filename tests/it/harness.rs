@@ -10,7 +10,11 @@ use std::{
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use campaigns::{
     campaign::CampaignId,
-    cli::{connect::Connect, engine::Engine, seed::{Children, Plan}},
+    cli::{
+        connect::Connect,
+        engine::Engine,
+        seed::{Children, Plan},
+    },
     config::DeletionSettings,
     deletion::Deletions,
     http::Api,
@@ -94,7 +98,9 @@ pub fn reference_counts() -> Value {
 
 /// `events/NAME.json`.
 pub fn event(name: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("events").join(format!("{name}.json"));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("events")
+        .join(format!("{name}.json"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     serde_json::from_str(&text).unwrap()
 }
@@ -130,9 +136,12 @@ impl World {
             endpoint_url: Some(url),
         };
         let table = connect(url.clone()).table().await;
-        assert!(table.create().await.unwrap_or_else(|error| {
-            panic!("no table could be made at {url}: {error}")
-        }));
+        assert!(
+            table
+                .create()
+                .await
+                .unwrap_or_else(|error| { panic!("no table could be made at {url}: {error}") })
+        );
         let world = Self {
             table,
             proxy: Proxy::start(url).await,

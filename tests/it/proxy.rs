@@ -364,10 +364,7 @@ impl State {
             applied["RequestItems"][table] = json!(through);
             self.forward(head, &applied).await;
         }
-        answer(
-            StatusCode::OK,
-            &json!({"UnprocessedItems": {table: back}}),
-        )
+        answer(StatusCode::OK, &json!({"UnprocessedItems": {table: back}}))
     }
 }
 

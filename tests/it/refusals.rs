@@ -48,7 +48,10 @@ async fn a_missing_campaign_is_not_found() {
     let reply = world.send(event("not-found")).await;
     assert_eq!(
         (reply.status, reply.text.as_str()),
-        (404, r#"{"error":"not_found","message":"Campaign not found"}"#)
+        (
+            404,
+            r#"{"error":"not_found","message":"Campaign not found"}"#
+        )
     );
 }
 
@@ -120,7 +123,9 @@ async fn every_deletable_status_is_deleted() {
     let world = World::new().await;
     for status in campaigns::campaign::DELETABLE {
         let id = format!("campaign_{status}");
-        world.put_campaign(&id, &[("campaignStatus", s(status))]).await;
+        world
+            .put_campaign(&id, &[("campaignStatus", s(status))])
+            .await;
         assert_eq!(world.delete(&id).await.status, 200, "{status}");
         assert!(world.left(&id).await.is_empty());
     }

@@ -1,1 +1,525 @@
-//! soon
+//! Budgets, leases, and going on where another worker has stopped.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::{
+    harness::{ACCOUNT, KEY_ID, World, n, s},
+    proxy::{Action, error, internal_error, throttled},
+};
+
+const DELETION: &str = "0190a8c2-b5c2-7e3f-8000-000000000000";
+
+fn chats(count: u64) -> serde_json::Value {
+    json!({
+        "prospects": 0, "chats": count, "messages": 0, "tasks": 0, "webhookEvents": 0,
+        "analytics": 0,
+    })
+}
+
+/// `campaign_1` with this many chats, in pages of ten items.
+async fn world(count: u64) -> World {
+    let world = World::new().await;
+    world.proxy.page_limit(10);
+    world.put_campaign("campaign_1", &[]).await;
+    let children: Vec<_> = (0..count).map(|n| format!("CHAT#{n:05}")).collect();
+    world.put_children("campaign_1", &children).await;
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_that_ends_first_answers_202_and_the_next_delete_goes_on_at_once() {
+    let world = world(100).await.inline_budget(1_000);
+    world.proxy.policy(|call| match call.operation {
+        "BatchWriteItem" => Action::Delay(Duration::from_millis(200)),
+        _ => Action::Pass,
+    });
+    let begun = Instant::now();
+    let first = world.delete("campaign_1").await;
+    assert!(begun.elapsed() < Duration::from_millis(1_000));
+    assert_eq!(first.status, 202, "{first:?}");
+    assert_eq!(first.body["message"], "Campaign deletion in progress");
+    assert_eq!(first.headers["retry-after"], "2");
+    let deletion_id = first.deletion_id();
+    assert_eq!(
+        first.headers["location"],
+        format!("/v1/deletions/{deletion_id}")
+    );
+    let summary = first.body["deletionSummary"].as_object().unwrap();
+    assert!(summary.contains_key("startedAt") && !summary.contains_key("deletedAt"));
+    let counted = first.deleted_items()["chats"].as_u64().unwrap();
+    assert!((10..100).contains(&counted), "{counted}");
+    // The lease is 30 s long, and released: nobody has to wait for it.
+    world.proxy.pass();
+    let second = world.delete("campaign_1").await;
+    assert_eq!((second.status, second.deletion_id()), (200, deletion_id));
+    world.assert_gone("campaign_1", &chats(100)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_inline_budget_claims_and_answers_202() {
+    let mut world = world(5).await.inline_budget(0);
+    let reply = world.delete("campaign_1").await;
+    assert_eq!((reply.status, reply.deleted_items()), (202, &chats(0)));
+    assert_eq!(world.left("campaign_1").await.len(), 6);
+    world.inline_budget = Duration::from_secs(20);
+    assert_eq!(world.delete("campaign_1").await.status, 200);
+    world.assert_gone("campaign_1", &chats(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_that_stay_unprocessed_stop_the_slice_and_nothing_is_lost() {
+    let world = world(30).await.inline_budget(1_000);
+    world.proxy.policy(|call| match call.operation {
+        "BatchWriteItem" => Action::HandBack(7),
+        _ => Action::Pass,
+    });
+    let reply = world.delete("campaign_1").await;
+    assert_eq!(reply.status, 202);
+    assert!(world.left("campaign_1").await.len() > 7);
+    world.proxy.pass();
+    assert_eq!(world.delete("campaign_1").await.status, 200);
+    world.assert_gone("campaign_1", &chats(30)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unprocessed_writes_are_sent_again_until_they_are_through() {
+    let world = world(200).await;
+    let batches = AtomicUsize::new(0);
+    world.proxy.policy(move |call| {
+        // Every other batch: half of it back, or all of it throttled.
+        let nth = batches.fetch_add(
+            usize::from(call.operation == "BatchWriteItem"),
+            Ordering::SeqCst,
+        );
+        match (call.operation, nth % 4) {
+            ("BatchWriteItem", 0) => Action::HandBack(6),
+            ("BatchWriteItem", 2) => throttled(),
+            _ => Action::Pass,
+        }
+    });
+    assert_eq!(world.delete("campaign_1").await.status, 200);
+    world.assert_gone("campaign_1", &chats(200)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_deletion_is_attached_to_and_nothing_is_written() {
+    let world = world(30).await;
+    let gate = Arc::new(tokio::sync::Notify::new());
+    let started = gate.clone();
+    world
+        .proxy
+        .policy(move |call| match (call.operation, call.nth) {
+            ("BatchWriteItem", 0) => {
+                started.notify_one();
+                Action::Delay(Duration::from_millis(700))
+            }
+            _ => Action::Pass,
+        });
+    let attached = async {
+        gate.notified().await;
+        let before = world.records().await;
+        let reply = world.delete("campaign_1").await;
+        assert_eq!(world.records().await, before);
+        reply
+    };
+    let (first, second) = tokio::join!(world.delete("campaign_1"), attached);
+    assert_eq!((first.status, second.status), (200, 202));
+    assert_eq!(first.deletion_id(), second.deletion_id());
+    assert!(second.deleted_items()["chats"].as_u64() > Some(0));
+    world.assert_gone("campaign_1", &chats(30)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_deletion_is_attached_to_before_protection_and_if_match_are_looked_at() {
+    let world = world(3).await.inline_budget(0);
+    assert_eq!(world.delete("campaign_1").await.status, 202);
+    let client = world.table.client();
+    client
+        .update_item()
+        .table_name(world.table.name())
+        .key("PK", s("CAMPAIGN#campaign_1"))
+        .key("SK", s("CAMPAIGN"))
+        .update_expression("SET deletionProtection = :true")
+        .expression_attribute_values(":true", aws_sdk_dynamodb::types::AttributeValue::Bool(true))
+        .send()
+        .await
+        .unwrap();
+    let mut event = crate::harness::delete_event("campaign_1");
+    event["headers"]["if-match"] = "\"another\"".into();
+    assert_eq!(world.send(event).await.status, 202);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_workers_deletion_is_taken_over_when_its_lease_has_ended() {
+    let world = world(50).await.lease(400);
+    let died = Arc::new(tokio::sync::Notify::new());
+    let dying = died.clone();
+    world
+        .proxy
+        .policy(move |call| match (call.operation, call.nth) {
+            ("BatchWriteItem", 2..) => {
+                dying.notify_one();
+                Action::Hang
+            }
+            _ => Action::Pass,
+        });
+    let api = world.api().await;
+    let worker = tokio::spawn(async move {
+        crate::harness::send(&api, crate::harness::delete_event("campaign_1")).await
+    });
+    died.notified().await;
+    worker.abort();
+    world.proxy.pass();
+    // While the lease lasts it is somebody else's.
+    let early = world.delete("campaign_1").await;
+    assert_eq!(early.status, 202);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let reply = world.delete("campaign_1").await;
+    assert_eq!(
+        (reply.status, reply.deletion_id()),
+        (200, early.deletion_id())
+    );
+    world.assert_gone("campaign_1", &chats(50)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lease_is_renewed_while_a_page_takes_long() {
+    let world = world(30).await.lease(300);
+    world.proxy.policy(|call| match (call.operation, call.nth) {
+        ("BatchWriteItem", 0) => Action::Delay(Duration::from_millis(1_000)),
+        _ => Action::Pass,
+    });
+    let meddler = async {
+        for _ in 0..8 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            assert_eq!(world.delete("campaign_1").await.status, 202);
+        }
+    };
+    let (reply, ()) = tokio::join!(world.delete("campaign_1"), meddler);
+    assert_eq!(reply.status, 200);
+    world.assert_gone("campaign_1", &chats(30)).await;
+    let owners: std::collections::BTreeSet<_> = world
+        .proxy
+        .exchanges()
+        .iter()
+        .filter(|call| call.operation == "UpdateItem")
+        .map(|call| call.body["ExpressionAttributeValues"][":writer"]["S"].to_string())
+        .collect();
+    assert_eq!(owners.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_has_lost_its_deletion_stops_and_answers_what_the_record_says() {
+    let world = world(60).await.lease(100);
+    let sleeping = Arc::new(tokio::sync::Notify::new());
+    let asleep = sleeping.clone();
+    // The first worker's second count-ahead is on the way for long.
+    world.proxy.policy(move |call| {
+        if call.is_progress() && call.nth == 1 {
+            asleep.notify_one();
+            return Action::Delay(Duration::from_millis(1_500));
+        }
+        Action::Pass
+    });
+    let rival = async {
+        sleeping.notified().await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let reply = world.delete("campaign_1").await;
+        assert_eq!(reply.status, 200);
+        world.dump().await
+    };
+    let (first, done) = tokio::join!(world.delete("campaign_1"), rival);
+    // The deletion is complete, and the slow worker says so.
+    assert_eq!((first.status, first.deleted_items()), (200, &chats(60)));
+    world.assert_gone("campaign_1", &chats(60)).await;
+    assert_eq!(world.dump().await, done);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_in_deleting_whose_record_is_gone_is_claimed_under_its_id() {
+    let world = world(12).await;
+    world
+        .put_campaign(
+            "campaign_1",
+            &[
+                ("campaignStatus", s("deleting")),
+                ("deletionId", s(DELETION)),
+            ],
+        )
+        .await;
+    let reply = world.delete("campaign_1").await;
+    assert_eq!(
+        (reply.status, reply.deletion_id().as_str()),
+        (200, DELETION)
+    );
+    world.assert_gone("campaign_1", &chats(12)).await;
+    let version = world.records().await[0]["version"].as_i64().unwrap();
+    assert!(version > 1_700_000_000_000, "{version}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_that_was_brought_back_in_deleting_is_deleted_once_more() {
+    let world = world(3).await.inline_budget(0);
+    let first = world.delete("campaign_1").await.deletion_id();
+    let world = world.inline_budget(20_000);
+    assert_eq!(world.delete("campaign_1").await.status, 200);
+    // A writer without a fence writes what it has read before.
+    world
+        .put_campaign(
+            "campaign_1",
+            &[("campaignStatus", s("deleting")), ("deletionId", s(&first))],
+        )
+        .await;
+    let again = world.delete("campaign_1").await;
+    assert_eq!((again.status, again.deleted_items()), (200, &chats(0)));
+    assert_ne!(again.deletion_id(), first);
+    assert!(world.left("campaign_1").await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_that_was_replaced_meanwhile_stays_and_the_record_says_so() {
+    let world = world(3).await.inline_budget(0);
+    assert_eq!(world.delete("campaign_1").await.status, 202);
+    let world = world.inline_budget(20_000);
+    let replaced = Arc::new(tokio::sync::Semaphore::new(0));
+    let gate = replaced.clone();
+    world.proxy.policy(move |call| {
+        if call.operation == "BatchWriteItem" {
+            gate.add_permits(1);
+            return Action::Delay(Duration::from_millis(300));
+        }
+        Action::Pass
+    });
+    let replace = async {
+        replaced.acquire().await.unwrap().forget();
+        world
+            .put_campaign("campaign_1", &[("name", s("Back"))])
+            .await;
+    };
+    let (reply, ()) = tokio::join!(world.delete("campaign_1"), replace);
+    assert_eq!((reply.status, reply.deleted_items()), (200, &chats(3)));
+    assert_eq!(world.left("campaign_1").await, ["CAMPAIGN"]);
+    let record = &world.records().await[0];
+    assert_eq!(record["state"], "succeeded");
+    assert_eq!(record["campaignReplaced"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resume_between_look_and_claim_wins_whole() {
+    let world = world(5).await;
+    // Between the look and the claim: the platform resumes the campaign.
+    let resume = Arc::new(tokio::sync::Semaphore::new(0));
+    let gate = resume.clone();
+    world.proxy.policy(move |call| {
+        if call.is_claim() {
+            gate.add_permits(1);
+            return Action::Delay(Duration::from_millis(300));
+        }
+        Action::Pass
+    });
+    let resuming = async {
+        resume.acquire().await.unwrap().forget();
+        let active = ("campaignStatus", s("active"));
+        world.put_campaign("campaign_1", &[active]).await;
+        world.dump().await
+    };
+    let (reply, before) = tokio::join!(world.delete("campaign_1"), resuming);
+    reply.assert(409, "campaign_active");
+    assert_eq!(world.dump().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_that_is_touched_between_look_and_claim_is_looked_at_again() {
+    let world = world(5).await;
+    let touch = Arc::new(tokio::sync::Semaphore::new(0));
+    let gate = touch.clone();
+    world.proxy.policy(move |call| {
+        if call.is_claim() && call.nth == 0 {
+            gate.add_permits(1);
+            return Action::Delay(Duration::from_millis(300));
+        }
+        Action::Pass
+    });
+    let touching = async {
+        touch.acquire().await.unwrap().forget();
+        let updated = ("updatedAt", s("2026-02-02T00:00:00Z"));
+        world.put_campaign("campaign_1", &[updated]).await;
+    };
+    let mut event = crate::harness::delete_event("campaign_1");
+    let (reply, ()) = tokio::join!(world.delete("campaign_1"), touching);
+    assert_eq!(reply.status, 200);
+    // The same with If-Match: what was reviewed is not there any more.
+    world.put_campaign("campaign_1", &[]).await;
+    world.proxy.policy({
+        let gate = touch.clone();
+        move |call| {
+            if call.is_claim() && call.nth == 0 {
+                gate.add_permits(1);
+                return Action::Delay(Duration::from_millis(300));
+            }
+            Action::Pass
+        }
+    });
+    let touching = async {
+        touch.acquire().await.unwrap().forget();
+        let updated = ("updatedAt", s("2026-02-02T00:00:00Z"));
+        world.put_campaign("campaign_1", &[updated]).await;
+    };
+    event["headers"]["if-match"] = "\"2026-01-02T03:04:05Z\"".into();
+    let (reply, ()) = tokio::join!(world.send(event), touching);
+    reply.assert(412, "precondition_failed");
+    assert_eq!(world.left("campaign_1").await, ["CAMPAIGN"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_throttled_table_is_503_before_the_claim_and_other_failures_are_500() {
+    let world = world(5).await.inline_budget(1_000);
+    let before = world.dump().await;
+    for (action, status, code) in [
+        (throttled(), 503, "unavailable"),
+        (crate::proxy::transaction_in_progress(), 503, "unavailable"),
+        (internal_error(), 500, "internal_error"),
+        (Action::LoseRequest, 500, "internal_error"),
+        (
+            error(hyper::StatusCode::BAD_REQUEST, "AccessDeniedException"),
+            500,
+            "internal_error",
+        ),
+    ] {
+        for operation in ["GetItem", "TransactWriteItems"] {
+            let action = action.clone();
+            world.proxy.policy(move |call| {
+                if call.operation == operation {
+                    action.clone()
+                } else {
+                    Action::Pass
+                }
+            });
+            let begun = Instant::now();
+            let reply = world.delete("campaign_1").await;
+            assert!(
+                begun.elapsed() < Duration::from_millis(1_050),
+                "{:?}",
+                begun.elapsed()
+            );
+            reply.assert(status, code);
+            let retry_after = reply.headers.get("retry-after").map(String::as_str);
+            assert_eq!(retry_after, (status == 503).then_some("2"));
+            assert!(!reply.text.contains("fault layer"), "{}", reply.text);
+            assert_eq!(world.dump().await, before);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_the_claim_the_answer_is_202_never_an_error() {
+    for operation in ["Query", "UpdateItem", "BatchWriteItem"] {
+        for action in [
+            error(hyper::StatusCode::BAD_REQUEST, "AccessDeniedException"),
+            throttled(),
+            internal_error(),
+            Action::LoseRequest,
+        ] {
+            let world = world(5).await.inline_budget(600).lease(200);
+            world.proxy.policy(move |call| {
+                if call.operation == operation {
+                    action.clone()
+                } else {
+                    Action::Pass
+                }
+            });
+            let reply = world.delete("campaign_1").await;
+            assert_eq!(reply.status, 202, "{operation}: {reply:?}");
+            assert_eq!(world.left("campaign_1").await.len(), 6);
+            world.proxy.pass();
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            let world = world.inline_budget(20_000);
+            assert_eq!(world.delete("campaign_1").await.status, 200, "{operation}");
+            world.assert_gone("campaign_1", &chats(5)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_hangs_does_not_hold_an_answer_beyond_the_budget() {
+    for operation in [
+        "GetItem",
+        "TransactWriteItems",
+        "Query",
+        "UpdateItem",
+        "BatchWriteItem",
+    ] {
+        let world = world(5).await.inline_budget(1_000);
+        world.proxy.policy(move |call| {
+            if call.operation == operation {
+                Action::Hang
+            } else {
+                Action::Pass
+            }
+        });
+        let begun = Instant::now();
+        let reply = world.delete("campaign_1").await;
+        assert!(
+            begun.elapsed() < Duration::from_millis(1_100),
+            "{operation}: {:?}",
+            begun.elapsed()
+        );
+        let expected = if ["GetItem", "TransactWriteItems"].contains(&operation) {
+            500
+        } else {
+            202
+        };
+        assert_eq!(reply.status, expected, "{operation}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_of_a_newer_version_is_not_gone_on_with() {
+    let world = world(5).await;
+    world
+        .put_campaign(
+            "campaign_1",
+            &[
+                ("campaignStatus", s("deleting")),
+                ("deletionId", s(DELETION)),
+            ],
+        )
+        .await;
+    let counted = aws_sdk_dynamodb::types::AttributeValue::M(
+        [("unheardOf".to_owned(), n(3))].into_iter().collect(),
+    );
+    let now = s("2026-01-01T00:00:00Z");
+    world
+        .put(crate::harness::item(&[
+            ("PK", s(&format!("ACCOUNT#{ACCOUNT}"))),
+            ("SK", s(&format!("DELETION#{DELETION}"))),
+            ("deletionId", s(DELETION)),
+            ("campaignId", s("campaign_1")),
+            ("campaignName", s("Q4")),
+            ("accountId", s(ACCOUNT)),
+            ("requestedBy", s(KEY_ID)),
+            ("previousStatus", s("paused")),
+            ("state", s("running")),
+            ("startedAt", now.clone()),
+            ("updatedAt", now),
+            ("counted", counted),
+            ("pass", n(1)),
+            ("version", n(3)),
+            ("leaseUntil", n(0)),
+        ]))
+        .await;
+    let before = world.dump().await;
+    world
+        .delete("campaign_1")
+        .await
+        .assert(500, "internal_error");
+    assert_eq!(world.dump().await, before);
+}

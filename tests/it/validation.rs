@@ -90,7 +90,14 @@ async fn query_parameters_that_are_not_understood_never_delete() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_malformed_if_match_never_deletes() {
     let world = world().await;
-    for value in ["", "2026-01-02T03:04:05Z", "\"open", "*,\"a\"", "\"a\" \"b\"", "\"ü\""] {
+    for value in [
+        "",
+        "2026-01-02T03:04:05Z",
+        "\"open",
+        "*,\"a\"",
+        "\"a\" \"b\"",
+        "\"ü\"",
+    ] {
         let mut event = delete_event("campaign_1");
         event["headers"]["if-match"] = value.into();
         refused(&world, event, 400, "validation_error").await;
@@ -100,7 +107,12 @@ async fn a_malformed_if_match_never_deletes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn other_paths_and_methods_are_answered_before_authentication() {
     let world = world().await;
-    for path in ["/", "/v1/campaigns", "/v2/campaigns/campaign_1", "/v1/campaignscampaign_1"] {
+    for path in [
+        "/",
+        "/v1/campaigns",
+        "/v2/campaigns/campaign_1",
+        "/v1/campaignscampaign_1",
+    ] {
         let mut event = delete_event("campaign_1");
         event["headers"] = json!({});
         event["rawPath"] = path.into();
@@ -143,7 +155,14 @@ async fn an_event_that_is_no_http_api_event_is_an_error_and_nothing_is_done() {
         "requestContext": {"resourcePath": "/v1/campaigns/{id}", "httpMethod": "DELETE"},
     });
     let scheduled = json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
-    for event in [rest, scheduled, json!({}), json!([]), json!("x"), Value::Null] {
+    for event in [
+        rest,
+        scheduled,
+        json!({}),
+        json!([]),
+        json!("x"),
+        Value::Null,
+    ] {
         let api = world.api().await;
         let event = LambdaEvent::new(event, Context::default());
         let error = lambda::handle(&api, event).await.unwrap_err();
@@ -161,6 +180,9 @@ async fn an_event_by_hand_that_has_only_the_parsed_query_is_a_dry_run_too() {
     event.as_object_mut().unwrap().remove("rawQueryString");
     let before = world.dump().await;
     let reply = world.send(event).await;
-    assert_eq!((reply.status, &reply.body["validateOnly"]), (200, &json!(true)));
+    assert_eq!(
+        (reply.status, &reply.body["validateOnly"]),
+        (200, &json!(true))
+    );
     assert_eq!(world.dump().await, before);
 }
