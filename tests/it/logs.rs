@@ -1,1 +1,159 @@
-//! soon
+//! The `api` binary itself: what it logs, and what it does with what it cannot
+//! start with or answer.
+
+use campaigns::cli::seed::REFERENCE;
+use serde_json::{Value, json};
+
+use crate::{
+    function::{Answer, run_api, start_api},
+    harness::{KEY, KEY_ID, World, event, reference_counts, s},
+};
+
+const SECRET: &str = "personal-data-of-a-prospect";
+
+fn line_of<'a>(lines: &'a [Value], outcome: &str) -> &'a Value {
+    let mut found = lines.iter().filter(|line| line["outcome"] == outcome);
+    let line = found
+        .next()
+        .unwrap_or_else(|| panic!("{outcome} is not in {lines:#?}"));
+    assert!(found.next().is_none(), "{outcome} is there twice");
+    line
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_one_json_line_and_no_level_shows_a_key_a_name_or_an_item() {
+    let world = World::new().await;
+    world.seed("campaign_123", REFERENCE).await;
+    let active = ("campaignStatus", s("active"));
+    world.put_campaign("campaign_active", &[active]).await;
+    world
+        .put_campaign("campaign_foreign", &[("accountId", s("other"))])
+        .await;
+    world
+        .put_campaign(
+            "campaign_missing",
+            &[("deletionProtection", s(SECRET)), ("name", s(SECRET))],
+        )
+        .await;
+    let rest = json!({"version": "1.0", "headers": {"authorization": format!("Bearer {KEY}")}});
+    let mistyped = json!({"headers": format!("Bearer {KEY}")});
+    let names = [
+        "no-key",
+        "malformed-key",
+        "active",
+        "foreign",
+        "not-found",
+        "dry-run",
+        "delete",
+    ];
+    let mut events: Vec<_> = names.map(event).to_vec();
+    events.extend([rest, mistyped, event("delete")]);
+    let (answers, log) = run_api(&world, events, &[("RUST_LOG", "trace")]).await;
+    let statuses: Vec<_> = answers
+        .iter()
+        .map(|answer| match answer {
+            Answer::Response(response) => response["statusCode"].as_i64().unwrap(),
+            Answer::Error(error) => {
+                assert_eq!(error["errorType"], "NotAnHttpEvent");
+                0
+            }
+        })
+        .collect();
+    assert_eq!(statuses, [401, 401, 409, 403, 500, 200, 200, 0, 0, 404]);
+
+    for secret in [
+        KEY,
+        SECRET,
+        "Q4 Enterprise Outreach",
+        "xxxxxxxxxx",
+        "too-short",
+    ] {
+        assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
+    }
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
+        .collect();
+    assert_eq!(lines.len(), 10);
+    let deleted = line_of(&lines, "deleted");
+    for (name, expected) in [
+        ("level", json!("INFO")),
+        ("request_id", json!("JKJaXmPLvHcESHA=")),
+        ("key_id", json!(KEY_ID)),
+        ("campaign_id", json!("campaign_123")),
+        ("status", json!(200)),
+        ("items", json!(837)),
+    ] {
+        assert_eq!(deleted[name], expected, "{name}");
+    }
+    let counts: Value = serde_json::from_str(deleted["counts"].as_str().unwrap()).unwrap();
+    assert_eq!(counts, reference_counts());
+    assert!(deleted["elapsed_ms"].is_u64());
+    let records = world.records().await;
+    assert_eq!(deleted["deletion_id"], records[0]["deletionId"]);
+    let internal = line_of(&lines, "internal_error");
+    assert_eq!(internal["level"], "ERROR");
+    let cause = internal["cause"].as_str().unwrap();
+    assert!(cause.contains("deletionProtection"), "{cause}");
+    assert_eq!(line_of(&lines, "previewed")["items"], 837);
+    for outcome in [
+        "missing_api_key",
+        "invalid_api_key_format",
+        "campaign_active",
+        "forbidden",
+    ] {
+        line_of(&lines, outcome);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slice_that_stops_says_how_many_deletes_it_leaves() {
+    let world = World::new().await;
+    world.put_campaign("campaign_123", &[]).await;
+    let children: Vec<_> = (0..30).map(|n| format!("CHAT#{n}")).collect();
+    world.put_children("campaign_123", &children).await;
+    world.proxy.policy(|call| match call.operation {
+        "BatchWriteItem" => crate::proxy::Action::HandBack(3),
+        _ => crate::proxy::Action::Pass,
+    });
+    let budget = [("INLINE_BUDGET_SECONDS", "1")];
+    let (_, log) = run_api(&world, vec![event("delete")], &budget).await;
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let left = world.left("campaign_123").await.len() - 1;
+    assert_eq!(lines[0]["left_over"], left);
+    let message = lines[0]["message"].as_str().unwrap();
+    assert!(
+        message.contains(&format!("{left} deletes unacknowledged")),
+        "{message}"
+    );
+    assert_eq!(lines[1]["outcome"], "remaining");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_setting_stops_the_start_with_its_name() {
+    for (environment, expected) in [
+        (vec![], "TABLE_NAME is not set"),
+        (vec![("TABLE_NAME", "x")], "TABLE_NAME is 'x'"),
+        (
+            vec![("TABLE_NAME", "campaigns"), ("LEASE_SECONDS", "soon")],
+            "LEASE_SECONDS is 'soon'; allowed: a whole number from 1 to 3600",
+        ),
+        (
+            vec![("TABLE_NAME", "campaigns"), ("INLINE_BUDGET_SECONDS", "30")],
+            "INLINE_BUDGET_SECONDS is '30'; allowed: a whole number from 0 to 29",
+        ),
+        (
+            vec![("TABLE_NAME", "campaigns"), ("RUST_LOG", "chatty")],
+            "RUST_LOG is 'chatty'; allowed: off, error, warn, info, debug or trace",
+        ),
+    ] {
+        let output = start_api(&environment, &[]).wait_with_output().unwrap();
+        assert!(!output.status.success());
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(message.contains(expected), "{message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
+    }
+}

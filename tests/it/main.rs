@@ -8,6 +8,7 @@
 mod authentication;
 mod deletion;
 mod faults;
+mod function;
 mod harness;
 mod kill;
 mod late;

@@ -1,1 +1,325 @@
-//! soon
+//! The command line, as a process.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+};
+
+use http_body_util::{BodyExt, Empty};
+use hyper::{Method, Request, body::Bytes};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::harness::{KEY, reference_counts};
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_campaigns"));
+    for variable in [
+        "TABLE_NAME",
+        "AWS_ENDPOINT_URL_DYNAMODB",
+        "AWS_ENDPOINT_URL",
+        "RUST_LOG",
+    ] {
+        command.env_remove(variable);
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    command().args(arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+#[track_caller]
+fn fails(output: &Output, code: i32, message: &str) {
+    let stderr = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    assert!(stderr.contains(message), "{stderr}");
+    if code == 1 {
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    }
+}
+
+/// A running `campaigns serve`, and what it has printed.
+struct Serve {
+    child: Child,
+    printed: String,
+}
+
+impl Serve {
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = command()
+            .args(["serve", "--port", "0", "--dynamodb-port", "0"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+        let mut printed = String::new();
+        while !printed.contains("Ctrl-C stops") {
+            printed += &lines.next().expect("serve ended").unwrap();
+            printed.push('\n');
+        }
+        Self { child, printed }
+    }
+
+    fn after(&self, text: &str) -> &str {
+        let (_, after) = self.printed.split_once(text).unwrap();
+        after.split_whitespace().next().unwrap()
+    }
+
+    fn endpoint_url(&self) -> String {
+        self.after("its DynamoDB at ").to_owned()
+    }
+
+    /// Runs the pasted line that is printed below this text.
+    async fn paste(&self, below: &str) -> (u16, Value) {
+        let (_, after) = self.printed.split_once(below).unwrap();
+        let line = after.lines().nth(1).unwrap();
+        let (url, header) = line.split_once("-H").unwrap();
+        let url = url.split_whitespace().last().unwrap().trim_matches('\'');
+        let (_, authorization) = header.split_once(": ").unwrap();
+        delete(url, authorization.trim_matches('\'')).await
+    }
+
+    /// Ctrl-C; what it prints then.
+    fn interrupt(mut self) -> String {
+        let interrupted = Command::new("kill")
+            .args(["-INT", &self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(interrupted.success());
+        let mut rest = String::new();
+        let mut stdout = self.child.stdout.take().unwrap();
+        stdout.read_to_string(&mut rest).unwrap();
+        assert!(self.child.wait().unwrap().success());
+        rest
+    }
+}
+
+impl Drop for Serve {
+    fn drop(&mut self) {
+        // Already gone if it was interrupted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn delete(url: &str, authorization: &str) -> (u16, Value) {
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let request = Request::builder()
+        .method(Method::DELETE)
+        .uri(url)
+        .header("authorization", authorization)
+        .body(Empty::<Bytes>::new())
+        .unwrap();
+    let response = client.request(request).await.unwrap();
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pasted_lines_do_what_is_said_above_them() {
+    let serve = Serve::start(&[]);
+    let (status, dry_run) = serve.paste("What would go").await;
+    assert_eq!((status, &dry_run["validateOnly"]), (200, &json!(true)));
+    let counts = |body: &Value| body["deletionSummary"]["deletedItems"].clone();
+    assert_eq!(counts(&dry_run), reference_counts());
+    let (status, deleted) = serve.paste("Delete \"Q4").await;
+    assert_eq!((status, counts(&deleted)), (200, reference_counts()));
+    assert_eq!(deleted["message"], "Campaign deleted successfully");
+    let (status, refused) = serve.paste("Refused").await;
+    assert_eq!(
+        (status, &refused["error"]),
+        (409, &json!("campaign_active"))
+    );
+    // The key of `events/` is there, too.
+    let url = format!(
+        "{}/v1/campaigns/campaign_",
+        serve.after("The API is at ").trim_end_matches(',')
+    );
+    let bearer = format!("Bearer {KEY}");
+    for (id, status, error) in [
+        ("protected", 409, "deletion_protected"),
+        ("foreign", 403, "forbidden"),
+        ("123", 404, "not_found"),
+        ("foreign%23x", 400, "validation_error"),
+        ("foreign%2F..%2Fcampaign_protected", 400, "validation_error"),
+        ("foreign%252F", 400, "validation_error"),
+        ("foreign/x", 404, "not_found"),
+        ("foreign?validateonly=true", 400, "validation_error"),
+    ] {
+        let (answered, body) = delete(&format!("{url}{id}"), &bearer).await;
+        assert_eq!(
+            (answered, body["error"].as_str()),
+            (status, Some(error)),
+            "{id}"
+        );
+    }
+    assert_eq!(serve.interrupt(), "Stopped.\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn campaigns_are_seeded_and_listed_and_deleted_with_an_issued_key() {
+    let serve = Serve::start(&[]);
+    let endpoint = serve.endpoint_url();
+    let at = ["--endpoint-url", endpoint.as_str()];
+    let seeded = run(&[
+        &["seed", "big", "--total", "1000", "--account", "account_7"],
+        &at[..],
+    ]
+    .concat());
+    assert!(stdout(&seeded).starts_with("campaign big (paused) of account account_7: 1000 items"));
+    fails(
+        &run(&[&["seed", "big"], &at[..]].concat()),
+        1,
+        "there is a campaign big",
+    );
+    let listed = stdout(&run(&[
+        &["list", "--account", "account_7", "--json"],
+        &at[..],
+    ]
+    .concat()));
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(
+        (listed[0]["id"].as_str(), listed.as_array().unwrap().len()),
+        (Some("big"), 1)
+    );
+    let active = stdout(&run(&[&["list", "--status", "active"], &at[..]].concat()));
+    assert!(
+        active.contains("campaign_active") && !active.contains("campaign_123"),
+        "{active}"
+    );
+
+    let issue = [
+        &["key", "issue", "--account", "account_7", "--json"],
+        &at[..],
+    ]
+    .concat();
+    let issued: Value = serde_json::from_str(&stdout(&run(&issue))).unwrap();
+    let (key, key_id) = (
+        issued["key"].as_str().unwrap(),
+        issued["keyId"].as_str().unwrap(),
+    );
+    assert_eq!(key.len(), 40);
+    let list = [&["key", "list", "--account", "account_7"], &at[..]].concat();
+    let keys = stdout(&run(&list));
+    assert!(
+        keys.contains(key_id) && keys.contains("active") && !keys.contains(key),
+        "{keys}"
+    );
+    let url = format!(
+        "{}/v1/campaigns/big",
+        serve.after("The API is at ").trim_end_matches(',')
+    );
+    let bearer = format!("Bearer {key}");
+    let (status, body) = delete(&format!("{url}?validateOnly=true"), &bearer).await;
+    assert_eq!(status, 200, "{body}");
+    let revoke = [&["key", "revoke", key_id], &at[..]].concat();
+    assert_eq!(stdout(&run(&revoke)), format!("key {key_id} is revoked\n"));
+    let (status, body) = delete(&url, &bearer).await;
+    assert_eq!(
+        (status, body["error"].as_str()),
+        (401, Some("invalid_api_key"))
+    );
+    fails(
+        &run(&[&["key", "revoke", "key_0"], &at[..]].concat()),
+        1,
+        "there is no key key_0",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_is_kept_in_a_file_and_what_was_deleted_stays_deleted() {
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.db", Uuid::new_v4()));
+    let data = ["--data", file.to_str().unwrap()];
+    let serve = Serve::start(&data);
+    assert_eq!(serve.paste("Delete \"Q4").await.0, 200);
+    serve.interrupt();
+    let serve = Serve::start(&data);
+    assert_eq!(serve.paste("Delete \"Q4").await.0, 404);
+    assert_eq!(serve.paste("Refused").await.0, 409);
+    serve.interrupt();
+    std::fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn what_cannot_start_says_so_in_one_line() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = run(&["serve", "--port", &port]);
+    fails(&output, 1, &format!("cannot listen on 127.0.0.1:{port}"));
+    fails(&output, 1, "choose another port with --port");
+    let output = run(&["serve", "--port", "0", "--dynamodb-port", &port]);
+    fails(&output, 1, "choose another port with --dynamodb-port");
+    let unreadable = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let output = run(&[
+        "serve",
+        "--port",
+        "0",
+        "--dynamodb-port",
+        "0",
+        "--data",
+        unreadable,
+    ]);
+    fails(&output, 1, &format!("cannot keep data in {unreadable}"));
+}
+
+#[test]
+fn another_endpoint_is_written_to_after_a_confirmation_only() {
+    let endpoint = ["--endpoint-url", "http://dynamodb.example"];
+    for arguments in [
+        vec!["seed", "campaign_1"],
+        vec!["key", "issue", "--account", "account_1"],
+        vec!["key", "revoke", "key_1"],
+    ] {
+        let output = run(&[&arguments, &endpoint[..]].concat());
+        fails(&output, 1, "confirm with --yes");
+    }
+    fails(
+        &run(&[&["demo"], &endpoint[..]].concat()),
+        1,
+        "an endpoint of this machine only",
+    );
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2_and_help_has_examples() {
+    for arguments in [
+        vec!["seed", "a#b"],
+        vec!["seed"],
+        vec!["seed", "a", "--total", "1", "--chats", "1"],
+        vec!["purge"],
+        vec!["key", "issue", "--account", "a", "--scope", "everything"],
+        vec!["key", "issue", "--account", "a", "--expires-in-days", "0"],
+        vec!["serve", "--lease-seconds", "0"],
+        vec!["serve", "--port", "70000"],
+    ] {
+        assert_eq!(run(&arguments).status.code(), Some(2), "{arguments:?}");
+    }
+    for arguments in [
+        vec!["--help"],
+        vec!["seed", "--help"],
+        vec!["key", "--help"],
+    ] {
+        assert!(
+            stdout(&run(&arguments)).contains("Example"),
+            "{arguments:?}"
+        );
+    }
+    assert!(stdout(&run(&["--version"])).starts_with("campaigns 0."));
+    let mut bad = command();
+    let output = bad.env("LEASE_SECONDS", "soon").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("soon"));
+}

@@ -1,0 +1,150 @@
+//! The built `api` binary under a stand-in for Lambda's Runtime API: it hands
+//! out events and takes the answers, as Lambda does.
+
+use std::{
+    collections::VecDeque,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::Notify};
+
+use crate::harness::World;
+
+/// What the function answered an event with.
+#[derive(Debug, PartialEq)]
+pub enum Answer {
+    Response(Value),
+    Error(Value),
+}
+
+#[derive(Default)]
+struct Queue {
+    events: Mutex<VecDeque<Value>>,
+    answers: Mutex<Vec<Answer>>,
+    changed: Notify,
+}
+
+/// Runs `api` over these events, one after another; its answers and its log.
+pub async fn run_api(
+    world: &World,
+    events: Vec<Value>,
+    environment: &[(&str, &str)],
+) -> (Vec<Answer>, String) {
+    let expected = events.len();
+    let queue = Arc::new(Queue {
+        events: Mutex::new(events.into()),
+        ..Queue::default()
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let serving = queue.clone();
+    let server = tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let queue = serving.clone();
+            tokio::spawn(async move {
+                let service = service_fn(|request| serve(queue.clone(), request));
+                // The function's end breaks its connection.
+                let _ = http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+            });
+        }
+    });
+    let child = start_api(
+        &[
+            ("AWS_LAMBDA_RUNTIME_API", address.as_str()),
+            ("TABLE_NAME", world.table.name()),
+            ("AWS_ENDPOINT_URL_DYNAMODB", &world.proxy.url()),
+        ],
+        environment,
+    );
+    let answered = async {
+        while queue.answers.lock().unwrap().len() < expected {
+            queue.changed.notified().await;
+        }
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(60), answered).await;
+    let log = kill(child);
+    server.abort();
+    assert!(in_time.is_ok(), "the function does not answer: {log}");
+    let answers = std::mem::take(&mut *queue.answers.lock().unwrap());
+    (answers, log)
+}
+
+/// Starts `api` with this environment and no other.
+pub fn start_api(environment: &[(&str, &str)], more: &[(&str, &str)]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_api"))
+        .env_clear()
+        .envs([
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", "local"),
+            ("AWS_SECRET_ACCESS_KEY", "local"),
+            ("AWS_LAMBDA_FUNCTION_NAME", "api"),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"),
+        ])
+        .envs(environment.iter().copied())
+        .envs(more.iter().copied())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Ends a process; what it has printed.
+fn kill(mut child: Child) -> String {
+    child.kill().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    text(output.stdout) + &text(output.stderr)
+}
+
+async fn serve(
+    queue: Arc<Queue>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<hyper::body::Bytes>>, hyper::Error> {
+    let path = request.uri().path().to_owned();
+    if path.ends_with("/invocation/next") {
+        let event = queue.events.lock().unwrap().pop_front();
+        let Some(event) = event else {
+            return std::future::pending().await;
+        };
+        let deadline = campaigns::timestamp::now_ms() + 29_000;
+        let response = Response::builder()
+            .header(
+                "lambda-runtime-aws-request-id",
+                "8476a536-e9f4-11e8-9739-2dfe598c3fcd",
+            )
+            .header("lambda-runtime-deadline-ms", deadline.to_string())
+            .header(
+                "lambda-runtime-invoked-function-arn",
+                "arn:aws:lambda:us-east-1:123456789012:function:api",
+            )
+            .header(
+                "lambda-runtime-trace-id",
+                "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700",
+            )
+            .body(Full::from(event.to_string()))
+            .unwrap();
+        return Ok(response);
+    }
+    let body = request.into_body().collect().await?.to_bytes();
+    let body = serde_json::from_slice(&body).unwrap_or(json!(null));
+    let answer = if path.ends_with("/response") {
+        Answer::Response(body)
+    } else {
+        Answer::Error(body)
+    };
+    queue.answers.lock().unwrap().push(answer);
+    queue.changed.notify_one();
+    let mut accepted = Response::new(Full::from("{}"));
+    *accepted.status_mut() = hyper::StatusCode::ACCEPTED;
+    Ok(accepted)
+}
