@@ -125,8 +125,8 @@ impl Deletions {
         )
         .await?;
         Ok(match claimed {
-            Claimed::Held(hold) => self.advance(hold, budget).await,
-            Claimed::Attached(record) => Outcome::Attached(record),
+            Claimed::Held(hold) => self.advance(*hold, budget).await,
+            Claimed::Attached(record) => Outcome::Attached(*record),
         })
     }
 
@@ -175,7 +175,7 @@ impl Deletions {
         match stop {
             Stop::Lost(now) => {
                 log_stop(hold.record(), "another worker has taken it over", None);
-                let record = now.unwrap_or_else(|| hold.record().clone());
+                let record = now.map_or_else(|| hold.record().clone(), |now| *now);
                 return match record.state {
                     RecordState::Running => Outcome::Attached(record),
                     RecordState::Succeeded { .. } => Outcome::Complete(record),

@@ -6,10 +6,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use lambda_http::{
-    aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse},
-    lambda_runtime::{self, Context, Diagnostic, LambdaEvent, service_fn},
-};
+use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use serde_json::Value;
 use tokio::time::Instant;
 

@@ -129,12 +129,11 @@ fn event(
         event["queryStringParameters"] = json!(parameters(query));
     }
     if !body.is_empty() {
-        match std::str::from_utf8(body) {
-            Ok(text) => event["body"] = text.into(),
-            Err(_) => {
-                event["body"] = BASE64_STANDARD.encode(body).into();
-                event["isBase64Encoded"] = true.into();
-            }
+        if let Ok(text) = std::str::from_utf8(body) {
+            event["body"] = text.into();
+        } else {
+            event["body"] = BASE64_STANDARD.encode(body).into();
+            event["isBase64Encoded"] = true.into();
         }
     }
     event

@@ -23,7 +23,7 @@ Examples:
   campaigns key issue --account account_demo --scope campaigns:delete --expires-in-days 90
   campaigns key list --account account_demo
   campaigns key revoke key_0190a8c2b5c27e3f")]
-pub enum Key {
+pub(super) enum Key {
     /// Issue a key and show it, once.
     Issue(Issue),
     /// List the keys of an account, without the keys themselves.
@@ -34,7 +34,7 @@ pub enum Key {
 
 /// `campaigns key issue`.
 #[derive(Args, Debug)]
-pub struct Issue {
+pub(super) struct Issue {
     /// The account that the key acts for.
     #[arg(long)]
     account: String,
@@ -55,7 +55,7 @@ pub struct Issue {
 
 /// `campaigns key list`.
 #[derive(Args, Debug)]
-pub struct List {
+pub(super) struct List {
     /// The account whose keys are listed.
     #[arg(long)]
     account: String,
@@ -68,7 +68,7 @@ pub struct List {
 
 /// `campaigns key revoke`.
 #[derive(Args, Debug)]
-pub struct Revoke {
+pub(super) struct Revoke {
     /// The key's id, as `key list` shows it.
     key_id: String,
     #[command(flatten)]
@@ -140,7 +140,7 @@ impl Issue {
 ///
 /// # Errors
 /// [`CliError`].
-pub async fn issue(
+pub(super) async fn issue(
     table: &Table,
     account_id: &str,
     mut scopes: Vec<String>,

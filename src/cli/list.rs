@@ -15,7 +15,7 @@ use crate::campaign::{DELETABLE, Status};
 Examples:
   campaigns list --endpoint-url http://127.0.0.1:8000
   campaigns list --status paused --account account_demo --json")]
-pub struct List {
+pub(super) struct List {
     /// Campaigns with this status; by default with every status that is known.
     #[arg(long)]
     status: Option<String>,

@@ -26,7 +26,7 @@ use crate::{
 /// How many batches are written at the same time.
 const IN_FLIGHT: usize = 16;
 /// How long one batch may take, repetitions included.
-const BATCH_PATIENCE: Duration = Duration::from_secs(60);
+const BATCH_PATIENCE: Duration = Duration::from_mins(1);
 
 /// How many children of each kind a campaign gets.
 #[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]

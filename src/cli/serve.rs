@@ -29,7 +29,7 @@ use crate::{
 Examples:
   campaigns serve
   campaigns serve --data demo.db --port 3001 --dynamodb-port 8001")]
-pub struct Serve {
+pub(super) struct Serve {
     /// The port of the API on 127.0.0.1.
     #[arg(long, default_value_t = 3000)]
     port: u16,

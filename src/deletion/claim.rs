@@ -19,9 +19,9 @@ use crate::{
 /// What comes of an attempt to get hold of a campaign's deletion.
 pub(super) enum Claimed<'a> {
     /// This worker holds it.
-    Held(Hold<'a>),
+    Held(Box<Hold<'a>>),
     /// Another worker does, or may; the record as last seen.
-    Attached(Record),
+    Attached(Box<Record>),
 }
 
 /// What is found behind a campaign in `deleting`.
@@ -75,9 +75,9 @@ pub(super) async fn claim<'a>(
         found = match table.claim(&claim, deadline).await {
             Ok(ClaimAnswer::Claimed) => {
                 let hold = Hold::claimed(table, settings.lease, claim.record);
-                return Ok(Claimed::Held(hold));
+                return Ok(Claimed::Held(Box::new(hold)));
             }
-            Ok(ClaimAnswer::Changed(now)) => now,
+            Ok(ClaimAnswer::Changed(now)) => now.map(|now| *now),
             Ok(ClaimAnswer::RecordExists) => table.campaign(&id, deadline).await?,
             Err(error @ TableError::Busy(_)) => {
                 if !backoff.wait(deadline).await {
@@ -121,16 +121,16 @@ async fn attach<'a>(
     };
     if sent.is_some_and(|claim| claim.record == record) {
         let hold = Hold::claimed(table, settings.lease, record);
-        return Ok(Found::Claimed(Claimed::Held(hold)));
+        return Ok(Found::Claimed(Claimed::Held(Box::new(hold))));
     }
     if record.state != RecordState::Running {
         return behind_a_finished_record(table, campaign, deadline).await;
     }
     if !record.lease_ended(now_ms()) {
-        return Ok(Found::Claimed(Claimed::Attached(record)));
+        return Ok(Found::Claimed(Claimed::Attached(Box::new(record))));
     }
     match Hold::take_over(table, settings.lease, record.clone(), deadline).await {
-        Ok(hold) => Ok(Found::Claimed(Claimed::Held(hold))),
+        Ok(hold) => Ok(Found::Claimed(Claimed::Held(Box::new(hold)))),
         Err(Stop::Lost(Some(now))) if now.state == RecordState::Running => {
             Ok(Found::Claimed(Claimed::Attached(now)))
         }
@@ -142,9 +142,9 @@ async fn attach<'a>(
                 "the takeover of deletion {} has no answer",
                 record.deletion_id,
             );
-            Ok(Found::Claimed(Claimed::Attached(record)))
+            Ok(Found::Claimed(Claimed::Attached(Box::new(record))))
         }
-        Err(Stop::Halted(_)) => Ok(Found::Claimed(Claimed::Attached(record))),
+        Err(Stop::Halted(_)) => Ok(Found::Claimed(Claimed::Attached(Box::new(record)))),
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) struct Hold<'a> {
 #[derive(Debug)]
 pub(super) enum Stop {
     /// Somebody else has written the record; it is this now, or gone.
-    Lost(Option<Record>),
+    Lost(Option<Box<Record>>),
     /// A write of the record has no answer: it may still be applied, so the
     /// worker must not write again, not even to release.
     Unanswered(TableError),
@@ -196,7 +196,7 @@ impl<'a> Hold<'a> {
     fn take(&mut self, answer: WriteAnswer) -> Result<(), Stop> {
         match answer {
             WriteAnswer::Written(record) => {
-                self.record = record;
+                self.record = *record;
                 self.written_at = Instant::now();
                 Ok(())
             }

@@ -68,7 +68,7 @@ pub(super) fn authorization(event: &ApiGatewayV2httpRequest) -> Option<&[u8]> {
     event
         .headers
         .get(header::AUTHORIZATION)
-        .map(|value| value.as_bytes())
+        .map(hyper::http::HeaderValue::as_bytes)
 }
 
 /// Whether this is a dry run. Anything in the query but one `validateOnly` of
@@ -181,6 +181,10 @@ mod tests {
 
     use super::*;
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "reads better where it is called"
+    )]
     fn event(value: Value) -> ApiGatewayV2httpRequest {
         let mut event = json!({
             "version": "2.0",

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{campaign::CampaignId, deletion::CAMPAIGN_SORT_KEY};
 
-/// A BatchWriteItem takes at most 25 writes (API reference, `RequestItems`).
+/// A `BatchWriteItem` takes at most 25 writes (API reference, `RequestItems`).
 pub const BATCH_SIZE: usize = 25;
 
 /// The most keys in a page. A page ends at 1 MB of items anyway; this bounds it
@@ -112,7 +112,7 @@ impl Table {
             .client()
             .batch_write_item()
             .request_items(self.name(), deletes);
-        match timeout_at(deadline, request.send()).await {
+        match timeout_at(deadline, Box::pin(request.send())).await {
             Ok(Ok(answer)) => {
                 let left = unprocessed(answer.unprocessed_items)?;
                 Ok(if left.is_empty() {

@@ -48,7 +48,7 @@ pub enum ClaimAnswer {
     Claimed,
     /// The campaign is not, or no longer, what was read: here is what it is,
     /// `None` if it is gone.
-    Changed(Option<Campaign>),
+    Changed(Option<Box<Campaign>>),
     /// There is a record of this deletion already.
     RecordExists,
 }
@@ -71,10 +71,10 @@ pub enum Change {
 #[derive(Debug)]
 pub enum WriteAnswer {
     /// It is written; the record as it is now.
-    Written(Record),
+    Written(Box<Record>),
     /// Somebody else has written in between; the record as it is now, `None`
     /// if it is gone. The worker has lost the deletion.
-    Lost(Option<Record>),
+    Lost(Option<Box<Record>>),
 }
 
 /// What became of a finish.
@@ -146,7 +146,7 @@ impl Table {
             let seen = shown(&error, 0)
                 .map(|item| campaign_under(&campaign.id, item))
                 .transpose()?;
-            Ok(ClaimAnswer::Changed(seen))
+            Ok(ClaimAnswer::Changed(seen.map(Box::new)))
         } else if failed(&error, 1) {
             Ok(ClaimAnswer::RecordExists)
         } else {
@@ -169,7 +169,7 @@ impl Table {
         deadline: Instant,
     ) -> Result<WriteAnswer, TableError> {
         const OPERATION: &str = "UpdateItem";
-        let write = RecordWrite::new(seen, owner, lease_until_ms, change);
+        let write = RecordWrite::new(seen, owner, lease_until_ms, &change);
         let request = self
             .client()
             .update_item()
@@ -185,7 +185,7 @@ impl Table {
         let error = match answer {
             Ok(answer) => {
                 let now = answer.attributes.unwrap_or_default();
-                return Ok(WriteAnswer::Written(item::record(&now)?));
+                return Ok(WriteAnswer::Written(Box::new(item::record(&now)?)));
             }
             Err(Failure::Answered(error)) => error,
             Err(failure) => return Err(failure.into_table_error(OPERATION)),
@@ -213,7 +213,7 @@ impl Table {
         deadline: Instant,
     ) -> Result<FinishAnswer, TableError> {
         let lease_until_ms = seen.lease_until_ms;
-        let mut write = RecordWrite::new(seen, owner, lease_until_ms, Change::Hold);
+        let mut write = RecordWrite::new(seen, owner, lease_until_ms, &Change::Hold);
         write.succeed(completed_at, false);
         let mut ours = Expressions::default();
         let condition = format!(
@@ -250,12 +250,14 @@ impl Table {
             match self.transact(items.clone(), token, deadline).await {
                 Ok(()) => {
                     let completed_at = completed_at.to_owned();
-                    return Ok(FinishAnswer::Record(WriteAnswer::Written(Record {
-                        state: RecordState::Succeeded { completed_at },
-                        version: seen.version + 1,
-                        owner: Some(owner.to_owned()),
-                        ..seen.clone()
-                    })));
+                    return Ok(FinishAnswer::Record(WriteAnswer::Written(Box::new(
+                        Record {
+                            state: RecordState::Succeeded { completed_at },
+                            version: seen.version + 1,
+                            owner: Some(owner.to_owned()),
+                            ..seen.clone()
+                        },
+                    ))));
                 }
                 Err(Failure::Table(TableError::Busy(_))) if backoff.wait(deadline).await => {}
                 Err(failure) => break cancelled(failure)?,
@@ -305,7 +307,7 @@ struct RecordWrite {
 }
 
 impl RecordWrite {
-    fn new(seen: &Record, owner: &str, lease_until_ms: i64, change: Change) -> Self {
+    fn new(seen: &Record, owner: &str, lease_until_ms: i64, change: &Change) -> Self {
         let mut of = Expressions::default();
         let condition = [
             of.equals("state", Some(text(RecordState::RUNNING))),
@@ -315,11 +317,15 @@ impl RecordWrite {
         let mut sets = vec![
             of.assign("version", "nextVersion", number(seen.version + 1)),
             of.assign("owner", "writer", text(owner)),
-            of.assign("leaseUntil", "lease", number(lease_until_ms)),
+            of.assign(
+                "leaseUntil",
+                "lease",
+                AttributeValue::N(lease_until_ms.to_string()),
+            ),
             of.assign("updatedAt", "now", text(&now_rfc3339())),
         ];
         let mut removes = Vec::new();
-        if let Change::Progress(progress) = &change {
+        if let Change::Progress(progress) = change {
             sets.push(of.assign("counted", "counts", item::counted(&progress.counted)));
             sets.push(of.assign("pass", "currentPass", number(progress.pass)));
             for (name, mark) in [
@@ -342,7 +348,7 @@ impl RecordWrite {
             condition,
             expressions: of,
         };
-        if let Change::FinishReplaced { completed_at } = &change {
+        if let Change::FinishReplaced { completed_at } = change {
             write.succeed(completed_at, true);
         }
         write
@@ -405,9 +411,9 @@ fn refused_write(
     let now = shown.map(item::record).transpose()?;
     Ok(match now {
         Some(now) if now.owner.as_deref() == Some(owner) && now.version == seen.version + 1 => {
-            WriteAnswer::Written(now)
+            WriteAnswer::Written(Box::new(now))
         }
-        other => WriteAnswer::Lost(other),
+        other => WriteAnswer::Lost(other.map(Box::new)),
     })
 }
 
@@ -416,7 +422,7 @@ fn cancelled(
     failure: Failure<TransactWriteItemsError>,
 ) -> Result<SdkError<TransactWriteItemsError>, TableError> {
     match failure {
-        Failure::Answered(error) if !reasons(&error).is_empty() => Ok(error),
+        Failure::Answered(error) if !reasons(&error).is_empty() => Ok(*error),
         failure => Err(failure.into_table_error(TRANSACTION)),
     }
 }
@@ -456,6 +462,6 @@ fn text(value: &str) -> AttributeValue {
     AttributeValue::S(value.to_owned())
 }
 
-fn number(value: impl ToString) -> AttributeValue {
+fn number(value: u64) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }

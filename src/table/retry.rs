@@ -54,7 +54,7 @@ pub(super) enum Verdict {
 /// A call that did not succeed by its deadline.
 pub(super) enum Failure<E> {
     /// The table's answer; the caller knows what it means.
-    Answered(SdkError<E>),
+    Answered(Box<SdkError<E>>),
     /// There was no answer in time.
     Table(TableError),
 }
@@ -83,13 +83,13 @@ where
     let mut backoff = Backoff::default();
     let mut last = TableError::NoAnswer(Cause::deadline(operation));
     loop {
-        let error = match timeout_at(deadline, call()).await {
+        let error = match timeout_at(deadline, Box::pin(call())).await {
             Err(_) => return Err(Failure::Table(last)),
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => error,
         };
         last = match verdict(&error) {
-            Verdict::Answered => return Err(Failure::Answered(error)),
+            Verdict::Answered => return Err(Failure::Answered(Box::new(error))),
             Verdict::Busy => TableError::Busy(Cause::of(operation, &error)),
             Verdict::NoAnswer => TableError::NoAnswer(Cause::of(operation, &error)),
         };

@@ -18,7 +18,7 @@ use crate::harness::World;
 
 /// What the function answered an event with.
 #[derive(Debug, PartialEq)]
-pub enum Answer {
+pub(crate) enum Answer {
     Response(Value),
     Error(Value),
 }
@@ -31,7 +31,7 @@ struct Queue {
 }
 
 /// Runs `api` over these events, one after another; its answers and its log.
-pub async fn run_api(
+pub(crate) async fn run_api(
     world: &World,
     events: Vec<Value>,
     environment: &[(&str, &str)],
@@ -70,7 +70,7 @@ pub async fn run_api(
             queue.changed.notified().await;
         }
     };
-    let in_time = tokio::time::timeout(Duration::from_secs(60), answered).await;
+    let in_time = tokio::time::timeout(Duration::from_mins(1), answered).await;
     let log = kill(child);
     server.abort();
     assert!(in_time.is_ok(), "the function does not answer: {log}");
@@ -79,7 +79,7 @@ pub async fn run_api(
 }
 
 /// Starts `api` with this environment and no other.
-pub fn start_api(environment: &[(&str, &str)], more: &[(&str, &str)]) -> Child {
+pub(crate) fn start_api(environment: &[(&str, &str)], more: &[(&str, &str)]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_api"))
         .env_clear()
         .envs([

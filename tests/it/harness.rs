@@ -21,7 +21,7 @@ use campaigns::{
     lambda,
     table::Table,
 };
-use lambda_http::{Context, LambdaEvent};
+use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -31,38 +31,38 @@ use crate::proxy::Proxy;
 const ENDPOINT: &str = "TEST_DYNAMODB_ENDPOINT_URL";
 
 /// The account of the key in `events/`.
-pub const ACCOUNT: &str = "account_demo";
+pub(crate) const ACCOUNT: &str = "account_demo";
 /// The key in `events/`.
-pub const KEY: &str = "demo-key_for-events-only_0123456789ABCDE";
+pub(crate) const KEY: &str = "demo-key_for-events-only_0123456789ABCDE";
 /// The id of that key.
-pub const KEY_ID: &str = "key_demo";
+pub(crate) const KEY_ID: &str = "key_demo";
 
-pub type Item = HashMap<String, AttributeValue>;
+pub(crate) type Item = HashMap<String, AttributeValue>;
 /// Every item of a table, by its key, in a form that can be compared.
-pub type Dump = BTreeMap<(String, String), Value>;
+pub(crate) type Dump = BTreeMap<(String, String), Value>;
 
-pub struct World {
+pub(crate) struct World {
     /// The table, without faults in between.
-    pub table: Table,
-    pub proxy: Proxy,
-    pub settings: DeletionSettings,
-    pub inline_budget: Duration,
+    pub(crate) table: Table,
+    pub(crate) proxy: Proxy,
+    pub(crate) settings: DeletionSettings,
+    pub(crate) inline_budget: Duration,
     /// `None` when the endpoint is another process's.
     _engine: Option<Engine>,
 }
 
 /// An answer of the handler.
 #[derive(Debug)]
-pub struct Reply {
-    pub status: i64,
-    pub headers: HashMap<String, String>,
-    pub body: Value,
-    pub text: String,
+pub(crate) struct Reply {
+    pub(crate) status: i64,
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: Value,
+    pub(crate) text: String,
 }
 
 impl Reply {
     #[track_caller]
-    pub fn assert(&self, status: i64, error: &str) {
+    pub(crate) fn assert(&self, status: i64, error: &str) {
         assert_eq!(
             (self.status, self.body["error"].as_str()),
             (status, Some(error)),
@@ -70,26 +70,26 @@ impl Reply {
         );
     }
 
-    pub fn deleted_items(&self) -> &Value {
+    pub(crate) fn deleted_items(&self) -> &Value {
         &self.body["deletionSummary"]["deletedItems"]
     }
 
-    pub fn deletion_id(&self) -> String {
+    pub(crate) fn deletion_id(&self) -> String {
         let id = self.body["deletionSummary"]["deletionId"].as_str();
         id.unwrap().to_owned()
     }
 }
 
-pub fn s(text: &str) -> AttributeValue {
+pub(crate) fn s(text: &str) -> AttributeValue {
     AttributeValue::S(text.to_owned())
 }
 
-pub fn n(number: i64) -> AttributeValue {
+pub(crate) fn n(number: i64) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
 /// The counts of the public reference.
-pub fn reference_counts() -> Value {
+pub(crate) fn reference_counts() -> Value {
     json!({
         "prospects": 150, "chats": 150, "messages": 420, "tasks": 75,
         "webhookEvents": 12, "analytics": 30,
@@ -97,7 +97,7 @@ pub fn reference_counts() -> Value {
 }
 
 /// `events/NAME.json`.
-pub fn event(name: &str) -> Value {
+pub(crate) fn event(name: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("events")
         .join(format!("{name}.json"));
@@ -106,14 +106,14 @@ pub fn event(name: &str) -> Value {
 }
 
 /// The event of a DELETE by the demo key.
-pub fn delete_event(id: &str) -> Value {
+pub(crate) fn delete_event(id: &str) -> Value {
     let mut event = event("delete");
     set_id(&mut event, id);
     event
 }
 
 /// Makes an event one for this id, as the gateway hands it over.
-pub fn set_id(event: &mut Value, id: &str) {
+pub(crate) fn set_id(event: &mut Value, id: &str) {
     let path = format!("/v1/campaigns/{id}");
     event["rawPath"] = path.clone().into();
     event["requestContext"]["http"]["path"] = path.into();
@@ -121,14 +121,13 @@ pub fn set_id(event: &mut Value, id: &str) {
 }
 
 impl World {
-    pub async fn new() -> Self {
-        let (engine, url) = match std::env::var(ENDPOINT) {
-            Ok(url) => (None, url),
-            Err(_) => {
-                let engine = Engine::start(0, None).await.unwrap();
-                let url = engine.endpoint_url();
-                (Some(engine), url)
-            }
+    pub(crate) async fn new() -> Self {
+        let (engine, url) = if let Ok(url) = std::env::var(ENDPOINT) {
+            (None, url)
+        } else {
+            let engine = Engine::start(0, None).await.unwrap();
+            let url = engine.endpoint_url();
+            (Some(engine), url)
         };
         let table_name = format!("campaigns-{}", Uuid::new_v4().simple());
         let connect = |url: String| Connect {
@@ -156,18 +155,18 @@ impl World {
     }
 
     /// A world whose leases end after this time.
-    pub fn lease(mut self, milliseconds: u64) -> Self {
+    pub(crate) fn lease(mut self, milliseconds: u64) -> Self {
         self.settings.lease = Duration::from_millis(milliseconds);
         self
     }
 
-    pub fn inline_budget(mut self, milliseconds: u64) -> Self {
+    pub(crate) fn inline_budget(mut self, milliseconds: u64) -> Self {
         self.inline_budget = Duration::from_millis(milliseconds);
         self
     }
 
     /// A new handler over the proxy, as a new function instance would be.
-    pub async fn api(&self) -> Api {
+    pub(crate) async fn api(&self) -> Api {
         let connect = Connect {
             table_name: self.table.name().to_owned(),
             endpoint_url: Some(self.proxy.url()),
@@ -177,16 +176,16 @@ impl World {
     }
 
     /// Hands an event to a new handler.
-    pub async fn send(&self, event: Value) -> Reply {
+    pub(crate) async fn send(&self, event: Value) -> Reply {
         send(&self.api().await, event).await
     }
 
-    pub async fn delete(&self, id: &str) -> Reply {
+    pub(crate) async fn delete(&self, id: &str) -> Reply {
         self.send(delete_event(id)).await
     }
 
     /// DELETE until nothing remains: the last answer but the 202s.
-    pub async fn delete_until_done(&self, id: &str) -> Reply {
+    pub(crate) async fn delete_until_done(&self, id: &str) -> Reply {
         for _ in 0..200 {
             let reply = self.delete(id).await;
             if reply.status != 202 {
@@ -197,7 +196,7 @@ impl World {
         panic!("the deletion of {id} does not end");
     }
 
-    pub async fn put(&self, item: Item) {
+    pub(crate) async fn put(&self, item: Item) {
         self.table
             .client()
             .put_item()
@@ -209,7 +208,7 @@ impl World {
     }
 
     /// Puts a key of the demo account; `attributes` replace the usual ones.
-    pub async fn put_key(&self, key: &str, attributes: &[(&str, AttributeValue)]) {
+    pub(crate) async fn put_key(&self, key: &str, attributes: &[(&str, AttributeValue)]) {
         let hash = campaigns::auth::ApiKey::new(key).unwrap().hash();
         let scopes = vec!["campaigns:delete".to_owned(), "deletions:read".to_owned()];
         let mut item = item(&[
@@ -229,7 +228,7 @@ impl World {
     }
 
     /// Puts a campaign item alone; `attributes` replace the usual ones.
-    pub async fn put_campaign(&self, id: &str, attributes: &[(&str, AttributeValue)]) {
+    pub(crate) async fn put_campaign(&self, id: &str, attributes: &[(&str, AttributeValue)]) {
         let mut item = item(&[
             ("PK", s(&format!("CAMPAIGN#{id}"))),
             ("SK", s("CAMPAIGN")),
@@ -247,7 +246,7 @@ impl World {
     }
 
     /// Puts children with these sort keys.
-    pub async fn put_children(&self, id: &str, sort_keys: &[String]) {
+    pub(crate) async fn put_children(&self, id: &str, sort_keys: &[String]) {
         for batch in sort_keys.chunks(25) {
             let puts = batch.iter().map(|key| {
                 let child = item(&[("PK", s(&format!("CAMPAIGN#{id}"))), ("SK", s(key))]);
@@ -267,7 +266,7 @@ impl World {
     }
 
     /// A paused campaign with these children.
-    pub async fn seed(&self, id: &str, children: Children) {
+    pub(crate) async fn seed(&self, id: &str, children: Children) {
         let plan = Plan {
             id: CampaignId::parse(id).unwrap(),
             name: "Q4 Enterprise Outreach".to_owned(),
@@ -280,7 +279,7 @@ impl World {
     }
 
     /// Everything in the table.
-    pub async fn dump(&self) -> Dump {
+    pub(crate) async fn dump(&self) -> Dump {
         let mut dump = Dump::new();
         let mut from = None;
         loop {
@@ -306,7 +305,7 @@ impl World {
     }
 
     /// The deletion records of the demo account.
-    pub async fn records(&self) -> Vec<Value> {
+    pub(crate) async fn records(&self) -> Vec<Value> {
         let dump = self.dump().await;
         dump.into_iter()
             .filter(|((pk, sk), _)| pk.starts_with("ACCOUNT#") && sk.starts_with("DELETION#"))
@@ -315,7 +314,7 @@ impl World {
     }
 
     /// The sort keys that are left in a campaign's partition.
-    pub async fn left(&self, id: &str) -> Vec<String> {
+    pub(crate) async fn left(&self, id: &str) -> Vec<String> {
         let partition = format!("CAMPAIGN#{id}");
         let dump = self.dump().await;
         dump.into_keys()
@@ -326,7 +325,7 @@ impl World {
 
     /// Asserts that the campaign is gone, once, with these counts.
     #[track_caller]
-    pub fn assert_gone<'a>(
+    pub(crate) fn assert_gone<'a>(
         &'a self,
         id: &'a str,
         counts: &'a Value,
@@ -348,9 +347,9 @@ impl World {
 }
 
 /// Hands an event to a handler.
-pub async fn send(api: &Api, event: Value) -> Reply {
+pub(crate) async fn send(api: &Api, event: Value) -> Reply {
     let mut context = Context::default();
-    context.request_id = "invocation".to_owned();
+    context.request_id.push_str("invocation");
     let response = lambda::handle(api, LambdaEvent::new(event, context)).await;
     let response = serde_json::to_value(response.unwrap()).unwrap();
     let text = response["body"].as_str().unwrap().to_owned();
@@ -370,7 +369,7 @@ pub async fn send(api: &Api, event: Value) -> Reply {
     reply
 }
 
-pub fn item(attributes: &[(&str, AttributeValue)]) -> Item {
+pub(crate) fn item(attributes: &[(&str, AttributeValue)]) -> Item {
     attributes
         .iter()
         .map(|(name, value)| ((*name).to_owned(), value.clone()))

@@ -14,7 +14,10 @@ use tokio::sync::Notify;
 
 use crate::{
     harness::{Reply, World, delete_event, send},
-    proxy::{Action, Call, transaction_conflict, transaction_in_progress},
+    proxy::{
+        Action, Call, is_claim, is_finish, is_progress, transaction_conflict,
+        transaction_in_progress,
+    },
 };
 
 const CHILDREN: u64 = 45;
@@ -77,18 +80,18 @@ async fn lost(is: fn(&Call<'_>) -> bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_of_the_claim_is_still_this_claim() {
-    lost(|call| call.is_claim()).await;
+    lost(is_claim).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_of_a_count_ahead_counts_once() {
-    lost(|call| call.is_progress()).await;
-    lost(|call| call.is_progress() && call.nth == 2).await;
+    lost(is_progress).await;
+    lost(|call| is_progress(call) && call.nth == 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_of_the_finish_is_still_finished() {
-    lost(|call| call.is_finish()).await;
+    lost(is_finish).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,13 +133,11 @@ async fn a_claim_whose_conflict_was_with_itself_is_recognised() {
     let world = world().await;
     // The first attempt is on the way, the second meets it in conflict, and the
     // look that follows finds the campaign claimed: by this worker.
-    world
-        .proxy
-        .policy(|call| match (call.is_claim(), call.nth) {
-            (true, 0) => Action::LoseAnswer,
-            (true, 1) => transaction_conflict(),
-            _ => Action::Pass,
-        });
+    world.proxy.policy(|call| match (is_claim(call), call.nth) {
+        (true, 0) => Action::LoseAnswer,
+        (true, 1) => transaction_conflict(),
+        _ => Action::Pass,
+    });
     let reply = world.delete("campaign_1").await;
     exact_after(&world, &reply).await;
 }
@@ -226,19 +227,19 @@ async fn arrives_late(claimed_before: bool, is: fn(&Call<'_>) -> bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_claim_changes_nothing() {
-    arrives_late(false, |call| call.is_claim()).await;
+    arrives_late(false, is_claim).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_count_ahead_changes_nothing() {
-    arrives_late(false, |call| call.is_progress() && call.nth == 0).await;
-    arrives_late(false, |call| call.is_progress() && call.nth == 2).await;
+    arrives_late(false, |call| is_progress(call) && call.nth == 0).await;
+    arrives_late(false, |call| is_progress(call) && call.nth == 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_takeover_changes_nothing() {
     arrives_late(true, |call| {
-        call.operation == "UpdateItem" && !call.is_progress()
+        call.operation == "UpdateItem" && !is_progress(call)
     })
     .await;
 }
@@ -256,7 +257,7 @@ async fn a_late_count_ahead_that_its_sender_has_repeated_changes_nothing() {
     let world = world().await;
     let arrive = Arc::new(Notify::new());
     world.proxy.policy(once(
-        |call| call.is_progress() && call.nth == 1,
+        |call| is_progress(call) && call.nth == 1,
         Action::LateUntil(arrive.clone()),
     ));
     let reply = world.delete("campaign_1").await;
@@ -268,10 +269,9 @@ async fn a_late_count_ahead_that_its_sender_has_repeated_changes_nothing() {
 async fn a_late_finish_that_its_sender_has_repeated_changes_nothing() {
     let world = world().await;
     let arrive = Arc::new(Notify::new());
-    world.proxy.policy(once(
-        |call| call.is_finish(),
-        Action::LateUntil(arrive.clone()),
-    ));
+    world
+        .proxy
+        .policy(once(is_finish, Action::LateUntil(arrive.clone())));
     let reply = world.delete("campaign_1").await;
     // The platform makes a new campaign of the same id before it arrives.
     world.put_campaign("campaign_1", &[]).await;
@@ -289,7 +289,7 @@ async fn a_late_finish_of_a_dead_worker_finishes_what_is_empty_and_nothing_else(
     let dying = Arc::new(Notify::new());
     let (late, died) = (arrive.clone(), dying.clone());
     world.proxy.policy(move |call| {
-        if !call.is_finish() {
+        if !is_finish(call) {
             return Action::Pass;
         }
         died.notify_one();

@@ -5,6 +5,12 @@
 //! DynamoDB Local for instance, name its endpoint in
 //! `TEST_DYNAMODB_ENDPOINT_URL`.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has to fail"
+)]
+
 mod authentication;
 mod deletion;
 mod faults;

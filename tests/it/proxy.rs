@@ -28,45 +28,38 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 
 /// A request that arrived at the proxy.
-pub struct Call<'a> {
+pub(crate) struct Call<'a> {
     /// DynamoDB's name of the operation.
-    pub operation: &'a str,
+    pub(crate) operation: &'a str,
     /// How many requests came before it.
-    pub number: usize,
+    pub(crate) number: usize,
     /// How many of the same operation came before it.
-    pub nth: usize,
+    pub(crate) nth: usize,
     /// Its body, which may be changed.
-    pub body: &'a mut Value,
+    pub(crate) body: &'a mut Value,
 }
 
-impl Call<'_> {
-    /// Whether this is a write of a deletion record.
-    pub fn is_record_write(&self) -> bool {
-        self.operation == "UpdateItem" || self.is_finish()
-    }
+/// Whether this is the transaction that claims a campaign.
+pub(crate) fn is_claim(call: &Call<'_>) -> bool {
+    call.operation == "TransactWriteItems" && !call.body["TransactItems"][0]["Update"].is_null()
+}
 
-    /// Whether this is the transaction that claims a campaign.
-    pub fn is_claim(&self) -> bool {
-        self.operation == "TransactWriteItems" && !self.body["TransactItems"][0]["Update"].is_null()
-    }
+/// Whether this is the transaction that finishes a deletion.
+pub(crate) fn is_finish(call: &Call<'_>) -> bool {
+    call.operation == "TransactWriteItems" && !call.body["TransactItems"][0]["Delete"].is_null()
+}
 
-    /// Whether this is the transaction that finishes a deletion.
-    pub fn is_finish(&self) -> bool {
-        self.operation == "TransactWriteItems" && !self.body["TransactItems"][0]["Delete"].is_null()
-    }
-
-    /// Whether this is a count-ahead or a release.
-    pub fn is_progress(&self) -> bool {
-        self.operation == "UpdateItem"
-            && self.body["UpdateExpression"]
-                .as_str()
-                .is_some_and(|update| update.contains("counted"))
-    }
+/// Whether this is a count-ahead or a release.
+pub(crate) fn is_progress(call: &Call<'_>) -> bool {
+    call.operation == "UpdateItem"
+        && call.body["UpdateExpression"]
+            .as_str()
+            .is_some_and(|update| update.contains("counted"))
 }
 
 /// What happens to a request.
 #[derive(Clone)]
-pub enum Action {
+pub(crate) enum Action {
     /// It goes through.
     Pass,
     /// It goes through after a while.
@@ -87,22 +80,22 @@ pub enum Action {
     Hang,
 }
 
-pub fn throttled() -> Action {
+pub(crate) fn throttled() -> Action {
     error(
         StatusCode::BAD_REQUEST,
         "ProvisionedThroughputExceededException",
     )
 }
 
-pub fn internal_error() -> Action {
+pub(crate) fn internal_error() -> Action {
     error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError")
 }
 
-pub fn transaction_in_progress() -> Action {
+pub(crate) fn transaction_in_progress() -> Action {
     error(StatusCode::BAD_REQUEST, "TransactionInProgressException")
 }
 
-pub fn error(status: StatusCode, code: &str) -> Action {
+pub(crate) fn error(status: StatusCode, code: &str) -> Action {
     let body = json!({
         "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"),
         "message": "made by the fault layer",
@@ -110,7 +103,7 @@ pub fn error(status: StatusCode, code: &str) -> Action {
     Action::Answer(status, body)
 }
 
-pub fn transaction_conflict() -> Action {
+pub(crate) fn transaction_conflict() -> Action {
     let body = json!({
         "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
         "message": "Transaction cancelled [TransactionConflict, None]",
@@ -124,16 +117,16 @@ pub fn transaction_conflict() -> Action {
 
 /// An exchange as the proxy saw it.
 #[derive(Clone, Debug)]
-pub struct Exchange {
-    pub operation: String,
-    pub body: Value,
-    pub begun: Instant,
-    pub ended: Instant,
+pub(crate) struct Exchange {
+    pub(crate) operation: String,
+    pub(crate) body: Value,
+    pub(crate) begun: Instant,
+    pub(crate) ended: Instant,
 }
 
 type Policy = Arc<dyn Fn(&mut Call<'_>) -> Action + Send + Sync>;
 
-pub struct Proxy {
+pub(crate) struct Proxy {
     state: Arc<State>,
     url: String,
     task: JoinHandle<()>,
@@ -156,7 +149,7 @@ impl Drop for Proxy {
 }
 
 impl Proxy {
-    pub async fn start(target: String) -> Self {
+    pub(crate) async fn start(target: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let state = Arc::new(State {
@@ -186,42 +179,33 @@ impl Proxy {
         Self { state, url, task }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.url.clone()
     }
 
     /// What happens to requests from now on; counting begins anew.
-    pub fn policy(&self, policy: impl Fn(&mut Call<'_>) -> Action + Send + Sync + 'static) {
+    pub(crate) fn policy(&self, policy: impl Fn(&mut Call<'_>) -> Action + Send + Sync + 'static) {
         *self.state.policy.lock().unwrap() = Arc::new(policy);
         self.state.counts.lock().unwrap().clear();
         self.state.exchanges.lock().unwrap().clear();
     }
 
     /// Requests go through from now on.
-    pub fn pass(&self) {
+    pub(crate) fn pass(&self) {
         self.policy(|_| Action::Pass);
     }
 
     /// Pages of a campaign's partition have at most this many items.
-    pub fn page_limit(&self, items: u64) {
+    pub(crate) fn page_limit(&self, items: u64) {
         *self.state.page_limit.lock().unwrap() = Some(items);
     }
 
-    pub fn exchanges(&self) -> Vec<Exchange> {
+    pub(crate) fn exchanges(&self) -> Vec<Exchange> {
         self.state.exchanges.lock().unwrap().clone()
     }
 
-    /// How many requests of this operation went through.
-    pub fn count(&self, operation: &str) -> usize {
-        let exchanges = self.exchanges();
-        exchanges
-            .iter()
-            .filter(|exchange| exchange.operation == operation)
-            .count()
-    }
-
     /// Waits until every late request has been applied.
-    pub async fn settle(&self) {
+    pub(crate) async fn settle(&self) {
         while self.state.late.load(Ordering::SeqCst) > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -230,7 +214,7 @@ impl Proxy {
 
 /// The longest chain of requests of which each was sent after the one before
 /// was answered.
-pub fn serial_round_trips(exchanges: &[Exchange]) -> usize {
+pub(crate) fn serial_round_trips(exchanges: &[Exchange]) -> usize {
     let mut by_end: Vec<_> = exchanges.to_vec();
     by_end.sort_by_key(|exchange| exchange.ended);
     let mut chain = 0;
@@ -256,10 +240,11 @@ impl State {
         let operation = target.to_str().unwrap().rsplit('.').next().unwrap();
         let operation = operation.to_owned();
         let mut body: Value = serde_json::from_slice(&body.to_bytes()).unwrap();
-        if operation == "Query" && body["IndexName"].is_null() {
-            if let Some(limit) = *self.page_limit.lock().unwrap() {
-                body["Limit"] = limit.into();
-            }
+        let page_limit = *self.page_limit.lock().unwrap();
+        if operation == "Query"
+            && let Some(limit) = page_limit
+        {
+            body["Limit"] = limit.into();
         }
         let action = self.decide(&operation, &mut body);
         let lost = || std::io::Error::other("lost by the fault layer");

@@ -110,11 +110,12 @@ async fn a_protected_campaign_is_refused() {
 async fn a_status_that_is_not_known_is_refused_never_deleted() {
     let world = World::new().await;
     for status in ["scheduled", "Paused", "ACTIVE"] {
-        let status = ("campaignStatus", s(status));
-        world.put_campaign("campaign_1", &[status.clone()]).await;
+        world
+            .put_campaign("campaign_1", &[("campaignStatus", s(status))])
+            .await;
         let reply = unchanged(&world, "campaign_1").await;
         reply.assert(409, "invalid_status");
-        assert_eq!(reply.body["currentStatus"], *status.1.as_s().unwrap());
+        assert_eq!(reply.body["currentStatus"], status);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a request may look like. Whatever is malformed deletes nothing.
 
 use campaigns::lambda;
-use lambda_http::{Context, LambdaEvent};
+use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
 
 use crate::harness::{World, delete_event, event};
