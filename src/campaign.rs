@@ -240,4 +240,15 @@ mod tests {
             ));
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_taken_is_of_the_allowed_form(text in "\\PC{0,70}") {
+            let taken = CampaignId::parse(&text).is_ok();
+            let mut characters = text.chars();
+            let first = characters.next().is_some_and(|c| c.is_ascii_alphanumeric());
+            let rest = characters.all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+            proptest::prop_assert_eq!(taken, first && rest && text.chars().count() <= 64);
+        }
+    }
 }

@@ -145,7 +145,7 @@ impl Error {
             Self::Table(error) if error.is_busy() => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "unavailable",
-                "The service is busy. Nothing was deleted. Please try again.".into(),
+                "The service is busy. Please try again.".into(),
             ),
             Self::Table(_) => (
                 StatusCode::INTERNAL_SERVER_ERROR,

@@ -83,7 +83,10 @@ pub(super) async fn claim<'a>(
                 if !backoff.wait(deadline).await {
                     return Err(error.into());
                 }
-                table.campaign(&id, deadline).await?
+                match table.campaign(&id, deadline).await {
+                    Err(TableError::NoAnswer(_)) => return Err(error.into()),
+                    read => read?,
+                }
             }
             Err(error) => return Err(error.into()),
         };

@@ -155,4 +155,28 @@ mod tests {
         next.count_page(&keys(&["CHAT#1"]));
         assert_eq!(next.counted.total(), 2);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn keys_are_counted_once_however_pages_are_cut_and_read_again(
+            mut all in proptest::collection::btree_set("[A-D]{1,3}#[0-9]{1,2}", 0..60),
+            cuts in proptest::collection::vec((1_usize..9, 0_usize..9), 0..60),
+        ) {
+            all.remove("");
+            let all: Vec<String> = all.into_iter().collect();
+            let mut progress = Progress::start();
+            let mut at = 0;
+            for (length, back) in cuts {
+                // A takeover reads again what was counted and may be deleted or not.
+                let from = at - back.min(at);
+                let to = (from + length).min(all.len());
+                if from < to {
+                    progress.count_page(&all[from..to]);
+                    at = at.max(to);
+                }
+            }
+            proptest::prop_assert_eq!(progress.counted.total(), at as u64);
+            proptest::prop_assert_eq!(progress.counted_through.as_ref(), at.checked_sub(1).map(|last| &all[last]));
+        }
+    }
 }

@@ -330,4 +330,31 @@ mod tests {
             assert!(read(malformed).is_err(), "{malformed}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_but_the_exact_words_asks_for_a_dry_run_or_a_deletion(query in "[a-zA-Z=&%0-9+;]{0,40}") {
+            let read = validate_only(&event(json!({"rawQueryString": query}))).ok();
+            let said: Vec<_> = query.split('&').filter(|part| !part.is_empty()).collect();
+            let expected = match said.as_slice() {
+                [] => Some(false),
+                ["validateOnly=true"] => Some(true),
+                ["validateOnly=false"] => Some(false),
+                // Spelt with escapes it may be either, but never a deletion by mistake.
+                _ => return Ok(proptest::prop_assert!(read.is_none() || query.contains('%'))),
+            };
+            proptest::prop_assert_eq!(read, expected);
+        }
+
+        #[test]
+        fn any_header_and_any_path_is_read_or_refused(path in "\\PC{0,80}", header in "[ -~]{0,60}") {
+            let event = event(json!({"rawPath": path, "headers": {"if-match": header}}));
+            if let Ok(Route::DeleteCampaign { id, prefix }) = route(&event) {
+                proptest::prop_assert_eq!(format!("{prefix}/v1/campaigns/{id}"), path);
+            }
+            if let Ok(Some(tags)) = if_match(&event) {
+                proptest::prop_assert!(tags.iter().all(|tag| header.contains(tag.as_str())));
+            }
+        }
+    }
 }
