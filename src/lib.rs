@@ -1,4 +1,22 @@
-//! lib
+//! `DELETE /v1/campaigns/{id}`: deletes a campaign and everything in it from
+//! one DynamoDB table, exactly once, whatever fails on the way.
+//!
+//! Every trigger reaches one use case, [`deletion`]: advance this deletion as
+//! far as the budget allows, then say that it is complete or that something
+//! remains. In reading order:
+//!
+//! - [`campaign`]: ids, statuses, and the policy of what may be deleted
+//! - [`auth`]: API keys, and who their bearer is
+//! - [`deletion`]: the protocol: claim, drain, count, finish
+//! - [`table`]: DynamoDB: keys, items, and the conditional writes that fence
+//! - [`error`]: every refusal, and the one table to its answer
+//! - [`http`]: request to principal to use case to response
+//! - [`lambda`]: the functions' start and invocations
+//! - [`config`]: every environment variable
+//! - [`telemetry`]: what is logged, and what never is
+//! - [`timestamp`]: the clock
+//! - `cli`: the terminal, with the local server (feature `cli`)
+
 pub mod auth;
 pub mod campaign;
 #[cfg(feature = "cli")]

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use lambda_http::{
     aws_lambda_events::apigw::ApiGatewayV2httpRequest,
-    http::{Method, header},
+    http::{HeaderValue, Method, header},
 };
 
 use crate::error::Error;
@@ -68,7 +68,7 @@ pub(super) fn authorization(event: &ApiGatewayV2httpRequest) -> Option<&[u8]> {
     event
         .headers
         .get(header::AUTHORIZATION)
-        .map(hyper::http::HeaderValue::as_bytes)
+        .map(HeaderValue::as_bytes)
 }
 
 /// Whether this is a dry run. Anything in the query but one `validateOnly` of

@@ -14,6 +14,7 @@
 mod authentication;
 mod deletion;
 mod faults;
+mod fence;
 mod function;
 mod harness;
 mod kill;
