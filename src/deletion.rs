@@ -186,6 +186,7 @@ impl Deletions {
                 log_stop(hold.record(), &why, None);
                 return Outcome::Remaining(hold.into_record());
             }
+            Stop::Halted(Halt::OutOfTime(0)) => {}
             Stop::Halted(Halt::OutOfTime(left)) => {
                 log_stop(hold.record(), "the time is over", Some(left));
             }
@@ -208,14 +209,17 @@ impl Deletions {
     }
 }
 
-/// Says why a slice has stopped, and how many deletes it leaves unacknowledged.
+/// Says why a slice has stopped, and how many deletes of counted items are not
+/// acknowledged, where that is known.
 fn log_stop(record: &Record, why: &str, left_over: Option<usize>) {
+    let left = left_over.map_or_else(String::new, |left| {
+        format!(" with {left} deletes unacknowledged")
+    });
     tracing::warn!(
         deletion_id = %record.deletion_id,
         campaign_id = %record.campaign_id,
         left_over,
-        "deletion {} stops with {} deletes unacknowledged: {why}",
+        "deletion {} stops{left}: {why}",
         record.deletion_id,
-        left_over.unwrap_or(0),
     );
 }

@@ -59,6 +59,9 @@ pub enum TableError {
     /// It refused in a way that no repetition changes.
     #[error("the table refused: {0}")]
     Refused(Cause),
+    /// The task that reads ahead has ended without having reached the end.
+    #[error("the reading of the partition broke off")]
+    ReadingBrokeOff,
     /// An item does not have the form that the design gives it.
     #[error("corrupt {kind}: attribute {attribute} is missing or has the wrong type")]
     Corrupt {

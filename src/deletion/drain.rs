@@ -4,15 +4,12 @@
 
 use std::{collections::VecDeque, pin::pin};
 
-use futures_util::{
-    future::{Either, maybe_done, select},
-    stream::{FuturesUnordered, StreamExt},
-};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::Instant;
 
 use super::{
     Budget, Progress,
-    hold::{Halt, Hold, Stop},
+    hold::{Halt, Hold, Stop, beside},
     reader::Reader,
     window::Window,
 };
@@ -79,6 +76,9 @@ impl<'a> Drain<'a> {
             work_until,
             answer_by,
         } = self.budget;
+        if self.budget.work_is_over() {
+            return Err(Halt::OutOfTime(0).into());
+        }
         let mut reader = Reader::start(self.table, &self.campaign, after, work_until);
         let mut counted: Vec<String> = Vec::new();
         let mut found_something = false;
@@ -97,30 +97,33 @@ impl<'a> Drain<'a> {
             found_something = true;
             let ahead = self.count(hold, &next);
             let last = counted.last().cloned();
-            let mut deletes = pin!(maybe_done(delete_all(
+            let mut deletes = pin!(delete_all(
                 self.table,
                 &self.campaign,
                 counted,
                 &mut self.window,
                 work_until,
-            )));
+            ));
+            let mut outcome = None;
             if let Some(progress) = ahead {
-                let write = pin!(hold.count_ahead(progress, answer_by));
-                match select(write, deletes.as_mut()).await {
-                    Either::Left((written, _)) => written?,
-                    Either::Right(((), write)) => write.await?,
-                }
+                let write = hold.count_ahead(progress, answer_by);
+                let (written, done) = beside(write, &mut deletes).await;
+                written?;
+                outcome = done;
                 if std::mem::take(&mut self.begins_pass) {
                     self.deleted_through = None;
                 }
             }
-            hold.keeping(deletes.as_mut(), answer_by).await?;
-            match deletes.take_output() {
-                Some(Err(Halt::OutOfTime(left))) => {
+            let outcome = match outcome {
+                Some(outcome) => outcome,
+                None => hold.keeping(deletes, answer_by).await?,
+            };
+            match outcome {
+                Ok(()) => {}
+                Err(Halt::OutOfTime(left)) => {
                     return Err(Halt::OutOfTime(left + next.len()).into());
                 }
-                Some(Err(halt)) => return Err(halt.into()),
-                Some(Ok(())) | None => {}
+                Err(halt) => return Err(halt.into()),
             }
             if last.is_some() {
                 self.deleted_through = last;

@@ -3,7 +3,10 @@
 //! outstanding at a time. Once a write shows that somebody else has written,
 //! the hold is lost and its worker stops.
 
-use std::{pin::pin, time::Duration};
+use std::{
+    pin::{Pin, pin},
+    time::Duration,
+};
 
 use futures_util::future::{Either, select};
 use tokio::time::{Instant, sleep_until};
@@ -50,6 +53,18 @@ pub(super) enum Halt {
 impl From<Halt> for Stop {
     fn from(halt: Halt) -> Self {
         Self::Halted(halt)
+    }
+}
+
+/// Waits for a write of the record while `work` goes on; what `work` came to,
+/// if it came to its end first. A write that failed does not wait for `work`.
+pub(super) async fn beside<W, T>(
+    write: impl Future<Output = W>,
+    work: &mut Pin<&mut impl Future<Output = T>>,
+) -> (W, Option<T>) {
+    match select(pin!(write), work).await {
+        Either::Left((written, _)) => (written, None),
+        Either::Right((done, write)) => (write.await, Some(done)),
     }
 }
 
@@ -131,13 +146,11 @@ impl<'a> Hold<'a> {
                 () = sleep_until(renew_at) => {}
             }
             let lease_end = lease_end(self.lease);
-            let renewal = pin!(self.write(lease_end, Change::Hold, deadline));
-            match select(renewal, &mut work).await {
-                Either::Left((renewed, _)) => renewed?,
-                Either::Right((done, renewal)) => {
-                    renewal.await?;
-                    return Ok(done);
-                }
+            let renewal = self.write(lease_end, Change::Hold, deadline);
+            let (renewed, done) = beside(renewal, &mut work).await;
+            renewed?;
+            if let Some(done) = done {
+                return Ok(done);
             }
         }
     }

@@ -11,6 +11,7 @@ use crate::{
 /// The pages of a partition, in order. Dropping it ends the reading.
 pub(super) struct Reader {
     pages: mpsc::Receiver<Result<Page, TableError>>,
+    at_the_end: bool,
     _task: JoinSet<()>,
 }
 
@@ -35,17 +36,72 @@ impl Reader {
                 }
             }
         });
-        Self { pages, _task: task }
+        Self {
+            pages,
+            at_the_end: false,
+            _task: task,
+        }
     }
 
-    /// The next page that has children in it; `None` at the partition's end.
+    /// The next page that has children in it; `None` at the partition's end,
+    /// which only a page without a next one is: a reading that broke off must
+    /// not pass for an empty partition.
     pub(super) async fn next(&mut self) -> Result<Option<Page>, TableError> {
-        while let Some(page) = self.pages.recv().await {
-            let page = page?;
+        while !self.at_the_end {
+            let page = self
+                .pages
+                .recv()
+                .await
+                .ok_or(TableError::ReadingBrokeOff)??;
+            self.at_the_end = page.next.is_none();
             if !page.sort_keys.is_empty() {
                 return Ok(Some(page));
             }
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reader(pages: Vec<Page>) -> Reader {
+        let (sender, receiver) = mpsc::channel(pages.len().max(1));
+        for page in pages {
+            sender.try_send(Ok(page)).unwrap();
+        }
+        Reader {
+            pages: receiver,
+            at_the_end: false,
+            _task: JoinSet::new(),
+        }
+    }
+
+    fn page(sort_keys: &[&str], next: Option<&str>) -> Page {
+        Page {
+            sort_keys: sort_keys.iter().map(|key| (*key).to_owned()).collect(),
+            next: next.map(ToOwned::to_owned),
+        }
+    }
+
+    #[tokio::test]
+    async fn pages_without_children_are_passed_over() {
+        let mut reader = reader(vec![
+            page(&[], Some("CAMPAIGN")),
+            page(&["CHAT#1"], Some("CHAT#1")),
+            page(&[], None),
+        ]);
+        assert_eq!(reader.next().await.unwrap().unwrap().sort_keys, ["CHAT#1"]);
+        assert!(reader.next().await.unwrap().is_none());
+        assert!(reader.next().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_reading_that_broke_off_is_not_the_end_of_the_partition() {
+        for pages in [vec![], vec![page(&[], Some("CAMPAIGN"))]] {
+            let error = reader(pages).next().await.unwrap_err();
+            assert!(matches!(error, TableError::ReadingBrokeOff));
+        }
     }
 }

@@ -166,7 +166,7 @@ async fn the_reference_takes_seven_serial_round_trips() {
     // Long enough that requests which are sent together overlap.
     world
         .proxy
-        .policy(|_| Action::Delay(Duration::from_millis(100)));
+        .policy(|_| Action::Delay(Duration::from_millis(300)));
     assert_eq!(world.delete("campaign_123").await.status, 200);
     let trips = serial_round_trips(&world.proxy.exchanges());
     assert_eq!(trips, 7, "{:#?}", operations(&world));

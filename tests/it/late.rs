@@ -289,17 +289,20 @@ async fn a_late_finish_of_a_dead_worker_finishes_what_is_empty_and_nothing_else(
     let dying = Arc::new(Notify::new());
     let (late, died) = (arrive.clone(), dying.clone());
     world.proxy.policy(move |call| {
-        if !is_finish(call) {
-            return Action::Pass;
+        match (is_finish(call), call.nth) {
+            // The claim was the first transaction.
+            (true, 1) => {
+                died.notify_one();
+                Action::LateUntil(late.clone())
+            }
+            (true, _) => Action::LoseRequest,
+            (false, _) => Action::Pass,
         }
-        died.notify_one();
-        Action::LateUntil(late.clone())
     });
     let api = world.api().await;
     let first = tokio::spawn(async move { send(&api, delete_event("campaign_1")).await });
     dying.notified().await;
     first.abort();
-    arrive.notify_waiters();
     arrive.notify_one();
     world.proxy.settle().await;
     world.assert_gone("campaign_1", &counts()).await;
