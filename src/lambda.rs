@@ -88,13 +88,33 @@ pub async fn handle(
     Ok(api.handle(&event, &context.request_id, deadline).await)
 }
 
-/// The invocation's deadline, which Lambda gives in epoch milliseconds; 0 is none.
+/// The invocation's deadline, which Lambda gives in epoch milliseconds. One that
+/// is over already is none: Lambda starts no invocation after its deadline, but
+/// `cargo lambda watch` gives a time of 1970.
 fn deadline(context: &Context) -> Option<Instant> {
-    if context.deadline == 0 {
-        return None;
-    }
     let left = (SystemTime::UNIX_EPOCH + Duration::from_millis(context.deadline))
         .duration_since(SystemTime::now())
-        .unwrap_or_default();
+        .ok()?;
     Instant::now().checked_add(left)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::timestamp::now_ms;
+
+    fn deadline_at(epoch_ms: i64) -> Option<Instant> {
+        let mut context = Context::default();
+        context.deadline = u64::try_from(epoch_ms).unwrap();
+        deadline(&context)
+    }
+
+    #[test]
+    fn the_deadline_is_read_from_the_invocation_and_a_past_one_is_none() {
+        let left = deadline_at(now_ms() + 10_000).unwrap() - Instant::now();
+        assert!((Duration::from_secs(9)..Duration::from_secs(11)).contains(&left));
+        for past in [0, 600_000, now_ms() - 1] {
+            assert_eq!(deadline_at(past), None);
+        }
+    }
 }
