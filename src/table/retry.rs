@@ -18,6 +18,10 @@ const BASE: Duration = Duration::from_millis(25);
 /// No wait is longer than this.
 const CAP: Duration = Duration::from_secs(1);
 
+/// No attempt is begun that has less time than this to be answered: it would
+/// tell nothing, and its outcome would be unknown.
+const LEAST_ATTEMPT: Duration = Duration::from_millis(50);
+
 /// Full-jitter exponential backoff: each wait is drawn from nothing to a bound
 /// that doubles up to a cap.
 #[derive(Debug, Default)]
@@ -26,13 +30,13 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Waits once. `false`, without waiting, when the wait would end at or
-    /// after the deadline.
+    /// Waits once. `false`, without waiting, when no attempt would be worth it
+    /// after the wait.
     pub async fn wait(&mut self, deadline: Instant) -> bool {
         let bound = BASE.saturating_mul(1 << self.attempts.min(10)).min(CAP);
         self.attempts += 1;
         let wait = bound.mul_f64(fastrand::f64());
-        if Instant::now() + wait >= deadline {
+        if Instant::now() + wait + LEAST_ATTEMPT >= deadline {
             return false;
         }
         sleep(wait).await;
@@ -167,6 +171,6 @@ mod tests {
         }
         // 30 s of waits that are half a second on average once at the cap.
         assert!((30..=120).contains(&waits), "{waits}");
-        assert!(deadline - Instant::now() <= CAP);
+        assert!(deadline - Instant::now() <= CAP + LEAST_ATTEMPT);
     }
 }

@@ -245,6 +245,45 @@ async fn a_worker_that_has_lost_its_deletion_stops_and_answers_what_the_record_s
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_takes_no_other_workers_write_of_the_same_version_for_its_own() {
+    let world = world(60).await.lease(100);
+    let repeating = Arc::new(tokio::sync::Notify::new());
+    let repeats = repeating.clone();
+    // The first worker's count-ahead is lost, and its repetition arrives when
+    // the second worker's takeover has made the version that it means to make.
+    world
+        .proxy
+        .policy(move |call| match (call.operation, call.nth) {
+            ("UpdateItem", 0) => Action::LoseRequest,
+            ("UpdateItem", 1) => {
+                repeats.notify_one();
+                Action::Delay(Duration::from_millis(700))
+            }
+            ("UpdateItem", 3) => Action::Delay(Duration::from_millis(1_200)),
+            _ => Action::Pass,
+        });
+    let rival = async {
+        repeating.notified().await;
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        world.delete("campaign_1").await
+    };
+    let (first, second) = tokio::join!(world.delete("campaign_1"), rival);
+    assert_eq!((first.status, second.status), (202, 200));
+    world.assert_gone("campaign_1", &chats(60)).await;
+    let exchanges = world.proxy.exchanges();
+    let counted = exchanges
+        .iter()
+        .filter(|call| call.operation == "UpdateItem")
+        .filter(|call| !call.body["ExpressionAttributeValues"][":counts"].is_null())
+        // The refused one is the first.
+        .nth(1)
+        .unwrap();
+    for call in &exchanges {
+        assert!(call.operation != "BatchWriteItem" || call.begun >= counted.ended);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_campaign_in_deleting_whose_record_is_gone_is_claimed_under_its_id() {
     let world = world(12).await;
     world
