@@ -29,7 +29,12 @@ use self::{
     hold::{Halt, Hold, Stop},
     reader::Reader,
 };
-use crate::{campaign::Campaign, config::DeletionSettings, error::Error, table::Table};
+use crate::{
+    campaign::{Campaign, Status},
+    config::DeletionSettings,
+    error::Error,
+    table::{Table, TableError},
+};
 
 /// Who wants which campaign deleted, and in which state.
 #[derive(Clone, Debug)]
@@ -116,14 +121,7 @@ impl Deletions {
         found: Option<Campaign>,
         budget: Budget,
     ) -> Result<Outcome, Error> {
-        let claimed = claim::claim(
-            &self.table,
-            &self.settings,
-            request,
-            found,
-            budget.answer_by,
-        )
-        .await?;
+        let claimed = claim::claim(&self.table, &self.settings, request, found, budget).await?;
         Ok(match claimed {
             Claimed::Held(hold) => self.advance(*hold, budget).await,
             Claimed::Attached(record) => Outcome::Attached(*record),
@@ -143,6 +141,9 @@ impl Deletions {
         budget: Budget,
     ) -> Result<Preview, Error> {
         let campaign = request.accessible(found)?;
+        if campaign.status.is_deleting() {
+            return Err(Error::InvalidStatus(Status::DELETING.to_owned()));
+        }
         request.check(&campaign)?;
         let mut counts = Counts::default();
         let mut reader = Reader::start(&self.table, &campaign.id, None, budget.work_until);
@@ -150,6 +151,10 @@ impl Deletions {
             match reader.next().await {
                 Ok(Some(page)) => page.sort_keys.iter().for_each(|key| counts.add(key)),
                 Ok(None) => break true,
+                // The time was over before the table gave the next page.
+                Err(TableError::Busy(_) | TableError::NoAnswer(_)) if counts.total() > 0 => {
+                    break false;
+                }
                 Err(_) if budget.work_is_over() => break false,
                 Err(error) => return Err(error.into()),
             }
@@ -165,61 +170,62 @@ impl Deletions {
     /// deletion if something remains.
     async fn advance(&self, mut hold: Hold<'_>, budget: Budget) -> Outcome {
         let mut drain = Drain::new(&self.table, &hold, budget);
-        let stop = match drain.run(&mut hold).await {
+        let mut stop = match drain.run(&mut hold).await {
             Ok(()) => match hold.finish(budget.answer_by).await {
                 Ok(()) => return Outcome::Complete(hold.into_record()),
                 Err(stop) => stop,
             },
             Err(stop) => stop,
         };
+        if let Stop::Halted(halt) = &stop {
+            log_halt(hold.record(), halt);
+            let progress = drain.progress(&hold);
+            match hold.release(progress, budget.answer_by).await {
+                Ok(()) => return Outcome::Remaining(hold.into_record()),
+                Err(not_released) => stop = not_released,
+            }
+        }
         match stop {
+            Stop::Lost(Some(now)) if now.state != RecordState::Running => Outcome::Complete(*now),
             Stop::Lost(now) => {
-                log_stop(hold.record(), "another worker has taken it over", None);
-                let record = now.map_or_else(|| hold.record().clone(), |now| *now);
-                return match record.state {
-                    RecordState::Running => Outcome::Attached(record),
-                    RecordState::Succeeded { .. } => Outcome::Complete(record),
-                };
+                log_stop(hold.record(), "another worker has taken it over");
+                Outcome::Attached(now.map_or_else(|| hold.into_record(), |now| *now))
             }
             Stop::Unanswered(error) => {
-                let why = format!("a write of its record has no answer: {error}");
-                log_stop(hold.record(), &why, None);
-                return Outcome::Remaining(hold.into_record());
+                log_stop(
+                    hold.record(),
+                    &format!("a write of its record failed: {error}"),
+                );
+                Outcome::Remaining(hold.into_record())
             }
-            Stop::Halted(Halt::OutOfTime(0)) => {}
-            Stop::Halted(Halt::OutOfTime(left)) => {
-                log_stop(hold.record(), "the time is over", Some(left));
-            }
-            Stop::Halted(Halt::Failed(error)) => {
-                log_stop(hold.record(), &error.to_string(), None);
-            }
+            Stop::Halted(_) => Outcome::Remaining(hold.into_record()),
         }
-        let progress = drain.progress(&hold);
-        match hold.release(progress, budget.answer_by).await {
-            Ok(()) => {}
-            Err(Stop::Unanswered(error)) => {
-                let why = format!("its release has no answer: {error}");
-                log_stop(hold.record(), &why, None);
-            }
-            Err(Stop::Lost(_) | Stop::Halted(_)) => {
-                log_stop(hold.record(), "another worker has taken it over", None);
-            }
-        }
-        Outcome::Remaining(hold.into_record())
     }
 }
 
-/// Says why a slice has stopped, and how many deletes of counted items are not
-/// acknowledged, where that is known.
-fn log_stop(record: &Record, why: &str, left_over: Option<usize>) {
-    let left = left_over.map_or_else(String::new, |left| {
-        format!(" with {left} deletes unacknowledged")
-    });
+/// Says how many deletes of counted items a slice leaves unacknowledged, and
+/// what has stopped it, unless it is just the time and nothing is left.
+fn log_halt(record: &Record, halt: &Halt) {
+    let left = halt.unacknowledged;
+    let why = match &halt.cause {
+        Some(error) => error.to_string(),
+        None if left == 0 => return,
+        None => "the time is over".to_owned(),
+    };
     tracing::warn!(
         deletion_id = %record.deletion_id,
         campaign_id = %record.campaign_id,
-        left_over,
-        "deletion {} stops{left}: {why}",
+        left_over = left,
+        "deletion {} stops with {left} deletes unacknowledged: {why}",
+        record.deletion_id,
+    );
+}
+
+fn log_stop(record: &Record, why: &str) {
+    tracing::warn!(
+        deletion_id = %record.deletion_id,
+        campaign_id = %record.campaign_id,
+        "deletion {} stops: {why}",
         record.deletion_id,
     );
 }

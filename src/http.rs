@@ -5,7 +5,7 @@
 mod request;
 mod response;
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use tokio::time::Instant;
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use self::{request::Route, response::Answer};
 use crate::{
     auth::{ApiKey, SCOPE_DELETE},
+    beside::beside,
     campaign::{CampaignId, InvalidCampaignId},
     deletion::{Budget, Counts, DeletionRequest, Deletions, Outcome, Record},
     error::Error,
@@ -107,24 +108,29 @@ impl Api {
         let key_hash = ApiKey::from_header(request::authorization(event))?.hash();
         let id = CampaignId::parse(id);
         let table = self.deletions.table();
-        let (stored_key, campaign) =
-            tokio::join!(table.stored_key(&key_hash, budget.answer_by), async {
-                match &id {
-                    Ok(id) => table.campaign(id, budget.answer_by).await,
-                    Err(_) => Ok(None),
-                }
-            });
+        let mut reading = pin!(async {
+            match &id {
+                Ok(id) => table.campaign(id, budget.claim_until).await,
+                Err(_) => Ok(None),
+            }
+        });
+        let stored_key = table.stored_key(&key_hash, budget.claim_until);
+        // A caller who is refused does not wait for the campaign.
+        let (stored_key, campaign) = beside(stored_key, &mut reading).await;
         let stored_key = stored_key?.ok_or(Error::InvalidApiKey)?;
         log.key_id = Some(stored_key.key_id.clone());
         let principal = stored_key.admit(SCOPE_DELETE, now_seconds())?;
-        log.campaign_id = Some(id?);
+        log.campaign_id = Some(id.clone()?);
         let validate_only = request::validate_only(event)?;
         let request = DeletionRequest {
             account_id: principal.account_id,
             requested_by: principal.key_id,
             if_match: request::if_match(event)?,
         };
-        let campaign = campaign?;
+        let campaign = match campaign {
+            Some(campaign) => campaign,
+            None => reading.await,
+        }?;
         if validate_only {
             let preview = self.deletions.preview(&request, campaign, budget).await?;
             log.outcome = Some("previewed");

@@ -18,6 +18,7 @@
 //! - `cli`: the terminal, with the local server (feature `cli`)
 
 pub mod auth;
+mod beside;
 pub mod campaign;
 #[cfg(feature = "cli")]
 pub mod cli;

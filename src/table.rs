@@ -1,5 +1,5 @@
-//! The table. This file and its parts are all that talks to DynamoDB: values
-//! go in and come out, no SDK type leaves.
+//! The table. This file and its parts are all that talks to DynamoDB: requests
+//! are made here, and values of this project come out.
 
 #[cfg(feature = "cli")]
 mod admin;
@@ -19,17 +19,13 @@ use aws_sdk_dynamodb::{
 use tokio::time::Instant;
 
 #[cfg(feature = "cli")]
-pub use self::admin::{ListedCampaign, ListedKey, STATUS_INDEX_PROJECTION};
+pub use self::admin::{ListedCampaign, ListedKey};
 pub use self::{
-    children::{BATCH_SIZE, Batch, Page},
+    children::{BATCH_SIZE, Page},
     records::{Change, Claim, ClaimAnswer, FinishAnswer, WriteAnswer},
     retry::Backoff,
 };
-use self::{
-    item::Item,
-    keys::Key,
-    retry::{until_answered, verdict},
-};
+use self::{item::Item, keys::Key, retry::until_answered};
 use crate::{
     auth::StoredKey,
     campaign::{Campaign, CampaignId},
@@ -73,6 +69,10 @@ pub enum TableError {
 }
 
 impl TableError {
+    fn refused<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E>) -> Self {
+        Self::Refused(Cause::of(operation, error))
+    }
+
     /// Whether the same request may succeed a little later.
     #[must_use]
     pub fn is_busy(&self) -> bool {
@@ -161,7 +161,7 @@ impl Table {
         Self::new(Client::new(&sdk_config().load().await), name)
     }
 
-    /// The client, for what only a terminal does.
+    /// The client, for tests that look at the table from outside.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
@@ -223,7 +223,7 @@ impl Table {
             .table_name(&self.name)
             .set_key(Some(key.attributes()))
             .consistent_read(true);
-        let answer = until_answered(OPERATION, deadline, verdict, || request.clone().send())
+        let answer = until_answered(OPERATION, deadline, || request.clone().send())
             .await
             .map_err(|failure| failure.into_table_error(OPERATION))?;
         Ok(answer.item)

@@ -3,7 +3,7 @@
 //! and events, and so keys and items, at their lower levels, and no level of
 //! ours may do that.
 
-use std::{io::IsTerminal, str::FromStr};
+use std::io::IsTerminal;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
@@ -22,19 +22,29 @@ pub enum Format {
 /// `RUST_LOG`: the level of this project's lines.
 pub const RUST_LOG: &str = "RUST_LOG";
 
+const LEVELS: [LevelFilter; 6] = [
+    LevelFilter::OFF,
+    LevelFilter::ERROR,
+    LevelFilter::WARN,
+    LevelFilter::INFO,
+    LevelFilter::DEBUG,
+    LevelFilter::TRACE,
+];
+
 /// Starts logging at the level in `RUST_LOG`, or `info`.
 ///
 /// # Errors
 /// [`ConfigError`] when `RUST_LOG` is no level. A second call changes nothing.
 pub fn start(format: Format) -> Result<(), ConfigError> {
     let level = match std::env::var(RUST_LOG) {
-        Ok(level) => LevelFilter::from_str(&level).map_err(|_| {
-            ConfigError::new(
-                RUST_LOG,
-                Some(&level),
-                "off, error, warn, info, debug or trace",
-            )
-        })?,
+        // `LevelFilter::from_str` takes numbers and nothing, too.
+        Ok(level) => LEVELS
+            .into_iter()
+            .find(|known| known.to_string() == level.to_ascii_lowercase())
+            .ok_or_else(|| {
+                let allowed = "off, error, warn, info, debug or trace";
+                ConfigError::new(RUST_LOG, Some(&level), allowed)
+            })?,
         Err(_) => LevelFilter::INFO,
     };
     // The library and every binary are modules of these targets.

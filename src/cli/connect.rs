@@ -21,7 +21,7 @@ use crate::{
 
 /// How long a terminal waits for the table to answer one request, repetitions
 /// included.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The options that say which table.
 #[derive(Args, Clone, Debug)]
@@ -53,7 +53,9 @@ impl Connect {
     /// region: it gets placeholders where the environment has none.
     pub async fn table(&self) -> Table {
         let mut loader = sdk_config();
-        if let Some(url) = &self.endpoint_url {
+        // Given even where the SDK would find it, so that the endpoint that was
+        // looked at and the one that is talked to are the same.
+        if let Some(url) = self.url() {
             loader = loader.endpoint_url(url);
         }
         if self.is_loopback() {
@@ -72,11 +74,12 @@ impl Connect {
     /// Whether the endpoint is on this machine.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
-        let general = std::env::var("AWS_ENDPOINT_URL").ok();
-        self.endpoint_url
-            .as_deref()
-            .or(general.as_deref())
-            .is_some_and(is_loopback)
+        self.url().as_deref().is_some_and(is_loopback)
+    }
+
+    fn url(&self) -> Option<String> {
+        let general = || std::env::var("AWS_ENDPOINT_URL").ok();
+        self.endpoint_url.clone().or_else(general)
     }
 
     /// Asks before something is written to an endpoint that is not on this
@@ -88,8 +91,9 @@ impl Connect {
         if confirm.yes || self.is_loopback() {
             return Ok(());
         }
-        let endpoint = self.endpoint_url.as_deref();
-        let endpoint = endpoint.unwrap_or("the AWS endpoint of your configuration");
+        let endpoint = self
+            .url()
+            .unwrap_or_else(|| "the AWS endpoint of your configuration".to_owned());
         let table = &self.table_name;
         if !std::io::stdin().is_terminal() {
             return Err(CliError::Refused(format!(

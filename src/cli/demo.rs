@@ -51,6 +51,17 @@ impl Demo {
     }
 }
 
+/// Whether the demo data has been put; its key comes last.
+///
+/// # Errors
+/// [`CliError`].
+pub async fn is_there(table: &Table) -> Result<bool, CliError> {
+    let Some(key) = ApiKey::new(EVENTS_KEY) else {
+        return Ok(false);
+    };
+    Ok(table.stored_key(&key.hash(), patience()).await?.is_some())
+}
+
 /// Puts what is missing of the demo data.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 //! comes back. Like the gateway, it matches the route on the path as sent and
 //! decodes the path once.
 
-use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr};
+use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http_body_util::{BodyExt, Full, Limited};
@@ -34,12 +34,17 @@ const BODY_LIMIT: usize = 10 * 1024 * 1024;
 const ROUTES: [(&str, &str); 1] = [("DELETE", "/v1/campaigns/")];
 
 /// Serves until the future is dropped.
-///
-/// # Errors
-/// Accepting a connection failed.
-pub async fn serve(listener: TcpListener, api: Api) -> std::io::Result<()> {
+pub async fn serve(listener: TcpListener, api: Api) {
     loop {
-        let (stream, peer) = listener.accept().await?;
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // One connection less, or too many open: the others go on.
+                tracing::warn!("a connection was not accepted: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
         let api = api.clone();
         tokio::spawn(async move {
             let service = service_fn(|request| answer(&api, request, peer));
@@ -66,7 +71,12 @@ async fn answer(
     let Ok(event) = serde_json::from_value::<ApiGatewayV2httpRequest>(event) else {
         return Ok(by_itself(StatusCode::BAD_REQUEST));
     };
-    let answer = api.handle(&event, &request_id, None).await;
+    // A function goes on when its caller has gone away.
+    let api = api.clone();
+    let answer = tokio::spawn(async move { api.handle(&event, &request_id, None).await });
+    let Ok(answer) = answer.await else {
+        return Ok(by_itself(StatusCode::INTERNAL_SERVER_ERROR));
+    };
     Ok(response(answer).unwrap_or_else(|| by_itself(StatusCode::INTERNAL_SERVER_ERROR)))
 }
 
@@ -96,9 +106,13 @@ fn event(
         .find_map(|(_, before)| path.strip_prefix(before))
         .filter(|id| !id.is_empty() && !id.contains('/'));
     let query = head.uri.query().unwrap_or_default();
+    let route_key = id.map_or_else(
+        || "$default".to_owned(),
+        |_| format!("{method} /v1/campaigns/{{id}}"),
+    );
     let mut event = json!({
         "version": "2.0",
-        "routeKey": id.map_or_else(|| "$default".to_owned(), |_| format!("{method} /v1/campaigns/{{id}}")),
+        "routeKey": route_key,
         "rawPath": decoded,
         "rawQueryString": query,
         "headers": headers(&head.headers),
@@ -115,7 +129,7 @@ fn event(
                 "userAgent": header(&head.headers, "user-agent"),
             },
             "requestId": request_id,
-            "routeKey": "$default",
+            "routeKey": route_key,
             "stage": "$default",
             "time": now_rfc3339(),
             "timeEpoch": now_ms(),

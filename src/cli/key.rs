@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     CliError,
-    connect::{Confirm, Connect, patience},
+    connect::{Confirm, Connect, PATIENCE, patience},
 };
 use crate::{
     auth::{ApiKey, KEY_LENGTH, SCOPES, StoredKey},
@@ -190,7 +190,7 @@ struct Listed<'a> {
 impl List {
     async fn run(self) -> Result<(), CliError> {
         let table = self.connect.table().await;
-        let found = table.scan_keys(patience()).await?;
+        let found = table.scan_keys(PATIENCE).await?;
         let mut listed: Vec<Listed<'_>> = found
             .iter()
             .map(|ListedKey { stored, .. }| stored)
@@ -230,7 +230,7 @@ impl Revoke {
         let what = format!("revoke key {}", self.key_id);
         self.connect.confirm(&what, self.confirm)?;
         let table = self.connect.table().await;
-        let found = table.scan_keys(patience()).await?;
+        let found = table.scan_keys(PATIENCE).await?;
         let key = found
             .into_iter()
             .find(|listed| listed.stored.key_id == self.key_id);

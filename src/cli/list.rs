@@ -5,7 +5,7 @@ use comfy_table::{Table as TextTable, presets};
 
 use super::{
     CliError,
-    connect::{Connect, patience},
+    connect::{Connect, PATIENCE},
 };
 use crate::campaign::{DELETABLE, Status};
 
@@ -42,7 +42,7 @@ impl List {
         };
         let mut campaigns = Vec::new();
         for status in &statuses {
-            campaigns.extend(table.campaigns_by_status(status, patience()).await?);
+            campaigns.extend(table.campaigns_by_status(status, PATIENCE).await?);
         }
         if let Some(account) = &self.account {
             campaigns.retain(|campaign| campaign.account_id == *account);

@@ -49,6 +49,15 @@ pub struct Children {
     /// Analytics rows.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub analytics: u64,
+    /// Entries of the activity log, which count as analytics.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub activities: u64,
+    /// Webhook deliveries.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub webhook_deliveries: u64,
+    /// Items of a kind that nobody knows.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub others: u64,
 }
 
 /// The children of the campaign in the public reference: 837.
@@ -59,6 +68,9 @@ pub const REFERENCE: Children = Children {
     tasks: 75,
     webhook_events: 12,
     analytics: 30,
+    activities: 0,
+    webhook_deliveries: 0,
+    others: 0,
 };
 
 /// A campaign to be made.
@@ -106,7 +118,10 @@ pub struct Seed {
     #[arg(
         long,
         value_name = "N",
-        conflicts_with_all = ["prospects", "chats", "messages", "tasks", "webhook_events", "analytics"]
+        conflicts_with_all = [
+            "prospects", "chats", "messages", "tasks", "webhook_events", "analytics", "activities",
+            "webhook_deliveries", "others",
+        ]
     )]
     total: Option<u64>,
     #[command(flatten)]
@@ -178,12 +193,13 @@ impl Children {
             tasks: part(REFERENCE.tasks),
             webhook_events: part(REFERENCE.webhook_events),
             analytics: part(REFERENCE.analytics),
+            ..Self::default()
         };
         children.messages = total - children.total();
         children
     }
 
-    fn kinds(&self) -> [(&'static str, u64); 6] {
+    fn kinds(&self) -> [(&'static str, u64); 9] {
         [
             ("PROSPECT", self.prospects),
             ("CHAT", self.chats),
@@ -191,14 +207,18 @@ impl Children {
             ("TASK", self.tasks),
             ("WEBHOOK", self.webhook_events),
             ("ANALYTICS", self.analytics),
+            ("ACTIVITY", self.activities),
+            ("DELIVERY", self.webhook_deliveries),
+            ("NOTE", self.others),
         ]
     }
 }
 
 impl Plan {
-    /// Puts the campaign and its children; `false`, and nothing, if there is a
-    /// campaign of this id already. `progress` is told how many items each
-    /// batch has put.
+    /// Puts the children and then the campaign; `false`, and nothing, if there is
+    /// a campaign of this id already. One that was interrupted is completed by
+    /// the next: the children are the same, and the campaign item comes last.
+    /// `progress` is told how many items each batch has put.
     ///
     /// # Errors
     /// [`CliError::Table`].
@@ -207,8 +227,7 @@ impl Plan {
         table: &Table,
         progress: impl Fn(u64) + Sync,
     ) -> Result<bool, CliError> {
-        let key = keys::campaign(&self.id);
-        if !table.put_new(key, self.campaign_item(), patience()).await? {
+        if table.campaign(&self.id, patience()).await?.is_some() {
             return Ok(false);
         }
         let batches = stream::iter(self.child_items()).chunks(BATCH_SIZE);
@@ -216,14 +235,14 @@ impl Plan {
             .map(Ok)
             .try_for_each_concurrent(IN_FLIGHT, |batch| async {
                 let items = u64::try_from(batch.len()).unwrap_or(u64::MAX);
-                table
-                    .put_batch(batch, Instant::now() + BATCH_PATIENCE)
-                    .await?;
+                let deadline = Instant::now() + BATCH_PATIENCE;
+                table.put_batch(batch, deadline).await?;
                 progress(items);
                 Ok::<_, CliError>(())
             })
             .await?;
-        Ok(true)
+        let key = keys::campaign(&self.id);
+        Ok(table.put_new(key, self.campaign_item(), patience()).await?)
     }
 
     fn campaign_item(&self) -> Item {

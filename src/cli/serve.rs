@@ -73,6 +73,17 @@ impl Serve {
     }
 
     pub(super) async fn run(self) -> Result<(), CliError> {
+        tokio::select! {
+            served = self.serve() => served,
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted?;
+                println!("Stopped.");
+                Ok(())
+            }
+        }
+    }
+
+    async fn serve(self) -> Result<(), CliError> {
         // The API's port first: nothing is begun if it is taken.
         let listener = listen(self.port, "--port").await?;
         let address = listener.local_addr()?;
@@ -82,7 +93,9 @@ impl Serve {
             endpoint_url: Some(engine.endpoint_url()),
         };
         let table = connect.table().await;
-        if table.create().await? {
+        table.create().await?;
+        // What was deleted of the demo data stays deleted.
+        if !demo::is_there(&table).await? {
             demo::put(&table).await?;
         }
         let scopes = SCOPES.map(ToOwned::to_owned).to_vec();
@@ -116,11 +129,7 @@ There are campaign_protected and campaign_foreign (another account's), too. Ctrl
             engine.endpoint_url(),
             self.table_name,
         );
-        tokio::select! {
-            served = gateway::serve(listener, api) => served?,
-            interrupted = tokio::signal::ctrl_c() => interrupted?,
-        }
-        println!("Stopped.");
+        gateway::serve(listener, api).await;
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
-    DeletionRequest, Progress, Record, RecordState,
+    Budget, DeletionRequest, Progress, Record, RecordState,
     hold::{Hold, Stop, lease_end, new_owner},
 };
 use crate::{
@@ -27,15 +27,28 @@ pub(super) enum Claimed<'a> {
 /// What is found behind a campaign in `deleting`.
 enum Found<'a> {
     Claimed(Claimed<'a>),
-    /// Nobody can go on with the deletion that the campaign names: it has to
-    /// be claimed, under this id and from this version on.
+    /// Nobody can go on with the deletion that the campaign names, if it names
+    /// one: it has to be claimed, under this id and from this version on.
     Claimable {
         deletion_id: String,
         version: u64,
     },
-    /// The deletion is done and the campaign is gone.
-    Gone,
+    /// The campaign is this now, or gone.
+    Changed(Option<Campaign>),
 }
+
+impl Found<'_> {
+    /// The campaign has to be claimed under an id of its own.
+    fn claimable_anew() -> Self {
+        Self::Claimable {
+            deletion_id: Uuid::now_v7().to_string(),
+            version: FIRST_VERSION,
+        }
+    }
+}
+
+/// The version of a record that was just claimed.
+const FIRST_VERSION: u64 = 1;
 
 /// Gets hold of a deletion of `found`, which is the campaign as it was read.
 ///
@@ -47,8 +60,9 @@ pub(super) async fn claim<'a>(
     settings: &DeletionSettings,
     request: &DeletionRequest,
     mut found: Option<Campaign>,
-    deadline: Instant,
+    budget: Budget,
 ) -> Result<Claimed<'a>, Error> {
+    let deadline = budget.claim_until;
     let mut backoff = Backoff::default();
     let mut sent: Option<Claim> = None;
     loop {
@@ -56,7 +70,10 @@ pub(super) async fn claim<'a>(
         let (deletion_id, version) = if campaign.status.is_deleting() {
             match attach(table, settings, &campaign, sent.as_ref(), deadline).await? {
                 Found::Claimed(claimed) => return Ok(claimed),
-                Found::Gone => return Err(Error::CampaignNotFound),
+                Found::Changed(now) => {
+                    found = now;
+                    continue;
+                }
                 Found::Claimable {
                     deletion_id,
                     version,
@@ -64,7 +81,7 @@ pub(super) async fn claim<'a>(
             }
         } else {
             request.check(&campaign)?;
-            (Uuid::now_v7().to_string(), 1)
+            (Uuid::now_v7().to_string(), FIRST_VERSION)
         };
         // Nothing has changed since the last attempt: the same bytes again.
         let claim = match sent.take() {
@@ -88,6 +105,19 @@ pub(super) async fn claim<'a>(
                     read => read?,
                 }
             }
+            Err(error @ TableError::NoAnswer(_)) => {
+                // It may stand. One look, in the time that is kept for this.
+                let now = table.campaign(&id, budget.answer_by).await;
+                return match now {
+                    Ok(Some(now))
+                        if now.deletion_id.as_ref() == Some(&claim.record.deletion_id) =>
+                    {
+                        let hold = Hold::claimed(table, settings.lease, claim.record);
+                        Ok(Claimed::Held(Box::new(hold)))
+                    }
+                    _ => Err(error.into()),
+                };
+            }
             Err(error) => return Err(error.into()),
         };
         sent = Some(claim);
@@ -97,6 +127,10 @@ pub(super) async fn claim<'a>(
 /// Looks behind a campaign in `deleting`, and takes its deletion over if its
 /// lease has ended. `sent` is the claim that this worker has sent and does not
 /// know the answer of.
+///
+/// A writer without a fence can leave a campaign in `deleting` that names no
+/// deletion, or another campaign's, or one that is done. Nobody else could
+/// ever delete such a one, so it is claimed anew.
 async fn attach<'a>(
     table: &'a Table,
     settings: &DeletionSettings,
@@ -105,10 +139,7 @@ async fn attach<'a>(
     deadline: Instant,
 ) -> Result<Found<'a>, Error> {
     let Some(deletion_id) = campaign.deletion_id.clone() else {
-        return Err(Error::Table(TableError::Corrupt {
-            kind: "campaign",
-            attribute: "deletionId",
-        }));
+        return Ok(Found::claimable_anew());
     };
     let record = table
         .record(&campaign.account_id, &deletion_id, deadline)
@@ -116,12 +147,15 @@ async fn attach<'a>(
     let Some(record) = record else {
         // No earlier write or execution name can match a version that starts
         // at the time in milliseconds.
-        let version = u64::try_from(now_ms()).unwrap_or(1);
+        let version = u64::try_from(now_ms()).unwrap_or(FIRST_VERSION);
         return Ok(Found::Claimable {
             deletion_id,
             version,
         });
     };
+    if record.campaign_id != campaign.id {
+        return Ok(Found::claimable_anew());
+    }
     if sent.is_some_and(|claim| claim.record == record) {
         let hold = Hold::claimed(table, settings.lease, record);
         return Ok(Found::Claimed(Claimed::Held(Box::new(hold))));
@@ -141,19 +175,18 @@ async fn attach<'a>(
         Err(Stop::Unanswered(error)) => {
             tracing::warn!(
                 deletion_id = %record.deletion_id,
-                error = %error,
-                "the takeover of deletion {} has no answer",
+                campaign_id = %record.campaign_id,
+                "deletion {} is not taken over: {error}",
                 record.deletion_id,
             );
             Ok(Found::Claimed(Claimed::Attached(Box::new(record))))
         }
+        // Only work halts, and there is none in a takeover.
         Err(Stop::Halted(_)) => Ok(Found::Claimed(Claimed::Attached(Box::new(record)))),
     }
 }
 
-/// The record says done. The campaign item should be gone with it; if a writer
-/// without a fence has brought it back as it was, in `deleting`, no one else
-/// could ever delete it, so it is claimed anew.
+/// The record says done, or is gone: the campaign item should be gone with it.
 async fn behind_a_finished_record<'a>(
     table: &'a Table,
     seen: &Campaign,
@@ -161,11 +194,8 @@ async fn behind_a_finished_record<'a>(
 ) -> Result<Found<'a>, Error> {
     let now = table.campaign(&seen.id, deadline).await?;
     Ok(match now {
-        Some(now) if now == *seen => Found::Claimable {
-            deletion_id: Uuid::now_v7().to_string(),
-            version: 1,
-        },
-        _ => Found::Gone,
+        Some(now) if now == *seen => Found::claimable_anew(),
+        now => Found::Changed(now),
     })
 }
 

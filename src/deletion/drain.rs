@@ -5,17 +5,18 @@
 use std::{collections::VecDeque, pin::pin};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     Budget, Progress,
-    hold::{Halt, Hold, Stop, beside},
+    hold::{Halt, Hold, Stop},
     reader::Reader,
     window::Window,
 };
 use crate::{
+    beside::beside,
     campaign::CampaignId,
-    table::{BATCH_SIZE, Backoff, Batch, Table, TableError},
+    table::{BATCH_SIZE, Backoff, Table, TableError},
 };
 
 /// The drain of one slice.
@@ -23,7 +24,6 @@ pub(super) struct Drain<'a> {
     table: &'a Table,
     campaign: CampaignId,
     budget: Budget,
-    window: Window,
     /// In this pass, the last key up to which every delete is acknowledged.
     deleted_through: Option<String>,
     /// Whether the record is still at the pass before this one.
@@ -37,7 +37,6 @@ impl<'a> Drain<'a> {
             table,
             campaign: hold.record().campaign_id.clone(),
             budget,
-            window: Window::new(),
             deleted_through: hold.record().progress.deleted_through.clone(),
             begins_pass: false,
         }
@@ -46,6 +45,7 @@ impl<'a> Drain<'a> {
     /// Passes over the partition until it is empty: one reading from the start
     /// that found nothing but the campaign item.
     pub(super) async fn run(&mut self, hold: &mut Hold<'_>) -> Result<(), Stop> {
+        let mut window = Window::default();
         loop {
             let after = if self.begins_pass {
                 None
@@ -53,7 +53,7 @@ impl<'a> Drain<'a> {
                 self.deleted_through.clone()
             };
             let from_the_start = after.is_none();
-            let found_something = self.pass(hold, after).await?;
+            let found_something = self.pass(hold, after, &mut window).await?;
             if from_the_start && !found_something {
                 return Ok(());
             }
@@ -70,65 +70,82 @@ impl<'a> Drain<'a> {
 
     /// Reads on after `after` to the end of the partition and deletes what is
     /// there; whether there was anything. While one page is deleted, the next
-    /// is counted ahead and the one after it is read.
-    async fn pass(&mut self, hold: &mut Hold<'_>, after: Option<String>) -> Result<bool, Stop> {
+    /// is read and counted ahead, and the one after it is read.
+    async fn pass(
+        &mut self,
+        hold: &mut Hold<'_>,
+        after: Option<String>,
+        window: &mut Window,
+    ) -> Result<bool, Stop> {
         let Budget {
             work_until,
             answer_by,
+            ..
         } = self.budget;
         if self.budget.work_is_over() {
-            return Err(Halt::OutOfTime(0).into());
+            return Err(out_of_time(0).into());
         }
         let mut reader = Reader::start(self.table, &self.campaign, after, work_until);
         let mut counted: Vec<String> = Vec::new();
         let mut found_something = false;
         loop {
-            let next = hold
-                .keeping(reader.next(), answer_by)
-                .await?
-                .map_err(|error| self.halt(error, counted.len()))?
-                .map_or_else(Vec::new, |page| page.sort_keys);
-            if next.is_empty() && counted.is_empty() {
-                return Ok(found_something);
-            }
-            if self.budget.work_is_over() {
-                return Err(Halt::OutOfTime(counted.len()).into());
-            }
-            found_something = true;
-            let ahead = self.count(hold, &next);
             let last = counted.last().cloned();
             let mut deletes = pin!(delete_all(
                 self.table,
                 &self.campaign,
                 counted,
-                &mut self.window,
+                window,
                 work_until,
             ));
-            let mut outcome = None;
-            if let Some(progress) = ahead {
-                let write = hold.count_ahead(progress, answer_by);
-                let (written, done) = beside(write, &mut deletes).await;
-                written?;
-                outcome = done;
-                if std::mem::take(&mut self.begins_pass) {
-                    self.deleted_through = None;
+            let reading = beside(reader.next(), &mut deletes);
+            let (next, mut outcome) = hold.keeping(reading, answer_by).await?;
+            // Only a page that is counted is deleted, in the next round.
+            let mut is_counted = false;
+            if let Ok(Some(next)) = &next
+                && !self.budget.work_is_over()
+            {
+                is_counted = true;
+                if let Some(progress) = self.count(hold, &next.sort_keys) {
+                    let write = hold.count_ahead(progress, answer_by);
+                    if outcome.is_some() {
+                        write.await?;
+                    } else {
+                        let (written, done) = beside(write, &mut deletes).await;
+                        written?;
+                        outcome = done;
+                    }
+                    if std::mem::take(&mut self.begins_pass) {
+                        self.deleted_through = None;
+                    }
                 }
             }
             let outcome = match outcome {
                 Some(outcome) => outcome,
                 None => hold.keeping(deletes, answer_by).await?,
             };
-            match outcome {
-                Ok(()) => {}
-                Err(Halt::OutOfTime(left)) => {
-                    return Err(Halt::OutOfTime(left + next.len()).into());
+            let next = match (outcome, next) {
+                (Ok(()), Ok(next)) => next.map(|page| page.sort_keys),
+                (Ok(()), Err(error)) => return Err(halt(0, error).into()),
+                (Err(halt), Ok(next)) => {
+                    let ahead = next.filter(|_| is_counted);
+                    let ahead = ahead.map_or(0, |page| page.sort_keys.len());
+                    return Err(Halt {
+                        unacknowledged: halt.unacknowledged + ahead,
+                        ..halt
+                    }
+                    .into());
                 }
-                Err(halt) => return Err(halt.into()),
-            }
+                (Err(halt), Err(_)) => return Err(halt.into()),
+            };
             if last.is_some() {
                 self.deleted_through = last;
             }
-            counted = next;
+            match next {
+                None => return Ok(found_something),
+                Some(page) if is_counted => counted = page,
+                Some(_) => return Err(out_of_time(0).into()),
+            }
+            found_something = true;
         }
     }
 
@@ -147,13 +164,19 @@ impl<'a> Drain<'a> {
         progress.count_page(sort_keys);
         (progress.counted_through != counted_through).then_some(progress)
     }
+}
 
-    fn halt(&self, error: TableError, unacknowledged: usize) -> Halt {
-        if self.budget.work_is_over() {
-            Halt::OutOfTime(unacknowledged)
-        } else {
-            Halt::Failed(error)
-        }
+fn halt(unacknowledged: usize, error: TableError) -> Halt {
+    Halt {
+        unacknowledged,
+        cause: Some(error),
+    }
+}
+
+fn out_of_time(unacknowledged: usize) -> Halt {
+    Halt {
+        unacknowledged,
+        cause: None,
     }
 }
 
@@ -166,46 +189,37 @@ async fn delete_all(
     window: &mut Window,
     until: Instant,
 ) -> Result<(), Halt> {
-    let mut waiting: VecDeque<Vec<String>> = sort_keys
-        .chunks(BATCH_SIZE)
-        .map(<[String]>::to_vec)
-        .collect();
+    let batches = sort_keys.chunks(BATCH_SIZE).map(<[String]>::to_vec);
+    let mut waiting: VecDeque<Vec<String>> = batches.collect();
+    let mut unacknowledged = sort_keys.len();
     let mut in_flight = FuturesUnordered::new();
-    let mut unacknowledged = 0;
     loop {
         while in_flight.len() < window.size()
             && Instant::now() < until
             && let Some(batch) = waiting.pop_front()
         {
-            in_flight.push(delete(
-                table,
-                campaign,
-                batch,
-                Backoff::default(),
-                until,
-                false,
-            ));
+            let new = Backoff::default();
+            in_flight.push(delete(table, campaign, batch, new, until, false));
         }
-        let Some(answer) = in_flight.next().await else {
-            break;
-        };
-        match answer.map_err(Halt::Failed)? {
-            (Batch::Done, _) => window.went_through(),
-            (Batch::Left(batch), backoff) if Instant::now() < until => {
-                window.came_back(in_flight.len());
-                in_flight.push(delete(table, campaign, batch, backoff, until, true));
+        match in_flight.next().await {
+            None if unacknowledged == 0 => return Ok(()),
+            None => return Err(out_of_time(unacknowledged)),
+            Some(Err(error)) => return Err(halt(unacknowledged, error)),
+            Some(Ok((batch, left, backoff))) => {
+                unacknowledged -= batch - left.len();
+                if left.is_empty() {
+                    window.went_through();
+                } else if Instant::now() < until {
+                    window.came_back(in_flight.len());
+                    in_flight.push(delete(table, campaign, left, backoff, until, true));
+                }
             }
-            (Batch::Left(batch), _) => unacknowledged += batch.len(),
         }
     }
-    unacknowledged += waiting.iter().map(Vec::len).sum::<usize>();
-    if unacknowledged > 0 {
-        return Err(Halt::OutOfTime(unacknowledged));
-    }
-    Ok(())
 }
 
-/// Sends one batch; one that came back waits first.
+/// Sends one batch, after a wait if it came back before; its size and what came
+/// back of it.
 async fn delete(
     table: &Table,
     campaign: &CampaignId,
@@ -213,10 +227,12 @@ async fn delete(
     mut backoff: Backoff,
     until: Instant,
     came_back: bool,
-) -> Result<(Batch, Backoff), TableError> {
+) -> Result<(usize, Vec<String>, Backoff), TableError> {
+    let size = batch.len();
     if came_back && !backoff.wait(until).await {
-        tokio::time::sleep_until(until).await;
-        return Ok((Batch::Left(batch), backoff));
+        sleep_until(until).await;
+        return Ok((size, batch, backoff));
     }
-    Ok((table.delete_batch(campaign, batch, until).await?, backoff))
+    let left = table.delete_batch(campaign, batch, until).await?;
+    Ok((size, left, backoff))
 }

@@ -3,17 +3,14 @@
 //! outstanding at a time. Once a write shows that somebody else has written,
 //! the hold is lost and its worker stops.
 
-use std::{
-    pin::{Pin, pin},
-    time::Duration,
-};
+use std::{pin::pin, time::Duration};
 
-use futures_util::future::{Either, select};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::{Progress, Record};
 use crate::{
+    beside::beside,
     table::{Change, FinishAnswer, Table, TableError, WriteAnswer},
     timestamp::{now_ms, now_rfc3339},
 };
@@ -25,7 +22,8 @@ pub(super) struct Hold<'a> {
     lease: Duration,
     owner: String,
     record: Record,
-    written_at: Instant,
+    /// When the lease that the record shows was begun.
+    lease_begun: Instant,
 }
 
 /// Why a worker does not write the record any more.
@@ -33,8 +31,8 @@ pub(super) struct Hold<'a> {
 pub(super) enum Stop {
     /// Somebody else has written the record; it is this now, or gone.
     Lost(Option<Box<Record>>),
-    /// A write of the record has no answer: it may still be applied, so the
-    /// worker must not write again, not even to release.
+    /// A write of the record has no answer, or a failure for one: it may still
+    /// be applied, so the worker must not write again, not even to release.
     Unanswered(TableError),
     /// Work ended in a way that leaves the hold intact.
     Halted(Halt),
@@ -42,29 +40,16 @@ pub(super) enum Stop {
 
 /// Why work ended while the hold is intact.
 #[derive(Debug)]
-pub(super) enum Halt {
-    /// The time to work is over, and this many deletes of counted items are
-    /// not acknowledged.
-    OutOfTime(usize),
-    /// A read or a delete failed.
-    Failed(TableError),
+pub(super) struct Halt {
+    /// How many deletes of counted items are not acknowledged.
+    pub(super) unacknowledged: usize,
+    /// What went wrong; `None` when the time to work was over.
+    pub(super) cause: Option<TableError>,
 }
 
 impl From<Halt> for Stop {
     fn from(halt: Halt) -> Self {
         Self::Halted(halt)
-    }
-}
-
-/// Waits for a write of the record while `work` goes on; what `work` came to,
-/// if it came to its end first. A write that failed does not wait for `work`.
-pub(super) async fn beside<W, T>(
-    write: impl Future<Output = W>,
-    work: &mut Pin<&mut impl Future<Output = T>>,
-) -> (W, Option<T>) {
-    match select(pin!(write), work).await {
-        Either::Left((written, _)) => (written, None),
-        Either::Right((done, write)) => (write.await, Some(done)),
     }
 }
 
@@ -86,7 +71,7 @@ impl<'a> Hold<'a> {
             lease,
             owner: record.owner.clone().unwrap_or_default(),
             record,
-            written_at: Instant::now(),
+            lease_begun: Instant::now(),
         }
     }
 
@@ -103,7 +88,7 @@ impl<'a> Hold<'a> {
             lease,
             owner: new_owner(),
             record: seen,
-            written_at: Instant::now(),
+            lease_begun: Instant::now(),
         };
         hold.write(lease_end(lease), Change::Hold, deadline).await?;
         Ok(hold)
@@ -131,7 +116,7 @@ impl<'a> Hold<'a> {
     }
 
     /// Waits for `work`, and renews the lease whenever a third of it has passed
-    /// since the last write. `work` goes on while a renewal is under way.
+    /// since it was begun. `work` goes on while a renewal is under way.
     pub(super) async fn keeping<F: Future>(
         &mut self,
         work: F,
@@ -139,7 +124,7 @@ impl<'a> Hold<'a> {
     ) -> Result<F::Output, Stop> {
         let mut work = pin!(work);
         loop {
-            let renew_at = self.written_at + self.lease / 3;
+            let renew_at = self.lease_begun + self.lease / 3;
             tokio::select! {
                 biased;
                 done = &mut work => return Ok(done),
@@ -198,19 +183,21 @@ impl<'a> Hold<'a> {
         change: Change,
         deadline: Instant,
     ) -> Result<(), Stop> {
+        let begun = Instant::now();
         let answer = self
             .table
             .write_record(&self.record, &self.owner, lease_until_ms, change, deadline)
             .await
             .map_err(Stop::Unanswered)?;
-        self.take(answer)
+        self.take(answer)?;
+        self.lease_begun = begun;
+        Ok(())
     }
 
     fn take(&mut self, answer: WriteAnswer) -> Result<(), Stop> {
         match answer {
             WriteAnswer::Written(record) => {
                 self.record = *record;
-                self.written_at = Instant::now();
                 Ok(())
             }
             WriteAnswer::Lost(record) => Err(Stop::Lost(record)),

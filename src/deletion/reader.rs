@@ -1,5 +1,6 @@
-//! Reading a partition ahead of the deletes: one page is handed over, one more
-//! is waiting, one is being read. Memory is bounded by three pages of keys.
+//! Reading a partition ahead of the deletes: one page waits to be taken, and one
+//! more is read. With the one that is deleted and the one that is counted,
+//! memory is bounded by four pages of keys.
 
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 

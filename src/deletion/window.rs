@@ -16,14 +16,16 @@ pub(super) struct Window {
     settling: usize,
 }
 
-impl Window {
-    pub(super) fn new() -> Self {
+impl Default for Window {
+    fn default() -> Self {
         Self {
             size: START,
             settling: 0,
         }
     }
+}
 
+impl Window {
     /// How many batches may be in flight, 1 or more.
     pub(super) fn size(&self) -> usize {
         // In range by construction: 1.0 to MOST.
@@ -59,7 +61,7 @@ mod tests {
 
     #[test]
     fn a_window_halves_once_for_what_was_in_flight_and_never_closes() {
-        let mut window = Window::new();
+        let mut window = Window::default();
         for _ in 0..40 {
             window.came_back(39);
         }
@@ -72,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_window_grows_by_one_for_each_windows_worth_up_to_its_most() {
-        let mut window = Window::new();
+        let mut window = Window::default();
         for _ in 0..42 {
             window.went_through();
         }

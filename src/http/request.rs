@@ -36,7 +36,7 @@ pub(super) fn route(event: &ApiGatewayV2httpRequest) -> Result<Route, Error> {
     let (prefix, rest) = path
         .unwrap_or_default()
         .split_once(CAMPAIGNS)
-        .filter(|(prefix, _)| is_prefix(prefix))
+        .filter(|(prefix, _)| is_prefix(event, prefix))
         .ok_or(Error::UnknownPath)?;
     let id = match event.path_parameters.get("id") {
         Some(id) => id.as_str(),
@@ -53,14 +53,21 @@ pub(super) fn route(event: &ApiGatewayV2httpRequest) -> Result<Route, Error> {
     })
 }
 
-/// Whether this can be a stage (`/prod`) or an API mapping (`/outreach/eu`).
-fn is_prefix(prefix: &str) -> bool {
-    prefix.is_empty()
-        || prefix.strip_prefix('/').is_some_and(|segments| {
-            segments
-                .split('/')
-                .all(|segment| !matches!(segment, "" | "." | ".."))
-        })
+/// Whether this can stand before the route: the stage (`/prod`), or, where the
+/// gateway says that the route has matched, an API mapping (`/outreach/eu`).
+fn is_prefix(event: &ApiGatewayV2httpRequest, prefix: &str) -> bool {
+    let context = &event.request_context;
+    let unmatched = [&event.route_key, &context.route_key]
+        .into_iter()
+        .any(|route| route.as_deref() == Some("$default"));
+    match prefix.strip_prefix('/') {
+        None => prefix.is_empty(),
+        Some(stage) if context.stage.as_deref() == Some(stage) => true,
+        Some(_) if unmatched => false,
+        Some(segments) => segments
+            .split('/')
+            .all(|segment| !matches!(segment, "" | "." | "..")),
+    }
 }
 
 /// The bytes of the `Authorization` header.
@@ -245,6 +252,23 @@ mod tests {
                 route(&event(json!({"rawPath": path}))).unwrap(),
                 delete("c1", prefix)
             );
+        }
+    }
+
+    #[test]
+    fn before_a_route_that_did_not_match_only_the_stage_is_allowed() {
+        for (path, stage, taken) in [
+            ("/v1/campaigns/c1", "$default", true),
+            ("/prod/v1/campaigns/c1", "prod", true),
+            ("/exports/v1/campaigns/c1", "$default", false),
+            ("/exports/v1/campaigns/c1", "prod", false),
+        ] {
+            let unmatched = event(json!({
+                "rawPath": path,
+                "routeKey": "$default",
+                "requestContext": {"stage": stage, "http": {"method": "DELETE"}},
+            }));
+            assert_eq!(route(&unmatched).is_ok(), taken, "{path}");
         }
     }
 

@@ -2,11 +2,15 @@
 //! campaigns, and keeping API keys. Nothing of this is in a Lambda function, so
 //! no function's role needs `Scan` or `CreateTable` for it.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::{
-    error::{ProvideErrorMetadata, SdkError},
+    error::ProvideErrorMetadata,
+    operation::put_item::PutItemError,
     types::{
         AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement,
-        KeyType, Projection, ProjectionType, PutRequest, ScalarAttributeType, WriteRequest,
+        KeyType, Projection, ProjectionType, PutRequest, ReturnValuesOnConditionCheckFailure,
+        ScalarAttributeType, WriteRequest,
     },
 };
 use tokio::time::Instant;
@@ -20,7 +24,7 @@ use super::{
 use crate::auth::StoredKey;
 
 /// What the index projects besides its keys (the table of the template says the same).
-pub const STATUS_INDEX_PROJECTION: [&str; 5] = [
+const STATUS_INDEX_PROJECTION: [&str; 5] = [
     "accountId",
     "name",
     "completedAt",
@@ -53,10 +57,6 @@ pub struct ListedKey {
     pub key: Key,
     /// What it says.
     pub stored: StoredKey,
-}
-
-fn refused<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E>) -> TableError {
-    TableError::Refused(Cause::of(operation, error))
 }
 
 impl Table {
@@ -108,11 +108,13 @@ impl Table {
         match request.send().await {
             Ok(_) => Ok(true),
             Err(error) if error.code() == Some("ResourceInUseException") => Ok(false),
-            Err(error) => Err(refused(OPERATION, &error)),
+            Err(error) => Err(TableError::refused(OPERATION, &error)),
         }
     }
 
-    /// Puts one item under a key that must be free; `false` if it is not.
+    /// Puts one item under a key that must be free; `false` if another item is
+    /// there. An item that is exactly this one was put by an earlier attempt
+    /// whose answer was lost.
     ///
     /// # Errors
     /// [`TableError`].
@@ -128,16 +130,18 @@ impl Table {
             .client()
             .put_item()
             .table_name(self.name())
-            .set_item(Some(item))
+            .set_item(Some(item.clone()))
             .condition_expression("attribute_not_exists(#PK)")
-            .expression_attribute_names("#PK", PK);
-        match until_answered(OPERATION, deadline, verdict, || request.clone().send()).await {
+            .expression_attribute_names("#PK", PK)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match until_answered(OPERATION, deadline, || request.clone().send()).await {
             Ok(_) => Ok(true),
-            Err(Failure::Answered(error))
-                if error.code() == Some("ConditionalCheckFailedException") =>
-            {
-                Ok(false)
-            }
+            Err(Failure::Answered(error)) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(failed)) => {
+                    Ok(failed.item.as_ref() == Some(&item))
+                }
+                _ => Err(TableError::refused(OPERATION, &error)),
+            },
             Err(failure) => Err(failure.into_table_error(OPERATION)),
         }
     }
@@ -160,39 +164,42 @@ impl Table {
                 .client()
                 .batch_write_item()
                 .request_items(self.name(), left.clone());
-            match request.send().await {
+            let cause = match request.send().await {
                 Ok(answer) => {
                     let back = answer.unprocessed_items.unwrap_or_default();
                     left = back.into_values().flatten().collect();
+                    Cause::deadline(OPERATION)
                 }
                 Err(error) if verdict(&error) == Verdict::Answered => {
-                    return Err(refused(OPERATION, &error));
+                    return Err(TableError::refused(OPERATION, &error));
                 }
-                Err(_) => {}
-            }
+                Err(error) => Cause::of(OPERATION, &error),
+            };
             if left.is_empty() {
                 return Ok(());
             }
             if !backoff.wait(deadline).await {
-                return Err(TableError::Busy(Cause::deadline(OPERATION)));
+                return Err(TableError::Busy(cause));
             }
         }
     }
 
     /// Every campaign with this status, oldest `updatedAt` first, from the
-    /// index; eventually consistent.
+    /// index; eventually consistent. Each page is waited for as long as
+    /// `patience`.
     ///
     /// # Errors
     /// [`TableError`].
     pub async fn campaigns_by_status(
         &self,
         status: &str,
-        deadline: Instant,
+        patience: Duration,
     ) -> Result<Vec<ListedCampaign>, TableError> {
         const OPERATION: &str = "Query";
         let mut listed = Vec::new();
         let mut from = None;
         loop {
+            let deadline = Instant::now() + patience;
             let request = self
                 .client()
                 .query()
@@ -201,7 +208,7 @@ impl Table {
                 .key_condition_expression("campaignStatus = :status")
                 .expression_attribute_values(":status", AttributeValue::S(status.to_owned()))
                 .set_exclusive_start_key(from);
-            let answer = until_answered(OPERATION, deadline, verdict, || request.clone().send())
+            let answer = until_answered(OPERATION, deadline, || request.clone().send())
                 .await
                 .map_err(|failure| failure.into_table_error(OPERATION))?;
             for found in answer.items.unwrap_or_default() {
@@ -214,19 +221,22 @@ impl Table {
         }
     }
 
-    /// Every API key of an account, by a scan: only a terminal may do this.
+    /// Every API key, by a scan: only a terminal may do this. Each page is waited
+    /// for as long as `patience`.
     ///
     /// # Errors
     /// [`TableError`].
-    pub async fn scan_keys(&self, deadline: Instant) -> Result<Vec<ListedKey>, TableError> {
+    pub async fn scan_keys(&self, patience: Duration) -> Result<Vec<ListedKey>, TableError> {
         const OPERATION: &str = "Scan";
         let mut listed = Vec::new();
         let mut from = None;
         loop {
+            let deadline = Instant::now() + patience;
             let request = self
                 .client()
                 .scan()
                 .table_name(self.name())
+                .consistent_read(true)
                 .filter_expression("begins_with(#PK, :prefix)")
                 .expression_attribute_names("#PK", PK)
                 .expression_attribute_values(
@@ -234,14 +244,16 @@ impl Table {
                     AttributeValue::S(API_KEY_PREFIX.to_owned()),
                 )
                 .set_exclusive_start_key(from);
-            let answer = until_answered(OPERATION, deadline, verdict, || request.clone().send())
+            let answer = until_answered(OPERATION, deadline, || request.clone().send())
                 .await
                 .map_err(|failure| failure.into_table_error(OPERATION))?;
             for found in answer.items.unwrap_or_default() {
-                listed.push(ListedKey {
-                    key: item::key_of(&found)?,
-                    stored: item::stored_key(&found)?,
-                });
+                let key = item::key_of(&found)?;
+                match item::stored_key(&found) {
+                    Ok(stored) => listed.push(ListedKey { key, stored }),
+                    // One that nobody can use; the others can be listed and revoked.
+                    Err(error) => tracing::warn!("item {} is left out: {error}", key.pk),
+                }
             }
             from = answer.last_evaluated_key;
             if from.is_none() {
@@ -266,7 +278,7 @@ impl Table {
             .expression_attribute_names("#state", "state")
             .expression_attribute_names("#PK", PK)
             .expression_attribute_values(":revoked", AttributeValue::S("revoked".to_owned()));
-        match until_answered(OPERATION, deadline, verdict, || request.clone().send()).await {
+        match until_answered(OPERATION, deadline, || request.clone().send()).await {
             Ok(_) => Ok(true),
             Err(Failure::Answered(error))
                 if error.code() == Some("ConditionalCheckFailedException") =>

@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{
-    error::SdkError,
     operation::batch_write_item::BatchWriteItemError,
     types::{AttributeValue, DeleteRequest, WriteRequest},
 };
@@ -33,16 +32,6 @@ pub struct Page {
     /// Where the next page starts (after this sort key); `None` at the end of
     /// the partition.
     pub next: Option<String>,
-}
-
-/// What became of one batch of deletes.
-#[derive(Debug)]
-pub enum Batch {
-    /// Every delete was acknowledged.
-    Done,
-    /// These were not, and are to be sent again: handed back as unprocessed,
-    /// throttled as a whole, or without an answer.
-    Left(Vec<String>),
 }
 
 impl Table {
@@ -73,7 +62,7 @@ impl Table {
                 AttributeValue::S(keys::campaign_partition(campaign)),
             )
             .set_exclusive_start_key(after.map(|key| keys::child(campaign, key).attributes()));
-        let answer = until_answered(OPERATION, deadline, verdict, || request.clone().send())
+        let answer = until_answered(OPERATION, deadline, || request.clone().send())
             .await
             .map_err(|failure| failure.into_table_error(OPERATION))?;
         let next = answer.last_evaluated_key.map(sort_key).transpose()?;
@@ -87,7 +76,10 @@ impl Table {
         Ok(Page { sort_keys, next })
     }
 
-    /// Sends one batch of at most [`BATCH_SIZE`] deletes, once.
+    /// Sends one batch of at most [`BATCH_SIZE`] deletes, once; the sort keys
+    /// whose deletes were not acknowledged and are to be sent again, because
+    /// they were handed back, the batch was throttled as a whole, or it had no
+    /// answer.
     ///
     /// # Errors
     /// [`TableError::Refused`] when sending it again is useless.
@@ -96,7 +88,7 @@ impl Table {
         campaign: &CampaignId,
         sort_keys: Vec<String>,
         deadline: Instant,
-    ) -> Result<Batch, TableError> {
+    ) -> Result<Vec<String>, TableError> {
         const OPERATION: &str = "BatchWriteItem";
         let deletes = sort_keys
             .iter()
@@ -113,24 +105,13 @@ impl Table {
             .batch_write_item()
             .request_items(self.name(), deletes);
         match timeout_at(deadline, Box::pin(request.send())).await {
-            Ok(Ok(answer)) => {
-                let left = unprocessed(answer.unprocessed_items)?;
-                Ok(if left.is_empty() {
-                    Batch::Done
-                } else {
-                    Batch::Left(left)
-                })
-            }
+            Ok(Ok(answer)) => unprocessed(answer.unprocessed_items),
             Ok(Err(error)) if verdict::<BatchWriteItemError>(&error) == Verdict::Answered => {
-                Err(refused(OPERATION, &error))
+                Err(TableError::refused(OPERATION, &error))
             }
-            Ok(Err(_)) | Err(_) => Ok(Batch::Left(sort_keys)),
+            Ok(Err(_)) | Err(_) => Ok(sort_keys),
         }
     }
-}
-
-fn refused(operation: &'static str, error: &SdkError<BatchWriteItemError>) -> TableError {
-    TableError::Refused(Cause::of(operation, error))
 }
 
 fn unprocessed(

@@ -19,7 +19,7 @@ use super::{
     Cause, Table, TableError, campaign_under,
     item::{self, Item},
     keys,
-    retry::{Backoff, CONDITION_FAILED, Failure, in_conflict, until_answered, verdict},
+    retry::{Backoff, CONDITION_FAILED, Failure, in_conflict, until_answered},
 };
 use crate::{
     campaign::{Campaign, Status},
@@ -56,9 +56,9 @@ pub enum ClaimAnswer {
 /// What a write of the record changes, besides version, owner, lease and time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Nothing else: a takeover, a renewal, a release.
+    /// Nothing else: a takeover or a renewal.
     Hold,
-    /// Counts and marks.
+    /// Counts and marks: a count-ahead or a release.
     Progress(Progress),
     /// The deletion is done although the campaign item is another's now.
     FinishReplaced {
@@ -150,7 +150,7 @@ impl Table {
         } else if failed(&error, 1) {
             Ok(ClaimAnswer::RecordExists)
         } else {
-            Err(refused(&error))
+            Err(TableError::refused(TRANSACTION, &error))
         }
     }
 
@@ -181,7 +181,7 @@ impl Table {
             .set_expression_attribute_values(Some(write.expressions.values))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let answer = until_answered(OPERATION, deadline, verdict, || request.clone().send()).await;
+        let answer = until_answered(OPERATION, deadline, || request.clone().send()).await;
         let error = match answer {
             Ok(answer) => {
                 let now = answer.attributes.unwrap_or_default();
@@ -194,7 +194,7 @@ impl Table {
             Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
                 refused_write(seen, owner, failed.item.as_ref())
             }
-            _ => Err(TableError::Refused(Cause::of(OPERATION, &error))),
+            _ => Err(TableError::refused(OPERATION, &error)),
         }
     }
 
@@ -268,7 +268,7 @@ impl Table {
         } else if failed(&error, 0) {
             Ok(FinishAnswer::CampaignReplaced)
         } else {
-            Err(refused(&error))
+            Err(TableError::refused(TRANSACTION, &error))
         }
     }
 
@@ -285,8 +285,7 @@ impl Table {
             .transact_write_items()
             .set_transact_items(Some(items.to_vec()))
             .client_request_token(token);
-        let answer =
-            until_answered(TRANSACTION, deadline, verdict, || request.clone().send()).await;
+        let answer = until_answered(TRANSACTION, deadline, || request.clone().send()).await;
         match answer {
             Ok(_) => Ok(()),
             Err(Failure::Answered(error)) if in_conflict(&error) => Err(Failure::Table(
@@ -447,10 +446,6 @@ fn shown(error: &SdkError<TransactWriteItemsError>, place: usize) -> Option<&Ite
         .get(place)
         .and_then(|reason| reason.item.as_ref())
         .filter(|item| !item.is_empty())
-}
-
-fn refused(error: &SdkError<TransactWriteItemsError>) -> TableError {
-    TableError::Refused(Cause::of(TRANSACTION, error))
 }
 
 /// A part of a request, which the SDK checks for required members as it builds it.

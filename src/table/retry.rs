@@ -18,7 +18,7 @@ const BASE: Duration = Duration::from_millis(25);
 /// No wait is longer than this.
 const CAP: Duration = Duration::from_secs(1);
 
-/// No attempt is begun that has less time than this to be answered: it would
+/// Nothing is repeated that has less time than this to be answered: it would
 /// tell nothing, and its outcome would be unknown.
 const LEAST_ATTEMPT: Duration = Duration::from_millis(50);
 
@@ -67,17 +67,18 @@ impl<E: ProvideErrorMetadata> Failure<E> {
     /// The failure, when no answer to this call means anything but failure.
     pub(super) fn into_table_error(self, operation: &'static str) -> TableError {
         match self {
-            Self::Answered(error) => TableError::Refused(Cause::of(operation, &error)),
+            Self::Answered(error) => TableError::refused(operation, &error),
             Self::Table(error) => error,
         }
     }
 }
 
-/// Makes a call until it is answered or the deadline comes.
+/// Makes a call until it is answered or the deadline comes. If any attempt had
+/// no answer, the failure is [`TableError::NoAnswer`], whatever came after it:
+/// the call may have been applied.
 pub(super) async fn until_answered<T, E, F>(
     operation: &'static str,
     deadline: Instant,
-    verdict: impl Fn(&SdkError<E>) -> Verdict,
     call: impl Fn() -> F,
 ) -> Result<T, Failure<E>>
 where
@@ -85,20 +86,27 @@ where
     F: Future<Output = Result<T, SdkError<E>>>,
 {
     let mut backoff = Backoff::default();
-    let mut last = TableError::NoAnswer(Cause::deadline(operation));
+    let mut unknown = None;
     loop {
-        let error = match timeout_at(deadline, Box::pin(call())).await {
-            Err(_) => return Err(Failure::Table(last)),
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) => error,
+        let Ok(answer) = timeout_at(deadline, Box::pin(call())).await else {
+            let cause = unknown.unwrap_or_else(|| Cause::deadline(operation));
+            return Err(Failure::Table(TableError::NoAnswer(cause)));
         };
-        last = match verdict(&error) {
+        let error = match answer {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let cause = Cause::of(operation, &error);
+        match verdict(&error) {
             Verdict::Answered => return Err(Failure::Answered(Box::new(error))),
-            Verdict::Busy => TableError::Busy(Cause::of(operation, &error)),
-            Verdict::NoAnswer => TableError::NoAnswer(Cause::of(operation, &error)),
-        };
+            Verdict::Busy => {}
+            Verdict::NoAnswer => unknown = Some(cause.clone()),
+        }
         if !backoff.wait(deadline).await {
-            return Err(Failure::Table(last));
+            return Err(Failure::Table(match unknown {
+                Some(cause) => TableError::NoAnswer(cause),
+                None => TableError::Busy(cause),
+            }));
         }
     }
 }

@@ -184,27 +184,32 @@ async fn every_page_is_counted_before_it_is_deleted() {
     world.put_campaign("campaign_1", &[]).await;
     let children: Vec<_> = (0..60).map(|n| format!("CHAT#{n:03}")).collect();
     world.put_children("campaign_1", &children).await;
+    // Long enough that a delete which is sent too early shows.
+    world.proxy.policy(|call| match call.operation {
+        "UpdateItem" => Action::Delay(Duration::from_millis(60)),
+        _ => Action::Pass,
+    });
     assert_eq!(world.delete("campaign_1").await.status, 200);
-    let mut counted_through = String::new();
-    let mut deletes = 0;
-    let mut exchanges = world.proxy.exchanges();
-    exchanges.sort_by_key(|call| call.ended);
-    for call in exchanges {
-        if call.operation == "UpdateItem" {
+    let exchanges = world.proxy.exchanges();
+    let counts: Vec<_> = exchanges
+        .iter()
+        .filter(|call| call.operation == "UpdateItem")
+        .map(|call| {
             let mark = &call.body["ExpressionAttributeValues"][":countedThrough"]["S"];
-            counted_through = mark.as_str().unwrap().to_owned();
-        } else if call.operation == "BatchWriteItem" {
-            for write in call.body["RequestItems"][world.table.name()]
-                .as_array()
-                .unwrap()
-            {
-                deletes += 1;
-                let key = write["DeleteRequest"]["Key"]["SK"]["S"].as_str().unwrap();
-                assert!(
-                    key <= counted_through.as_str(),
-                    "{key} before {counted_through}"
-                );
-            }
+            (mark.as_str().unwrap(), call.ended)
+        })
+        .collect();
+    let mut deletes = 0;
+    for batch in &exchanges {
+        let writes = &batch.body["RequestItems"][world.table.name()];
+        for write in writes.as_array().unwrap_or(&Vec::new()) {
+            deletes += 1;
+            let key = write["DeleteRequest"]["Key"]["SK"]["S"].as_str().unwrap();
+            let (_, counted_at) = counts.iter().find(|(mark, _)| *mark >= key).unwrap();
+            assert!(
+                batch.begun >= *counted_at,
+                "{key} is deleted before it is counted"
+            );
         }
     }
     assert_eq!(deletes, 60);

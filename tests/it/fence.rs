@@ -1,12 +1,17 @@
 //! The conditions by which writers fence themselves, as the README shows them:
 //! taken from there, and sent to the engine.
 
+use std::time::Duration;
+
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, body::Bytes};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde_json::{Value, json};
 
-use crate::harness::{World, s};
+use crate::{
+    harness::{World, s},
+    proxy::{Action, is_claim},
+};
 
 const README: &str = include_str!("../../README.md");
 
@@ -84,7 +89,16 @@ async fn what_a_fenced_writer_has_put_meanwhile_is_deleted_and_counted() {
     world.put_campaign("campaign_7", &[]).await;
     let children: Vec<_> = (0..300).map(|n| format!("CHAT#{n:05}")).collect();
     world.put_children("campaign_7", &children).await;
+    // The writer has some time before the claim.
+    world.proxy.policy(|call| {
+        if is_claim(call) {
+            Action::Delay(Duration::from_millis(200))
+        } else {
+            Action::Pass
+        }
+    });
     let mut put = 300;
+    let mut refused_with = String::new();
     let writer = async {
         let mut items = snippet(&world, "child");
         for n in 0..500 {
@@ -94,12 +108,17 @@ async fn what_a_fenced_writer_has_put_meanwhile_is_deleted_and_counted() {
             let body = json!({ "TransactItems": items });
             match send(&world, "TransactWriteItems", &body).await {
                 (200, _) => put += 1,
-                _ => break,
+                (_, code) => {
+                    refused_with = code;
+                    break;
+                }
             }
         }
     };
     let (reply, ()) = tokio::join!(world.delete("campaign_7"), writer);
     assert_eq!(reply.status, 200);
+    assert_eq!(refused_with, "TransactionCanceledException");
+    assert!(put > 300);
     assert_eq!(reply.deleted_items()["chats"], put);
     assert!(world.left("campaign_7").await.is_empty());
 }

@@ -30,10 +30,8 @@ use crate::proxy::Proxy;
 /// The environment variable that names another endpoint than the embedded one.
 const ENDPOINT: &str = "TEST_DYNAMODB_ENDPOINT_URL";
 
-/// The account of the key in `events/`.
-pub(crate) const ACCOUNT: &str = "account_demo";
-/// The key in `events/`.
-pub(crate) const KEY: &str = "demo-key_for-events-only_0123456789ABCDE";
+/// The account of the key in `events/`, and that key.
+pub(crate) use campaigns::cli::demo::{DEMO_ACCOUNT as ACCOUNT, EVENTS_KEY as KEY};
 /// The id of that key.
 pub(crate) const KEY_ID: &str = "key_demo";
 

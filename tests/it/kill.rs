@@ -49,8 +49,10 @@ async fn dies_at(boundary: usize, applied: bool) -> bool {
         }
         () = dead.notified() => {
             worker.abort();
-            // Cancelled; it sends nothing from here on.
+            // Cancelled; it sends nothing from here on, and what it has sent is
+            // applied.
             assert!(worker.await.is_err());
+            world.proxy.settle().await;
             true
         }
     };

@@ -149,6 +149,10 @@ async fn a_bad_setting_stops_the_start_with_its_name() {
             vec![("TABLE_NAME", "campaigns"), ("RUST_LOG", "chatty")],
             "RUST_LOG is 'chatty'; allowed: off, error, warn, info, debug or trace",
         ),
+        (
+            vec![("TABLE_NAME", "campaigns"), ("RUST_LOG", "")],
+            "RUST_LOG is ''; allowed: ",
+        ),
     ] {
         let output = start_api(&environment, &[]).wait_with_output().unwrap();
         assert!(!output.status.success());

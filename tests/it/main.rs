@@ -23,5 +23,6 @@ mod logs;
 mod proxy;
 mod refusals;
 mod takeover;
+mod template;
 mod terminal;
 mod validation;

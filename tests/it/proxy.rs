@@ -41,12 +41,12 @@ pub(crate) struct Call<'a> {
 
 /// Whether this is the transaction that claims a campaign.
 pub(crate) fn is_claim(call: &Call<'_>) -> bool {
-    call.operation == "TransactWriteItems" && !call.body["TransactItems"][0]["Update"].is_null()
+    call.operation == "TransactWriteItems" && call.body["TransactItems"][0]["Update"].is_object()
 }
 
 /// Whether this is the transaction that finishes a deletion.
 pub(crate) fn is_finish(call: &Call<'_>) -> bool {
-    call.operation == "TransactWriteItems" && !call.body["TransactItems"][0]["Delete"].is_null()
+    call.operation == "TransactWriteItems" && call.body["TransactItems"][0]["Delete"].is_object()
 }
 
 /// Whether this is a count-ahead or a release.
@@ -78,6 +78,8 @@ pub(crate) enum Action {
     HandBack(usize),
     /// It is applied and then there is never an answer.
     Hang,
+    /// It goes through once this is notified.
+    Wait(Arc<Notify>),
 }
 
 pub(crate) fn throttled() -> Action {
@@ -130,6 +132,15 @@ pub(crate) struct Proxy {
     state: Arc<State>,
     url: String,
     task: JoinHandle<()>,
+}
+
+/// A request that may be a late one.
+struct Undecided(Arc<State>);
+
+impl Drop for Undecided {
+    fn drop(&mut self) {
+        self.0.late.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 struct State {
@@ -246,8 +257,19 @@ impl State {
         {
             body["Limit"] = limit.into();
         }
+        // Counted as late until it is clear that it is not, so that `settle`,
+        // called by whom the policy has woken, waits for it.
+        self.late.fetch_add(1, Ordering::SeqCst);
         let action = self.decide(&operation, &mut body);
+        let mut undecided = Some(Undecided(self.clone()));
         let lost = || std::io::Error::other("lost by the fault layer");
+        let begins_late = matches!(
+            action,
+            Action::Late(_) | Action::LateUntil(_) | Action::LoseAnswer | Action::Hang
+        );
+        if !begins_late {
+            undecided.take();
+        }
         let answer = match action {
             Action::Pass => self.forward(&head, &body).await,
             Action::Delay(delay) => {
@@ -256,22 +278,31 @@ impl State {
             }
             Action::LoseRequest => return Err(lost()),
             Action::LoseAnswer => {
-                self.forward(&head, &body).await;
+                // Applied even if the sender goes away meanwhile.
+                let applied = self.later(head, body, std::future::ready(()));
+                undecided.take();
+                applied.await.unwrap();
                 return Err(lost());
             }
             Action::Late(delay) => {
-                self.later(head, body, async move { tokio::time::sleep(delay).await });
+                drop(self.later(head, body, async move { tokio::time::sleep(delay).await }));
                 return Err(lost());
             }
             Action::LateUntil(notify) => {
-                self.later(head, body, async move { notify.notified().await });
+                drop(self.later(head, body, async move { notify.notified().await }));
                 return Err(lost());
             }
             Action::Answer(status, value) => answer(status, &value),
             Action::HandBack(count) => self.hand_back(&head, &body, count).await,
             Action::Hang => {
-                self.forward(&head, &body).await;
+                let applied = self.later(head, body.clone(), std::future::ready(()));
+                undecided.take();
+                applied.await.unwrap();
                 std::future::pending().await
+            }
+            Action::Wait(notify) => {
+                notify.notified().await;
+                self.forward(&head, &body).await
             }
         };
         self.exchanges.lock().unwrap().push(Exchange {
@@ -305,14 +336,14 @@ impl State {
         head: Parts,
         body: Value,
         when: impl Future<Output = ()> + Send + 'static,
-    ) {
+    ) -> JoinHandle<()> {
         let state = self.clone();
         state.late.fetch_add(1, Ordering::SeqCst);
         tokio::spawn(async move {
             when.await;
             state.forward(&head, &body).await;
             state.late.fetch_sub(1, Ordering::SeqCst);
-        });
+        })
     }
 
     async fn forward(&self, head: &Parts, body: &Value) -> Response<Full<Bytes>> {

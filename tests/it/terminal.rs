@@ -93,8 +93,9 @@ impl Serve {
 
     /// Ctrl-C; what it prints then.
     fn interrupt(mut self) -> String {
-        let interrupted = Command::new("kill")
-            .args(["-INT", &self.child.id().to_string()])
+        // The shell's own `kill`: a slim machine has no program of the name.
+        let interrupted = Command::new("sh")
+            .args(["-c", &format!("kill -INT {}", self.child.id())])
             .status()
             .unwrap();
         assert!(interrupted.success());
@@ -225,6 +226,11 @@ async fn campaigns_are_seeded_and_listed_and_deleted_with_an_issued_key() {
     let bearer = format!("Bearer {key}");
     let (status, body) = delete(&format!("{url}?validateOnly=true"), &bearer).await;
     assert_eq!(status, 200, "{body}");
+    let (status, body) = delete(&url, &bearer).await;
+    assert_eq!(status, 200, "{body}");
+    let counts = body["deletionSummary"]["deletedItems"].as_object().unwrap();
+    let total: u64 = counts.values().map(|count| count.as_u64().unwrap()).sum();
+    assert_eq!(total, 1_000);
     let revoke = [&["key", "revoke", key_id], &at[..]].concat();
     assert_eq!(stdout(&run(&revoke)), format!("key {key_id} is revoked\n"));
     let (status, body) = delete(&url, &bearer).await;
@@ -236,6 +242,56 @@ async fn campaigns_are_seeded_and_listed_and_deleted_with_an_issued_key() {
         &run(&[&["key", "revoke", "key_0"], &at[..]].concat()),
         1,
         "there is no key key_0",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_options_of_seed_and_key_take_effect() {
+    let serve = Serve::start(&[]);
+    let endpoint = serve.endpoint_url();
+    let at = ["--endpoint-url", endpoint.as_str()];
+    let seed = "seed mixed --account account_7 --name Mixed --status archived --prospects 1 --chats 2 \
+                --messages 3 --tasks 4 --webhook-events 5 --analytics 6 --activities 1 \
+                --webhook-deliveries 8 --others 9";
+    let seed: Vec<_> = seed.split_whitespace().chain(at).collect();
+    assert!(stdout(&run(&seed)).starts_with("campaign mixed (archived) of account account_7: 39"));
+    let listed = stdout(&run(&[&["list", "--status", "archived"], &at[..]].concat()));
+    assert!(listed.contains("Mixed"), "{listed}");
+    let protected = ["seed", "kept", "--protected", "--account", "account_7"];
+    stdout(&run(&[&protected, &at[..]].concat()));
+    let bearer = async |more: &str| {
+        let issue = format!("key issue --account account_7 {more}");
+        let issue: Vec<_> = issue.split_whitespace().chain(at).collect();
+        let printed = stdout(&run(&issue));
+        assert_eq!(printed.trim_end().len(), 40, "nothing but the key");
+        format!("Bearer {}", printed.trim_end())
+    };
+    let api = serve
+        .after("The API is at ")
+        .trim_end_matches(',')
+        .to_owned();
+    let reader = bearer("--scope deletions:read").await;
+    let url = format!("{api}/v1/campaigns/mixed");
+    assert_eq!(delete(&url, &reader).await.1["error"], "forbidden");
+    let deleter = bearer("--scope campaigns:delete --expires-in-days 1").await;
+    let keys = stdout(&run(&[
+        &["key", "list", "--account", "account_7", "--json"],
+        &at[..],
+    ]
+    .concat()));
+    let keys: Value = serde_json::from_str(&keys).unwrap();
+    assert_eq!(keys[0]["expiresAt"], Value::Null);
+    assert!(keys[1]["expiresAt"].as_str() > Some("2026-"));
+    let kept = delete(&format!("{api}/v1/campaigns/kept"), &deleter).await;
+    assert_eq!(kept.1["error"], "deletion_protected");
+    let (status, body) = delete(&url, &deleter).await;
+    let counts = json!({
+        "prospects": 1, "chats": 2, "messages": 3, "tasks": 4, "webhookEvents": 5, "analytics": 7,
+        "webhookDeliveries": 8, "other": 9,
+    });
+    assert_eq!(
+        (status, &body["deletionSummary"]["deletedItems"]),
+        (200, &counts)
     );
 }
 
