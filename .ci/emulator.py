@@ -201,7 +201,7 @@ def memory(options):
                 begun = time.monotonic()
                 requests = 1
                 status, body = send(event("delete", campaign_id))
-                while status == 202:
+                while status == 202 and requests < 100:
                     requests += 1
                     status, body = send(event("delete", campaign_id))
                 seconds = time.monotonic() - begun
@@ -234,6 +234,13 @@ def cold(options):
     )
 
 
+def installed_emulator():
+    """The emulator on PATH, or where .ci/run has put it."""
+    tools = os.environ.get("CAMPAIGNS_CI_TOOLS", pathlib.Path.home() / ".cache/campaigns-ci")
+    found = pathlib.Path(tools).glob("venv/lib/*/site-packages/samcli/local/rapid/*-rie-x86_64")
+    return shutil.which("aws-lambda-rie") or next(map(str, found), None)
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -241,7 +248,7 @@ def main():
     parser.add_argument("mode", choices=["events", "memory", "cold"])
     parser.add_argument("--bootstrap", default=ROOT / "target/release/api")
     parser.add_argument("--campaigns", default=ROOT / "target/debug/campaigns")
-    parser.add_argument("--emulator", default=shutil.which("aws-lambda-rie"))
+    parser.add_argument("--emulator", default=installed_emulator())
     parser.add_argument("--endpoint-url")
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--runs", type=int, default=20)
@@ -251,6 +258,12 @@ def main():
             "aws-lambda-rie is not there: `pip install aws-sam-cli` brings it "
             "(samcli/local/rapid/aws-lambda-rie-x86_64); name it with --emulator"
         )
+    for built, command in (
+        (options.bootstrap, "cargo functions"),
+        (options.campaigns, "cargo build"),
+    ):
+        if not pathlib.Path(built).exists():
+            sys.exit(f"{built} is not there: `{command}` makes it")
     options.bootstrap = str(pathlib.Path(options.bootstrap).resolve())
     {"events": events, "memory": memory, "cold": cold}[options.mode](options)
 

@@ -4,6 +4,7 @@
 #[cfg(feature = "cli")]
 mod admin;
 mod children;
+mod expressions;
 pub mod item;
 pub mod keys;
 mod records;

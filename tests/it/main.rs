@@ -12,6 +12,7 @@
 )]
 
 mod authentication;
+mod budget;
 mod deletion;
 mod faults;
 mod fence;

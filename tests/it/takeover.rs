@@ -1,10 +1,7 @@
-//! Budgets, leases, and going on where another worker has stopped.
+//! Leases, claims under way, and going on where another worker has stopped.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -12,12 +9,12 @@ use serde_json::json;
 
 use crate::{
     harness::{ACCOUNT, KEY_ID, World, n, s},
-    proxy::{Action, error, internal_error, is_claim, is_progress, throttled},
+    proxy::{Action, is_claim, is_progress},
 };
 
 const DELETION: &str = "0190a8c2-b5c2-7e3f-8000-000000000000";
 
-fn chats(count: u64) -> serde_json::Value {
+pub(crate) fn chats(count: u64) -> serde_json::Value {
     json!({
         "prospects": 0, "chats": count, "messages": 0, "tasks": 0, "webhookEvents": 0,
         "analytics": 0,
@@ -25,99 +22,13 @@ fn chats(count: u64) -> serde_json::Value {
 }
 
 /// `campaign_1` with this many chats, in pages of ten items.
-async fn world(count: u64) -> World {
+pub(crate) async fn world(count: u64) -> World {
     let world = World::new().await;
     world.proxy.page_limit(10);
     world.put_campaign("campaign_1", &[]).await;
     let children: Vec<_> = (0..count).map(|n| format!("CHAT#{n:05}")).collect();
     world.put_children("campaign_1", &children).await;
     world
-}
-
-/// A DELETE of `campaign_1`, whose handler has to answer within the budget.
-async fn timed(world: &World, budget: Duration) -> crate::harness::Reply {
-    let api = world.api().await;
-    let begun = Instant::now();
-    let reply = crate::harness::send(&api, crate::harness::delete_event("campaign_1")).await;
-    let elapsed = begun.elapsed();
-    // The timer's own lag, on a machine that does other things.
-    assert!(elapsed < budget + Duration::from_millis(100), "{elapsed:?}");
-    reply
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_budget_that_ends_first_answers_202_and_the_next_delete_goes_on_at_once() {
-    let world = world(100).await.inline_budget(1_000);
-    world.proxy.policy(|call| match call.operation {
-        "BatchWriteItem" => Action::Delay(Duration::from_millis(200)),
-        _ => Action::Pass,
-    });
-    let begun = Instant::now();
-    let first = world.delete("campaign_1").await;
-    assert!(begun.elapsed() < Duration::from_secs(1));
-    assert_eq!(first.status, 202, "{first:?}");
-    assert_eq!(first.body["message"], "Campaign deletion in progress");
-    assert_eq!(first.headers["retry-after"], "2");
-    let deletion_id = first.deletion_id();
-    assert_eq!(
-        first.headers["location"],
-        format!("/v1/deletions/{deletion_id}")
-    );
-    let summary = first.body["deletionSummary"].as_object().unwrap();
-    assert!(summary.contains_key("startedAt") && !summary.contains_key("deletedAt"));
-    let counted = first.deleted_items()["chats"].as_u64().unwrap();
-    assert!((10..100).contains(&counted), "{counted}");
-    // The lease is 30 s long, and released: nobody has to wait for it.
-    world.proxy.pass();
-    let second = world.delete("campaign_1").await;
-    assert_eq!((second.status, second.deletion_id()), (200, deletion_id));
-    world.assert_gone("campaign_1", &chats(100)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn no_inline_budget_claims_and_answers_202() {
-    let mut world = world(5).await.inline_budget(0);
-    let reply = world.delete("campaign_1").await;
-    assert_eq!((reply.status, reply.deleted_items()), (202, &chats(0)));
-    assert_eq!(world.left("campaign_1").await.len(), 6);
-    world.inline_budget = Duration::from_secs(20);
-    assert_eq!(world.delete("campaign_1").await.status, 200);
-    world.assert_gone("campaign_1", &chats(5)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn writes_that_stay_unprocessed_stop_the_slice_and_nothing_is_lost() {
-    let world = world(30).await.inline_budget(1_000);
-    world.proxy.policy(|call| match call.operation {
-        "BatchWriteItem" => Action::HandBack(7),
-        _ => Action::Pass,
-    });
-    let reply = world.delete("campaign_1").await;
-    assert_eq!(reply.status, 202);
-    assert!(world.left("campaign_1").await.len() > 7);
-    world.proxy.pass();
-    assert_eq!(world.delete("campaign_1").await.status, 200);
-    world.assert_gone("campaign_1", &chats(30)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn unprocessed_writes_are_sent_again_until_they_are_through() {
-    let world = world(200).await;
-    let batches = AtomicUsize::new(0);
-    world.proxy.policy(move |call| {
-        // Every other batch: half of it back, or all of it throttled.
-        let nth = batches.fetch_add(
-            usize::from(call.operation == "BatchWriteItem"),
-            Ordering::SeqCst,
-        );
-        match (call.operation, nth % 4) {
-            ("BatchWriteItem", 0) => Action::HandBack(6),
-            ("BatchWriteItem", 2) => throttled(),
-            _ => Action::Pass,
-        }
-    });
-    assert_eq!(world.delete("campaign_1").await.status, 200);
-    world.assert_gone("campaign_1", &chats(200)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -383,33 +294,6 @@ async fn a_campaign_that_is_protected_between_look_and_claim_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_invalid_key_is_refused_without_waiting_for_the_campaign() {
-    let world = world(1).await;
-    world.proxy.policy(|call| {
-        let campaign = call.body["Key"]["SK"]["S"] == "CAMPAIGN";
-        if campaign { Action::Hang } else { Action::Pass }
-    });
-    let mut event = crate::harness::delete_event("campaign_1");
-    event["headers"]["authorization"] = format!("Bearer {}", "z".repeat(40)).into();
-    let begun = Instant::now();
-    world.send(event).await.assert(401, "invalid_api_key");
-    assert!(begun.elapsed() < Duration::from_secs(5));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_counted_page_is_deleted_while_the_next_one_cannot_be_read() {
-    let world = world(30).await.inline_budget(1_000);
-    world.proxy.policy(|call| match (call.operation, call.nth) {
-        ("Query", 1..) => throttled(),
-        _ => Action::Pass,
-    });
-    let reply = world.delete("campaign_1").await;
-    assert_eq!(reply.status, 202);
-    // The first page's ten items, the campaign item sorting among them.
-    assert_eq!(world.left("campaign_1").await.len(), 22);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_campaign_that_was_brought_back_in_deleting_is_deleted_once_more() {
     let world = world(3).await.inline_budget(0);
     let first = world.delete("campaign_1").await.deletion_id();
@@ -521,93 +405,6 @@ async fn a_campaign_that_is_touched_between_look_and_claim_is_looked_at_again() 
     let (reply, ()) = tokio::join!(world.send(event), touching);
     reply.assert(412, "precondition_failed");
     assert_eq!(world.left("campaign_1").await, ["CAMPAIGN"]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_throttled_table_is_503_before_the_claim_and_other_failures_are_500() {
-    let world = world(5).await.inline_budget(1_000);
-    let before = world.dump().await;
-    for (action, status, code) in [
-        (throttled(), 503, "unavailable"),
-        (crate::proxy::transaction_in_progress(), 503, "unavailable"),
-        (internal_error(), 500, "internal_error"),
-        (Action::LoseRequest, 500, "internal_error"),
-        (
-            error(hyper::StatusCode::BAD_REQUEST, "AccessDeniedException"),
-            500,
-            "internal_error",
-        ),
-    ] {
-        for operation in ["GetItem", "TransactWriteItems"] {
-            let action = action.clone();
-            world.proxy.policy(move |call| {
-                if call.operation == operation {
-                    action.clone()
-                } else {
-                    Action::Pass
-                }
-            });
-            let reply = timed(&world, Duration::from_secs(1)).await;
-            reply.assert(status, code);
-            let retry_after = reply.headers.get("retry-after").map(String::as_str);
-            assert_eq!(retry_after, (status == 503).then_some("2"));
-            assert!(!reply.text.contains("fault layer"), "{}", reply.text);
-            assert_eq!(world.dump().await, before);
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn after_the_claim_the_answer_is_202_never_an_error() {
-    for operation in ["Query", "UpdateItem", "BatchWriteItem"] {
-        for action in [
-            error(hyper::StatusCode::BAD_REQUEST, "AccessDeniedException"),
-            throttled(),
-            internal_error(),
-            Action::LoseRequest,
-        ] {
-            let world = world(5).await.inline_budget(600).lease(200);
-            world.proxy.policy(move |call| {
-                if call.operation == operation {
-                    action.clone()
-                } else {
-                    Action::Pass
-                }
-            });
-            let reply = world.delete("campaign_1").await;
-            assert_eq!(reply.status, 202, "{operation}: {reply:?}");
-            assert_eq!(world.left("campaign_1").await.len(), 6);
-            world.proxy.pass();
-            tokio::time::sleep(Duration::from_millis(250)).await;
-            let world = world.inline_budget(20_000);
-            assert_eq!(world.delete("campaign_1").await.status, 200, "{operation}");
-            world.assert_gone("campaign_1", &chats(5)).await;
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_endpoint_that_hangs_does_not_hold_an_answer_beyond_the_budget() {
-    for operation in [
-        "GetItem",
-        "TransactWriteItems",
-        "Query",
-        "UpdateItem",
-        "BatchWriteItem",
-    ] {
-        let world = world(5).await.inline_budget(1_000);
-        world.proxy.policy(move |call| {
-            if call.operation == operation {
-                Action::Hang
-            } else {
-                Action::Pass
-            }
-        });
-        let reply = timed(&world, Duration::from_secs(1)).await;
-        // The claim is applied, and a look shows it.
-        let expected = if operation == "GetItem" { 500 } else { 202 };
-        assert_eq!(reply.status, expected, "{operation}");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
