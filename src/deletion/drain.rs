@@ -123,6 +123,9 @@ impl<'a> Drain<'a> {
                 Some(outcome) => outcome,
                 None => hold.keeping(deletes, answer_by).await?,
             };
+            if outcome.is_ok() && last.is_some() {
+                self.deleted_through = last;
+            }
             let next = match (outcome, next) {
                 (Ok(()), Ok(next)) => next.map(|page| page.sort_keys),
                 (Ok(()), Err(error)) => return Err(halt(0, error).into()),
@@ -137,9 +140,6 @@ impl<'a> Drain<'a> {
                 }
                 (Err(halt), Err(_)) => return Err(halt.into()),
             };
-            if last.is_some() {
-                self.deleted_through = last;
-            }
             match next {
                 None => return Ok(found_something),
                 Some(page) if is_counted => counted = page,
@@ -206,7 +206,7 @@ async fn delete_all(
             None => return Err(out_of_time(unacknowledged)),
             Some(Err(error)) => return Err(halt(unacknowledged, error)),
             Some(Ok((batch, left, backoff))) => {
-                unacknowledged -= batch - left.len();
+                unacknowledged -= batch.saturating_sub(left.len());
                 if left.is_empty() {
                     window.went_through();
                 } else if Instant::now() < until {
