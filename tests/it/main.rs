@@ -21,6 +21,7 @@ mod harness;
 mod kill;
 mod late;
 mod logs;
+mod model;
 mod proxy;
 mod refusals;
 mod takeover;
