@@ -4,6 +4,7 @@
 
 pub mod connect;
 pub mod demo;
+mod drive;
 pub mod engine;
 pub mod gateway;
 mod key;

@@ -33,6 +33,15 @@ pub struct DeletionSettings {
     pub lease: Duration,
 }
 
+/// The settings of the `drain` function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DrainSettings {
+    /// `TABLE_NAME`.
+    pub table_name: String,
+    /// What every way in shares.
+    pub deletion: DeletionSettings,
+}
+
 /// The settings of the `api` function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiSettings {
@@ -40,6 +49,8 @@ pub struct ApiSettings {
     pub table_name: String,
     /// `INLINE_BUDGET_SECONDS`: how long one request may take before it answers 202.
     pub inline_budget: Duration,
+    /// `STATE_MACHINE_ARN`: what goes on with a deletion; `None` for nothing.
+    pub state_machine_arn: Option<String>,
     /// What every way in shares.
     pub deletion: DeletionSettings,
 }
@@ -51,6 +62,9 @@ pub const TABLE_NAME: &str = "TABLE_NAME";
 pub const INLINE_BUDGET_SECONDS: &str = "INLINE_BUDGET_SECONDS";
 /// `LEASE_SECONDS`, seconds.
 pub const LEASE_SECONDS: &str = "LEASE_SECONDS";
+
+/// `STATE_MACHINE_ARN`: the Step Functions state machine that calls `drain`.
+pub const STATE_MACHINE_ARN: &str = "STATE_MACHINE_ARN";
 
 /// The default of [`INLINE_BUDGET_SECONDS`].
 pub const DEFAULT_INLINE_BUDGET_SECONDS: u64 = 20;
@@ -65,35 +79,69 @@ pub const INLINE_BUDGET_RANGE: RangeInclusive<u64> = 0..=29;
 /// function runs.
 pub const LEASE_RANGE: RangeInclusive<u64> = 1..=3600;
 
-impl ApiSettings {
-    /// Reads the settings through `lookup`, which is `std::env::var` in a
+impl DrainSettings {
+    /// Reads the settings through `lookup`, which is [`environment`] in a
     /// process and a map in a test.
     ///
     /// # Errors
     /// [`ConfigError`] for the first variable that is missing or not allowed.
     pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let seconds = |variable, default, range: RangeInclusive<u64>| {
-            number(&lookup, variable, default, range).map(Duration::from_secs)
-        };
+        Ok(Self {
+            table_name: table_name(lookup(TABLE_NAME))?,
+            deletion: DeletionSettings::read(lookup)?,
+        })
+    }
+}
+
+impl ApiSettings {
+    /// Reads the settings, as [`DrainSettings::read`] does.
+    ///
+    /// # Errors
+    /// As [`DrainSettings::read`].
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         Ok(Self {
             table_name: table_name(lookup(TABLE_NAME))?,
             inline_budget: seconds(
+                &lookup,
                 INLINE_BUDGET_SECONDS,
                 DEFAULT_INLINE_BUDGET_SECONDS,
                 INLINE_BUDGET_RANGE,
             )?,
-            deletion: DeletionSettings {
-                lease: seconds(LEASE_SECONDS, DEFAULT_LEASE_SECONDS, LEASE_RANGE)?,
-            },
+            state_machine_arn: state_machine_arn(lookup(STATE_MACHINE_ARN))?,
+            deletion: DeletionSettings::read(lookup)?,
         })
     }
+}
 
-    /// Reads the settings from the process's environment.
-    ///
-    /// # Errors
-    /// As [`ApiSettings::read`].
-    pub fn from_env() -> Result<Self, ConfigError> {
-        Self::read(|variable| std::env::var(variable).ok())
+impl DeletionSettings {
+    fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            lease: seconds(lookup, LEASE_SECONDS, DEFAULT_LEASE_SECONDS, LEASE_RANGE)?,
+        })
+    }
+}
+
+/// A variable of the process's environment.
+#[must_use]
+pub fn environment(variable: &str) -> Option<String> {
+    std::env::var(variable).ok()
+}
+
+/// Checks the ARN of a state machine. An empty one is none: `sam local` cannot
+/// leave a variable of the template unset.
+///
+/// # Errors
+/// [`ConfigError`].
+pub fn state_machine_arn(value: Option<String>) -> Result<Option<String>, ConfigError> {
+    match value {
+        Some(arn) if arn.is_empty() => Ok(None),
+        Some(arn) if arn.starts_with("arn:") && arn.contains(":stateMachine:") => Ok(Some(arn)),
+        Some(other) => Err(ConfigError::new(
+            STATE_MACHINE_ARN,
+            Some(&other),
+            "the ARN of a state machine, or nothing",
+        )),
+        None => Ok(None),
     }
 }
 
@@ -109,6 +157,16 @@ fn table_name(value: Option<String>) -> Result<String, ConfigError> {
             "the name of a DynamoDB table, 3 to 255 characters of A-Z a-z 0-9 _ . -",
         )),
     }
+}
+
+/// Reads whole seconds within `range`.
+fn seconds(
+    lookup: impl Fn(&str) -> Option<String>,
+    variable: &'static str,
+    default: u64,
+    range: RangeInclusive<u64>,
+) -> Result<Duration, ConfigError> {
+    number(lookup, variable, default, range).map(Duration::from_secs)
 }
 
 /// Reads a whole number within `range`, or its default when the variable is
@@ -157,6 +215,12 @@ mod tests {
         let settings = read(&[("TABLE_NAME", "campaigns")]).unwrap();
         assert_eq!(settings.inline_budget, Duration::from_secs(20));
         assert_eq!(settings.deletion.lease, Duration::from_secs(30));
+        assert_eq!(settings.state_machine_arn, None);
+        let arn = "arn:aws:states:eu-central-1:123456789012:stateMachine:Deletions";
+        for (value, expected) in [("", None), (arn, Some(arn.to_owned()))] {
+            let pairs = [("TABLE_NAME", "campaigns"), ("STATE_MACHINE_ARN", value)];
+            assert_eq!(read(&pairs).unwrap().state_machine_arn, expected);
+        }
     }
 
     #[test]
@@ -188,6 +252,10 @@ mod tests {
             (
                 vec![("TABLE_NAME", "campaigns"), ("INLINE_BUDGET_SECONDS", "")],
                 "INLINE_BUDGET_SECONDS is ''; allowed: ",
+            ),
+            (
+                vec![("TABLE_NAME", "campaigns"), ("STATE_MACHINE_ARN", "drain")],
+                "STATE_MACHINE_ARN is 'drain'; allowed: the ARN of a state machine, or nothing",
             ),
         ] {
             let error = read(&pairs).unwrap_err().to_string();

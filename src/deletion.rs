@@ -24,15 +24,16 @@ pub use self::{
     record::{Progress, Record, RecordState},
 };
 use self::{
-    claim::Claimed,
+    claim::{Claimed, GoneOn},
     drain::Drain,
-    hold::{Halt, Hold, Stop},
+    hold::{Halt, Hold, NotWritten, Stop},
     reader::Reader,
 };
 use crate::{
     campaign::{Campaign, Status},
     config::DeletionSettings,
     error::Error,
+    hand_off::{DeletionRef, HandOff},
     table::{Table, TableError},
 };
 
@@ -53,7 +54,12 @@ pub enum Outcome {
     /// Everything is gone; the record is closed.
     Complete(Record),
     /// There is more to do, and this worker has stopped.
-    Remaining(Record),
+    Remaining {
+        /// The record as this worker left it.
+        record: Record,
+        /// Whether this worker has counted or deleted anything.
+        moved: bool,
+    },
     /// Another worker is at it.
     Attached(Record),
 }
@@ -74,6 +80,7 @@ pub struct Preview {
 pub struct Deletions {
     table: Table,
     settings: DeletionSettings,
+    hand_off: HandOff,
 }
 
 impl DeletionRequest {
@@ -95,10 +102,15 @@ impl DeletionRequest {
 }
 
 impl Deletions {
-    /// The use case over this table.
+    /// The use case over this table. What a worker leaves when its time is over
+    /// goes to `hand_off`.
     #[must_use]
-    pub fn new(table: Table, settings: DeletionSettings) -> Self {
-        Self { table, settings }
+    pub fn new(table: Table, settings: DeletionSettings, hand_off: HandOff) -> Self {
+        Self {
+            table,
+            settings,
+            hand_off,
+        }
     }
 
     /// The table.
@@ -125,6 +137,31 @@ impl Deletions {
         Ok(match claimed {
             Claimed::Held(hold) => self.advance(*hold, budget).await,
             Claimed::Attached(record) => Outcome::Attached(*record),
+        })
+    }
+
+    /// Advances the deletion of this id, if no other worker is at it; `None` if
+    /// there is none.
+    ///
+    /// # Errors
+    /// [`TableError`] when the record cannot be read.
+    pub async fn resume(
+        &self,
+        of: &DeletionRef,
+        budget: Budget,
+    ) -> Result<Option<Outcome>, TableError> {
+        let record = self
+            .table
+            .record(&of.account_id, &of.deletion_id, budget.claim_until)
+            .await?;
+        let Some(record) = record else {
+            return Ok(None);
+        };
+        let gone_on = claim::go_on(&self.table, &self.settings, record, budget.claim_until).await;
+        Ok(match gone_on {
+            GoneOn::Claimed(Claimed::Held(hold)) => Some(self.advance(*hold, budget).await),
+            GoneOn::Claimed(Claimed::Attached(record)) => Some(Outcome::Attached(*record)),
+            GoneOn::Over(record) => record.map(|record| Outcome::Complete(*record)),
         })
     }
 
@@ -166,39 +203,49 @@ impl Deletions {
         })
     }
 
-    /// Drains and finishes as far as the budget allows, and releases the
-    /// deletion if something remains.
+    /// Drains and finishes as far as the budget allows; releases the deletion
+    /// and hands it on if something remains.
     async fn advance(&self, mut hold: Hold<'_>, budget: Budget) -> Outcome {
         let mut drain = Drain::new(&self.table, &hold, budget);
-        let mut stop = match drain.run(&mut hold).await {
+        let not_written = match drain.run(&mut hold).await {
             Ok(()) => match hold.finish(budget.answer_by).await {
                 Ok(()) => return Outcome::Complete(hold.into_record()),
-                Err(stop) => stop,
+                Err(not_written) => not_written,
             },
-            Err(stop) => stop,
-        };
-        if let Stop::Halted(halt) = &stop {
-            log_halt(hold.record(), halt);
-            let progress = drain.progress(&hold);
-            match hold.release(progress, budget.answer_by).await {
-                Ok(()) => return Outcome::Remaining(hold.into_record()),
-                Err(not_released) => stop = not_released,
+            Err(Stop::NotWritten(not_written)) => not_written,
+            Err(Stop::Halted(halt)) => {
+                log_halt(hold.record(), &halt);
+                let progress = drain.progress(&hold);
+                match hold.release(progress, budget.answer_by).await {
+                    Ok(()) => {
+                        self.hand_off.start(hold.record(), budget.answer_by).await;
+                        return Outcome::Remaining {
+                            record: hold.into_record(),
+                            moved: drain.moved(),
+                        };
+                    }
+                    Err(not_released) => not_released,
+                }
             }
-        }
-        match stop {
-            Stop::Lost(Some(now)) if now.state != RecordState::Running => Outcome::Complete(*now),
-            Stop::Lost(now) => {
+        };
+        match not_written {
+            NotWritten::Lost(Some(now)) if now.state != RecordState::Running => {
+                Outcome::Complete(*now)
+            }
+            NotWritten::Lost(now) => {
                 log_stop(hold.record(), "another worker has taken it over");
                 Outcome::Attached(now.map_or_else(|| hold.into_record(), |now| *now))
             }
-            Stop::Unanswered(error) => {
+            NotWritten::Unanswered(error) => {
                 log_stop(
                     hold.record(),
                     &format!("a write of its record failed: {error}"),
                 );
-                Outcome::Remaining(hold.into_record())
+                Outcome::Remaining {
+                    record: hold.into_record(),
+                    moved: drain.moved(),
+                }
             }
-            Stop::Halted(_) => Outcome::Remaining(hold.into_record()),
         }
     }
 }

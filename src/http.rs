@@ -144,7 +144,7 @@ impl Api {
                 log.record(record);
                 Answer::deleted(record)
             }
-            Outcome::Remaining(record) => {
+            Outcome::Remaining { record, .. } => {
                 log.outcome = Some("remaining");
                 log.record(record);
                 Answer::in_progress(record, prefix)

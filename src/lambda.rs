@@ -6,16 +6,19 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use aws_sdk_dynamodb::Client;
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
-    config::ApiSettings,
+    config::{ApiSettings, DrainSettings, environment},
     deletion::Deletions,
+    drain,
+    hand_off::HandOff,
     http::Api,
-    table::Table,
+    table::{Table, sdk_config},
     telemetry::{self, Format},
 };
 
@@ -33,37 +36,53 @@ impl From<NotAnHttpEvent> for Diagnostic {
     }
 }
 
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
 /// Runs the `api` function until Lambda ends it. A failure to start is printed
 /// and ends the process.
 #[must_use]
 pub fn run_api() -> ExitCode {
-    match start_api() {
+    run("api", async || {
+        let settings = ApiSettings::read(environment)?;
+        let sdk = sdk_config().load().await;
+        let hand_off = HandOff::to_state_machine(settings.state_machine_arn, &sdk);
+        let table = Table::new(Client::new(&sdk), settings.table_name);
+        let deletions = Deletions::new(table, settings.deletion, hand_off);
+        let api = &Api::new(deletions, settings.inline_budget);
+        lambda_runtime::run(service_fn(move |event| handle(api, event))).await
+    })
+}
+
+/// Runs the `drain` function until Lambda ends it, as [`run_api`] does.
+#[must_use]
+pub fn run_drain() -> ExitCode {
+    run("drain", async || {
+        let settings = DrainSettings::read(environment)?;
+        let sdk = sdk_config().load().await;
+        let table = Table::new(Client::new(&sdk), settings.table_name);
+        // The state machine that has called calls again.
+        let deletions = &Deletions::new(table, settings.deletion, HandOff::None);
+        lambda_runtime::run(service_fn(move |event| drain::handle(deletions, event))).await
+    })
+}
+
+/// Runs a function on one thread: it handles one event at a time, and below
+/// 1,769 MB of memory it has less than one CPU.
+fn run(name: &str, serve: impl AsyncFnOnce() -> Result<(), Failure>) -> ExitCode {
+    let started = || {
+        telemetry::start(Format::Json)?;
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
+            .block_on(serve())
+    };
+    match started() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("api: {error}");
+            eprintln!("{name}: {error}");
             ExitCode::FAILURE
         }
     }
-}
-
-fn start_api() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    telemetry::start(Format::Json)?;
-    let settings = ApiSettings::from_env()?;
-    // One thread: a function handles one event at a time, and below 1,769 MB of
-    // memory it has less than one CPU.
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(async {
-            let table = Table::connect(settings.table_name).await;
-            let deletions = Deletions::new(table, settings.deletion);
-            let api = Api::new(deletions, settings.inline_budget);
-            let api = &api;
-            lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
-                handle(api, event)
-            }))
-            .await
-        })
 }
 
 /// Answers one invocation. The event is read here rather than by the runtime,
@@ -91,7 +110,7 @@ pub async fn handle(
 /// The invocation's deadline, which Lambda gives in epoch milliseconds. One that
 /// is over already is none: Lambda starts no invocation after its deadline, but
 /// `cargo lambda watch` gives a time of 1970.
-fn deadline(context: &Context) -> Option<Instant> {
+pub(crate) fn deadline(context: &Context) -> Option<Instant> {
     let left = (SystemTime::UNIX_EPOCH + Duration::from_millis(context.deadline))
         .duration_since(SystemTime::now())
         .ok()?;

@@ -8,9 +8,11 @@
 //! - [`campaign`]: ids, statuses, and the policy of what may be deleted
 //! - [`auth`]: API keys, and who their bearer is
 //! - [`deletion`]: the protocol: claim, drain, count, finish
+//! - [`hand_off`]: who goes on when a request has to answer
 //! - [`table`]: DynamoDB: keys, items, and the conditional writes that fence
 //! - [`error`]: every refusal, and the one table to its answer
 //! - [`http`]: request to principal to use case to response
+//! - [`drain`]: one slice for the state machine
 //! - [`lambda`]: the functions' start and invocations
 //! - [`config`]: every environment variable
 //! - [`telemetry`]: what is logged, and what never is
@@ -24,7 +26,9 @@ pub mod campaign;
 pub mod cli;
 pub mod config;
 pub mod deletion;
+pub mod drain;
 pub mod error;
+pub mod hand_off;
 pub mod http;
 pub mod lambda;
 pub mod table;

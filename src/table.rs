@@ -87,7 +87,10 @@ impl TableError {
 pub struct Cause(String);
 
 impl Cause {
-    fn of<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E>) -> Self {
+    pub(crate) fn of<E: ProvideErrorMetadata>(
+        operation: &'static str,
+        error: &SdkError<E>,
+    ) -> Self {
         let why = match error {
             SdkError::ServiceError(service) => format!(
                 "{} ({}): {}",
@@ -156,12 +159,6 @@ impl Table {
         Self { client, name }
     }
 
-    /// The table of this name through a client of the SDK's own configuration
-    /// chain.
-    pub async fn connect(name: String) -> Self {
-        Self::new(Client::new(&sdk_config().load().await), name)
-    }
-
     /// The client, for tests that look at the table from outside.
     #[must_use]
     pub fn client(&self) -> &Client {
@@ -204,7 +201,8 @@ impl Table {
     /// A deletion record, strongly consistent.
     ///
     /// # Errors
-    /// [`TableError`].
+    /// [`TableError`]; an item under this key that names another deletion or
+    /// account is corrupt.
     pub async fn record(
         &self,
         account_id: &str,
@@ -213,7 +211,18 @@ impl Table {
     ) -> Result<Option<Record>, TableError> {
         let key = keys::deletion(account_id, deletion_id);
         let found = self.get(key, deadline).await?;
-        found.as_ref().map(item::record).transpose()
+        let found = found.as_ref().map(item::record).transpose()?;
+        match found {
+            Some(record) if record.deletion_id != deletion_id => Err(TableError::Corrupt {
+                kind: "deletion record",
+                attribute: "deletionId",
+            }),
+            Some(record) if record.account_id != account_id => Err(TableError::Corrupt {
+                kind: "deletion record",
+                attribute: "accountId",
+            }),
+            found => Ok(found),
+        }
     }
 
     async fn get(&self, key: Key, deadline: Instant) -> Result<Option<Item>, TableError> {

@@ -47,10 +47,8 @@ pub fn start(format: Format) -> Result<(), ConfigError> {
             })?,
         Err(_) => LevelFilter::INFO,
     };
-    // The library and every binary are modules of these targets.
-    let own = Targets::new()
-        .with_target("campaigns", level)
-        .with_target("api", level);
+    // The library; the binaries are mains without a line of their own.
+    let own = Targets::new().with_target("campaigns", level);
     let registry = tracing_subscriber::registry().with(own);
     // Err: a subscriber is set already, which then stays.
     let _ = match format {

@@ -9,6 +9,7 @@ use super::{
     CliError,
     connect::Connect,
     demo::{self, DEMO_ACCOUNT},
+    drive::in_the_background,
     engine::{Engine, listen},
     gateway,
     key::issue,
@@ -20,6 +21,7 @@ use crate::{
         INLINE_BUDGET_RANGE, LEASE_RANGE,
     },
     deletion::Deletions,
+    hand_off::HandOff,
     http::Api,
 };
 
@@ -103,8 +105,11 @@ impl Serve {
         let settings = DeletionSettings {
             lease: Duration::from_secs(self.lease_seconds),
         };
+        let (queue, handed_on) = tokio::sync::mpsc::unbounded_channel();
+        let background = Deletions::new(table.clone(), settings.clone(), HandOff::None);
+        tokio::spawn(in_the_background(background, handed_on));
         let api = Api::new(
-            Deletions::new(table, settings),
+            Deletions::new(table, settings, HandOff::Background(queue)),
             Duration::from_secs(self.inline_budget_seconds),
         );
         let kept = self.data.as_ref().map_or_else(

@@ -9,10 +9,14 @@ use tokio::time::Instant;
 /// The time in which an invocation answers even if it is given no time to work.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// What is kept at the end for the answer to an outstanding record write and for
-/// the release, or for a look at what became of a claim: at most this, and at
-/// most a quarter of the whole. Each takes milliseconds.
+/// What is kept at the end for the answer to an outstanding record write, the
+/// release and the hand-off, or for a look at what became of a claim: at most
+/// this, and at most a quarter of the whole. Each takes milliseconds to tens of
+/// them.
 const RESERVE: Duration = Duration::from_millis(1_500);
+
+/// How long a slice works when the invocation has no deadline of its own.
+const SLICE: Duration = Duration::from_mins(1);
 
 /// What is kept of the invocation's own deadline, for the runtime to send the answer.
 const MARGIN: Duration = Duration::from_millis(250);
@@ -45,6 +49,13 @@ impl Budget {
             claim_until,
             answer_by,
         }
+    }
+
+    /// The budget of a slice: as long as the invocation's own deadline allows.
+    #[must_use]
+    pub fn of_slice(start: Instant, invocation_deadline: Option<Instant>) -> Self {
+        let work = invocation_deadline.map_or(SLICE, |deadline| deadline - start);
+        Self::new(start, work, invocation_deadline)
     }
 
     /// Whether there is no time left to work.

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Budget, DeletionRequest, Progress, Record, RecordState,
-    hold::{Hold, Stop, lease_end, new_owner},
+    hold::{Hold, NotWritten, lease_end, new_owner},
 };
 use crate::{
     campaign::Campaign,
@@ -160,29 +160,48 @@ async fn attach<'a>(
         let hold = Hold::claimed(table, settings.lease, record);
         return Ok(Found::Claimed(Claimed::Held(Box::new(hold))));
     }
+    match go_on(table, settings, record, deadline).await {
+        GoneOn::Claimed(claimed) => Ok(Found::Claimed(claimed)),
+        GoneOn::Over(_) => behind_a_finished_record(table, campaign, deadline).await,
+    }
+}
+
+/// What comes of going on with a deletion whose record was read.
+pub(super) enum GoneOn<'a> {
+    /// This worker holds it now, or another one does.
+    Claimed(Claimed<'a>),
+    /// There is nothing to go on with: it is done, or its record is gone.
+    Over(Option<Box<Record>>),
+}
+
+/// Takes a deletion over if it runs and its lease has ended.
+pub(super) async fn go_on<'a>(
+    table: &'a Table,
+    settings: &DeletionSettings,
+    record: Record,
+    deadline: Instant,
+) -> GoneOn<'a> {
     if record.state != RecordState::Running {
-        return behind_a_finished_record(table, campaign, deadline).await;
+        return GoneOn::Over(Some(Box::new(record)));
     }
     if !record.lease_ended(now_ms()) {
-        return Ok(Found::Claimed(Claimed::Attached(Box::new(record))));
+        return GoneOn::Claimed(Claimed::Attached(Box::new(record)));
     }
     match Hold::take_over(table, settings.lease, record.clone(), deadline).await {
-        Ok(hold) => Ok(Found::Claimed(Claimed::Held(Box::new(hold)))),
-        Err(Stop::Lost(Some(now))) if now.state == RecordState::Running => {
-            Ok(Found::Claimed(Claimed::Attached(now)))
+        Ok(hold) => GoneOn::Claimed(Claimed::Held(Box::new(hold))),
+        Err(NotWritten::Lost(Some(now))) if now.state == RecordState::Running => {
+            GoneOn::Claimed(Claimed::Attached(now))
         }
-        Err(Stop::Lost(_)) => behind_a_finished_record(table, campaign, deadline).await,
-        Err(Stop::Unanswered(error)) => {
+        Err(NotWritten::Lost(now)) => GoneOn::Over(now),
+        Err(NotWritten::Unanswered(error)) => {
             tracing::warn!(
                 deletion_id = %record.deletion_id,
                 campaign_id = %record.campaign_id,
                 "deletion {} is not taken over: {error}",
                 record.deletion_id,
             );
-            Ok(Found::Claimed(Claimed::Attached(Box::new(record))))
+            GoneOn::Claimed(Claimed::Attached(Box::new(record)))
         }
-        // Only work halts, and there is none in a takeover.
-        Err(Stop::Halted(_)) => Ok(Found::Claimed(Claimed::Attached(Box::new(record)))),
     }
 }
 

@@ -28,6 +28,8 @@ pub(super) struct Drain<'a> {
     deleted_through: Option<String>,
     /// Whether the record is still at the pass before this one.
     begins_pass: bool,
+    /// Whether anything was counted or deleted.
+    moved: bool,
 }
 
 impl<'a> Drain<'a> {
@@ -39,7 +41,13 @@ impl<'a> Drain<'a> {
             budget,
             deleted_through: hold.record().progress.deleted_through.clone(),
             begins_pass: false,
+            moved: false,
         }
+    }
+
+    /// Whether this drain has counted or deleted anything.
+    pub(super) fn moved(&self) -> bool {
+        self.moved
     }
 
     /// Passes over the partition until it is empty: one reading from the start
@@ -90,6 +98,7 @@ impl<'a> Drain<'a> {
         let mut found_something = false;
         loop {
             let last = counted.last().cloned();
+            let deleting = counted.len();
             let mut deletes = pin!(delete_all(
                 self.table,
                 &self.campaign,
@@ -114,6 +123,7 @@ impl<'a> Drain<'a> {
                         written?;
                         outcome = done;
                     }
+                    self.moved = true;
                     if std::mem::take(&mut self.begins_pass) {
                         self.deleted_through = None;
                     }
@@ -123,6 +133,10 @@ impl<'a> Drain<'a> {
                 Some(outcome) => outcome,
                 None => hold.keeping(deletes, answer_by).await?,
             };
+            let left = outcome
+                .as_ref()
+                .map_or_else(|halt| halt.unacknowledged, |()| 0);
+            self.moved |= left < deleting;
             if outcome.is_ok() && last.is_some() {
                 self.deleted_through = last;
             }

@@ -28,14 +28,27 @@ pub(super) struct Hold<'a> {
 
 /// Why a worker does not write the record any more.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub(super) enum NotWritten {
     /// Somebody else has written the record; it is this now, or gone.
     Lost(Option<Box<Record>>),
     /// A write of the record has no answer, or a failure for one: it may still
     /// be applied, so the worker must not write again, not even to release.
     Unanswered(TableError),
+}
+
+/// Why a worker stops.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// It has no hold of the deletion any more, or cannot know.
+    NotWritten(NotWritten),
     /// Work ended in a way that leaves the hold intact.
     Halted(Halt),
+}
+
+impl From<NotWritten> for Stop {
+    fn from(why: NotWritten) -> Self {
+        Self::NotWritten(why)
+    }
 }
 
 /// Why work ended while the hold is intact.
@@ -75,14 +88,14 @@ impl<'a> Hold<'a> {
         }
     }
 
-    /// Takes a deletion over whose lease has ended. `Err(Stop::Lost)` when
+    /// Takes a deletion over whose lease has ended. `Err(NotWritten::Lost)` when
     /// somebody else was first.
     pub(super) async fn take_over(
         table: &'a Table,
         lease: Duration,
         seen: Record,
         deadline: Instant,
-    ) -> Result<Self, Stop> {
+    ) -> Result<Self, NotWritten> {
         let mut hold = Self {
             table,
             lease,
@@ -109,7 +122,7 @@ impl<'a> Hold<'a> {
         &mut self,
         progress: Progress,
         deadline: Instant,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), NotWritten> {
         let lease_end = lease_end(self.lease);
         self.write(lease_end, Change::Progress(progress), deadline)
             .await
@@ -121,7 +134,7 @@ impl<'a> Hold<'a> {
         &mut self,
         work: F,
         deadline: Instant,
-    ) -> Result<F::Output, Stop> {
+    ) -> Result<F::Output, NotWritten> {
         let mut work = pin!(work);
         loop {
             let renew_at = self.lease_begun + self.lease / 3;
@@ -145,21 +158,21 @@ impl<'a> Hold<'a> {
         &mut self,
         progress: Progress,
         deadline: Instant,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), NotWritten> {
         self.write(now_ms(), Change::Progress(progress), deadline)
             .await
     }
 
     /// Deletes the campaign item and marks the record succeeded. If the
     /// campaign item is another's now, the record is finished without it.
-    pub(super) async fn finish(&mut self, deadline: Instant) -> Result<(), Stop> {
+    pub(super) async fn finish(&mut self, deadline: Instant) -> Result<(), NotWritten> {
         let completed_at = now_rfc3339();
         let token = Uuid::new_v4().to_string();
         let answer = self
             .table
             .finish(&self.record, &self.owner, &completed_at, &token, deadline)
             .await
-            .map_err(Stop::Unanswered)?;
+            .map_err(NotWritten::Unanswered)?;
         match answer {
             FinishAnswer::Record(answer) => self.take(answer),
             FinishAnswer::CampaignReplaced => {
@@ -182,25 +195,25 @@ impl<'a> Hold<'a> {
         lease_until_ms: i64,
         change: Change,
         deadline: Instant,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), NotWritten> {
         let begun = Instant::now();
         let answer = self
             .table
             .write_record(&self.record, &self.owner, lease_until_ms, change, deadline)
             .await
-            .map_err(Stop::Unanswered)?;
+            .map_err(NotWritten::Unanswered)?;
         self.take(answer)?;
         self.lease_begun = begun;
         Ok(())
     }
 
-    fn take(&mut self, answer: WriteAnswer) -> Result<(), Stop> {
+    fn take(&mut self, answer: WriteAnswer) -> Result<(), NotWritten> {
         match answer {
             WriteAnswer::Written(record) => {
                 self.record = *record;
                 Ok(())
             }
-            WriteAnswer::Lost(record) => Err(Stop::Lost(record)),
+            WriteAnswer::Lost(record) => Err(NotWritten::Lost(record)),
         }
     }
 }

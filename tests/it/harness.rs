@@ -17,6 +17,7 @@ use campaigns::{
     },
     config::DeletionSettings,
     deletion::Deletions,
+    hand_off::HandOff,
     http::Api,
     lambda,
     table::Table,
@@ -45,6 +46,7 @@ pub(crate) struct World {
     pub(crate) proxy: Proxy,
     pub(crate) settings: DeletionSettings,
     pub(crate) inline_budget: Duration,
+    pub(crate) hand_off: HandOff,
     /// `None` when the endpoint is another process's.
     _engine: Option<Engine>,
 }
@@ -146,6 +148,7 @@ impl World {
                 lease: Duration::from_secs(30),
             },
             inline_budget: Duration::from_secs(20),
+            hand_off: HandOff::None,
             _engine: engine,
         };
         world.put_key(KEY, &[]).await;
@@ -169,7 +172,11 @@ impl World {
             table_name: self.table.name().to_owned(),
             endpoint_url: Some(self.proxy.url()),
         };
-        let deletions = Deletions::new(connect.table().await, self.settings.clone());
+        let deletions = Deletions::new(
+            connect.table().await,
+            self.settings.clone(),
+            self.hand_off.clone(),
+        );
         Api::new(deletions, self.inline_budget)
     }
 

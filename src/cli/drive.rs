@@ -1,0 +1,86 @@
+//! Slice after slice until a deletion is done: what the state machine of the
+//! template does, on this machine. `serve` does it in the background for what
+//! its requests leave, `delete` in the foreground.
+
+use std::time::Duration;
+
+use tokio::{
+    sync::mpsc::UnboundedReceiver,
+    time::{Instant, sleep},
+};
+
+use super::CliError;
+use crate::{
+    deletion::{Budget, Deletions, Outcome, Record},
+    drain::Slice,
+    hand_off::DeletionRef,
+};
+
+/// After this many slices in a row in which nothing moved, nothing will.
+const MOST_IDLE: u32 = 8;
+/// The longest pause after a slice in which nothing moved.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
+/// Advances a deletion until it is done, waiting while another worker holds it.
+///
+/// # Errors
+/// [`CliError`] when there is no such deletion, or nothing moves any more. It can
+/// be gone on with all the same.
+pub(super) async fn until_done(
+    deletions: &Deletions,
+    of: &DeletionRef,
+) -> Result<Record, CliError> {
+    let mut idle = 0;
+    loop {
+        let budget = Budget::of_slice(Instant::now(), None);
+        let (moved, wait_seconds, why) = match deletions.resume(of, budget).await {
+            Ok(Some(Outcome::Complete(record))) => return Ok(record),
+            Ok(Some(outcome)) => {
+                let slice = Slice::of(&outcome);
+                (slice.moved, slice.wait_seconds, None)
+            }
+            Ok(None) => {
+                let id = &of.deletion_id;
+                return Err(CliError::Refused(format!("there is no deletion {id}")));
+            }
+            Err(error) => (false, 0, Some(error)),
+        };
+        if moved || wait_seconds > 0 {
+            idle = 0;
+            sleep(Duration::from_secs(wait_seconds)).await;
+        } else if idle < MOST_IDLE {
+            sleep(Duration::from_secs(1 << idle).min(LONGEST_PAUSE)).await;
+            idle += 1;
+        } else {
+            let why = why.map_or_else(String::new, |error| format!(": {error}"));
+            return Err(CliError::Refused(format!(
+                "nothing of deletion {} has moved in {MOST_IDLE} attempts{why}",
+                of.deletion_id
+            )));
+        }
+    }
+}
+
+/// Goes on with every deletion that arrives, until the queue is closed.
+pub(super) async fn in_the_background(
+    deletions: Deletions,
+    mut queue: UnboundedReceiver<DeletionRef>,
+) {
+    while let Some(of) = queue.recv().await {
+        let deletions = deletions.clone();
+        tokio::spawn(async move {
+            match until_done(&deletions, &of).await {
+                Ok(record) => tracing::info!(
+                    deletion_id = %of.deletion_id,
+                    items = record.progress.counted.total(),
+                    "deletion {} is done in the background",
+                    of.deletion_id,
+                ),
+                Err(error) => tracing::error!(
+                    deletion_id = %of.deletion_id,
+                    "the background stops: {error}",
+                ),
+            }
+        });
+    }
+}

@@ -1,0 +1,130 @@
+//! Who goes on with a deletion when a request has to answer before it is done.
+//! A hand-off is the start of a state machine, which calls the `drain` function
+//! until nothing is left. If it fails, nothing is lost: the campaign is found in
+//! `deleting` by its next DELETE or by the scheduled clean-up.
+
+use std::time::Duration;
+
+use aws_config::{SdkConfig, retry::RetryConfig};
+use aws_sdk_sfn::{Client, config::Builder, operation::start_execution::StartExecutionError};
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, timeout_at};
+
+use crate::{deletion::Record, table::Cause};
+
+/// How many times the SDK sends a start. Starting an execution again under the
+/// same name with the same input is the same start.
+const ATTEMPTS: u32 = 3;
+
+/// No start is begun with less time than this: a call takes tens of milliseconds
+/// within a region.
+const LEAST_TIME: Duration = Duration::from_millis(50);
+
+/// Which deletion: the payload of `drain`, and so the input of the state machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeletionRef {
+    /// The account that owns the campaign.
+    pub account_id: String,
+    /// The deletion.
+    pub deletion_id: String,
+}
+
+/// Who goes on with what is left.
+#[derive(Clone, Debug, Default)]
+pub enum HandOff {
+    /// Nobody here: a state machine calls already, a terminal goes on by itself,
+    /// or there is none and the next DELETE or clean-up does.
+    #[default]
+    None,
+    /// A state machine of Step Functions.
+    StateMachine(StateMachine),
+    /// A task of this process, which lives on after it has answered: the local
+    /// server, and never a Lambda function, which is frozen then.
+    #[cfg(feature = "cli")]
+    Background(tokio::sync::mpsc::UnboundedSender<DeletionRef>),
+}
+
+/// A Standard state machine that calls `drain`.
+#[derive(Clone, Debug)]
+pub struct StateMachine {
+    client: Client,
+    arn: String,
+}
+
+impl DeletionRef {
+    /// The deletion of this record.
+    #[must_use]
+    pub fn of(record: &Record) -> Self {
+        Self {
+            account_id: record.account_id.clone(),
+            deletion_id: record.deletion_id.clone(),
+        }
+    }
+}
+
+impl HandOff {
+    /// To the state machine with this ARN, or to nobody.
+    #[must_use]
+    pub fn to_state_machine(arn: Option<String>, sdk: &SdkConfig) -> Self {
+        let Some(arn) = arn else {
+            return Self::None;
+        };
+        let config = Builder::from(sdk)
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .build();
+        Self::StateMachine(StateMachine {
+            client: Client::from_conf(config),
+            arn,
+        })
+    }
+
+    /// Hands on a deletion that was just released. A failure is logged and is no
+    /// error: the deletion is found again.
+    pub(crate) async fn start(&self, released: &Record, deadline: Instant) {
+        match self {
+            Self::None => {}
+            Self::StateMachine(state_machine) => {
+                if let Err(error) = state_machine.start(released, deadline).await {
+                    tracing::error!(
+                        deletion_id = %released.deletion_id,
+                        campaign_id = %released.campaign_id,
+                        "deletion {} is not handed on: {error}",
+                        released.deletion_id,
+                    );
+                }
+            }
+            // Err: the server ends, and so does its task.
+            #[cfg(feature = "cli")]
+            Self::Background(queue) => drop(queue.send(DeletionRef::of(released))),
+        }
+    }
+}
+
+impl StateMachine {
+    /// Starts the execution that the version of the release names. No other
+    /// release has this version, so the name is never used for another start.
+    async fn start(&self, released: &Record, deadline: Instant) -> Result<(), String> {
+        if Instant::now() + LEAST_TIME >= deadline {
+            return Err("the time is over".to_owned());
+        }
+        let name = format!("{}-{}", released.deletion_id, released.version);
+        let input = serde_json::to_string(&DeletionRef::of(released)).map_err(|e| e.to_string())?;
+        let start = self
+            .client
+            .start_execution()
+            .state_machine_arn(&self.arn)
+            .name(name)
+            .input(input)
+            .send();
+        match timeout_at(deadline, Box::pin(start)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => match error.as_service_error() {
+                // An attempt whose answer was lost has started it, and it has ended.
+                Some(StartExecutionError::ExecutionAlreadyExists(_)) => Ok(()),
+                _ => Err(Cause::of("StartExecution", &error).to_string()),
+            },
+            Err(_) => Err("the start had no answer in time".to_owned()),
+        }
+    }
+}
