@@ -93,16 +93,37 @@ pub struct Principal {
     pub key_id: String,
     /// The account that the caller acts for.
     pub account_id: String,
+    /// What the caller may do.
+    pub scopes: Vec<String>,
+}
+
+impl Principal {
+    /// Whether the caller has this scope.
+    #[must_use]
+    pub fn has(&self, scope: &str) -> bool {
+        self.scopes.iter().any(|has| has == scope)
+    }
+
+    /// Refuses a caller who lacks this scope.
+    ///
+    /// # Errors
+    /// [`Error::MissingScope`].
+    pub fn require(&self, scope: &str) -> Result<(), Error> {
+        if self.has(scope) {
+            Ok(())
+        } else {
+            Err(Error::MissingScope)
+        }
+    }
 }
 
 impl StoredKey {
-    /// Admits the bearer of this key if it is valid at `now` (epoch seconds),
-    /// its subscription is active, and it has the scope; checked in this order.
+    /// Admits the bearer of this key if it is valid at `now` (epoch seconds) and
+    /// its subscription is active; checked in this order. The scope comes after.
     ///
     /// # Errors
-    /// [`Error::InvalidApiKey`], [`Error::SubscriptionInactive`] or
-    /// [`Error::MissingScope`].
-    pub fn admit(self, scope: &str, now: i64) -> Result<Principal, Error> {
+    /// [`Error::InvalidApiKey`] or [`Error::SubscriptionInactive`].
+    pub fn admit(self, now: i64) -> Result<Principal, Error> {
         let expired = self.expires_at.is_some_and(|at| at <= now);
         if self.state != "active" || expired {
             return Err(Error::InvalidApiKey);
@@ -110,12 +131,10 @@ impl StoredKey {
         if self.subscription != "active" {
             return Err(Error::SubscriptionInactive);
         }
-        if !self.scopes.iter().any(|s| s == scope) {
-            return Err(Error::MissingScope);
-        }
         Ok(Principal {
             key_id: self.key_id,
             account_id: self.account_id,
+            scopes: self.scopes,
         })
     }
 }
@@ -211,26 +230,19 @@ mod tests {
             expires_at: Some(100),
             ..nothing.clone()
         };
+        assert!(matches!(revoked.admit(0), Err(Error::InvalidApiKey)));
+        assert!(matches!(expired.admit(100), Err(Error::InvalidApiKey)));
+        assert!(matches!(nothing.admit(0), Err(Error::SubscriptionInactive)));
+        let admitted = stored().admit(0).unwrap();
+        assert!(admitted.require(SCOPE_DELETE).is_ok());
         assert!(matches!(
-            revoked.admit(SCOPE_DELETE, 0),
-            Err(Error::InvalidApiKey)
-        ));
-        assert!(matches!(
-            expired.admit(SCOPE_DELETE, 100),
-            Err(Error::InvalidApiKey)
-        ));
-        assert!(matches!(
-            nothing.admit(SCOPE_DELETE, 0),
-            Err(Error::SubscriptionInactive)
-        ));
-        assert!(matches!(
-            stored().admit(SCOPE_READ, 0),
+            admitted.require(SCOPE_READ),
             Err(Error::MissingScope)
         ));
         let later = StoredKey {
             expires_at: Some(101),
             ..stored()
         };
-        assert_eq!(later.admit(SCOPE_DELETE, 100).unwrap().key_id, "key_1");
+        assert_eq!(later.admit(100).unwrap().key_id, "key_1");
     }
 }

@@ -16,12 +16,16 @@ mod drain;
 mod hold;
 mod reader;
 mod record;
+mod report;
 mod window;
+
+use tokio::time::Instant;
 
 pub use self::{
     budget::Budget,
     counts::{CAMPAIGN_SORT_KEY, Counts},
     record::{Progress, Record, RecordState},
+    report::{Report, STALLED},
 };
 use self::{
     claim::{Claimed, GoneOn},
@@ -30,11 +34,13 @@ use self::{
     reader::Reader,
 };
 use crate::{
-    campaign::{Campaign, Status},
+    campaign::{Campaign, CampaignId, Status},
     config::DeletionSettings,
     error::Error,
     hand_off::{DeletionRef, HandOff},
-    table::{Table, TableError},
+    idempotency::IdempotencyKey,
+    table::{NewKeyUse, Table, TableError},
+    timestamp::{now_ms, now_seconds},
 };
 
 /// Who wants which campaign deleted, and in which state.
@@ -46,6 +52,8 @@ pub struct DeletionRequest {
     pub requested_by: String,
     /// The etags of which one has to be the campaign's; `None` for any.
     pub if_match: Option<Vec<String>>,
+    /// The key under which a repetition of the request is recognised.
+    pub idempotency_key: Option<IdempotencyKey>,
 }
 
 /// What an advance comes to.
@@ -84,6 +92,14 @@ pub struct Deletions {
 }
 
 impl DeletionRequest {
+    /// The use of its idempotency key, now.
+    fn key_use(&self) -> Option<NewKeyUse> {
+        self.idempotency_key.clone().map(|key| NewKeyUse {
+            key,
+            now: now_seconds(),
+        })
+    }
+
     /// The campaign, if there is one and it belongs to the requester's account.
     fn accessible(&self, found: Option<Campaign>) -> Result<Campaign, Error> {
         let campaign = found.ok_or(Error::CampaignNotFound)?;
@@ -119,9 +135,9 @@ impl Deletions {
         &self.table
     }
 
-    /// Deletes a campaign: claims it, or attaches to the deletion that has
-    /// claimed it, and advances that. `found` is the campaign as the caller has
-    /// read it.
+    /// Deletes the campaign `campaign_id`: claims it, or attaches to the deletion
+    /// that has claimed it, and advances that. `found` is the campaign as the
+    /// caller has read it.
     ///
     /// # Errors
     /// The refusals of the contract, and [`Error::Table`] before anything is
@@ -130,14 +146,77 @@ impl Deletions {
     pub async fn delete(
         &self,
         request: &DeletionRequest,
+        campaign_id: &CampaignId,
         found: Option<Campaign>,
         budget: Budget,
     ) -> Result<Outcome, Error> {
-        let claimed = claim::claim(&self.table, &self.settings, request, found, budget).await?;
-        Ok(match claimed {
-            Claimed::Held(hold) => self.advance(*hold, budget).await,
-            Claimed::Attached(record) => Outcome::Attached(*record),
-        })
+        let claimed = claim::claim(&self.table, &self.settings, request, found, budget).await;
+        let refusal = match claimed {
+            Ok(Claimed::Held(hold)) => return Ok(self.advance(*hold, budget).await),
+            Ok(Claimed::Attached(record)) => return Ok(Outcome::Attached(*record)),
+            // Another request with this key was first, for another campaign or for
+            // this one.
+            Ok(Claimed::KeyInUse) => Error::IdempotencyKeyReused,
+            Err(error @ Error::Table(_)) => return Err(error),
+            Err(refusal) => refusal,
+        };
+        // What refuses it may be what that request has done.
+        let replayed = self.replay(request, campaign_id, budget).await?;
+        replayed.ok_or(refusal)
+    }
+
+    /// What an earlier request with the same idempotency key has come to, as far
+    /// as the budget allows to go on with it; `None` if there was none in the
+    /// last 24 hours.
+    ///
+    /// # Errors
+    /// [`Error::IdempotencyKeyReused`] if that was for another campaign, and
+    /// [`Error::Table`].
+    pub async fn replay(
+        &self,
+        request: &DeletionRequest,
+        campaign_id: &CampaignId,
+        budget: Budget,
+    ) -> Result<Option<Outcome>, Error> {
+        let Some(key) = &request.idempotency_key else {
+            return Ok(None);
+        };
+        let account_id = request.account_id.clone();
+        let key_use = self
+            .table
+            .key_use(&account_id, key, now_seconds(), budget.claim_until)
+            .await?;
+        let Some(key_use) = key_use else {
+            return Ok(None);
+        };
+        if key_use.campaign_id != campaign_id.as_str() {
+            return Err(Error::IdempotencyKeyReused);
+        }
+        let of = DeletionRef {
+            account_id,
+            deletion_id: key_use.deletion_id,
+        };
+        Ok(self.resume(&of, budget).await?)
+    }
+
+    /// The record of a deletion.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn find(
+        &self,
+        of: &DeletionRef,
+        deadline: Instant,
+    ) -> Result<Option<Record>, TableError> {
+        self.table
+            .record(&of.account_id, &of.deletion_id, deadline)
+            .await
+    }
+
+    /// What a record says to its owner and to operators.
+    #[must_use]
+    pub fn report<'a>(&self, record: &'a Record) -> Report<'a> {
+        Report::of(record, self.settings.lease, now_ms())
     }
 
     /// Advances the deletion of this id, if no other worker is at it; `None` if
@@ -159,8 +238,8 @@ impl Deletions {
         };
         let gone_on = claim::go_on(&self.table, &self.settings, record, budget.claim_until).await;
         Ok(match gone_on {
-            GoneOn::Claimed(Claimed::Held(hold)) => Some(self.advance(*hold, budget).await),
-            GoneOn::Claimed(Claimed::Attached(record)) => Some(Outcome::Attached(*record)),
+            GoneOn::Held(hold) => Some(self.advance(*hold, budget).await),
+            GoneOn::Attached(record) => Some(Outcome::Attached(*record)),
             GoneOn::Over(record) => record.map(|record| Outcome::Complete(*record)),
         })
     }

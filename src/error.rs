@@ -52,6 +52,12 @@ pub enum Error {
     /// `If-Match` names another state of the campaign.
     #[error("If-Match differs")]
     PreconditionFailed,
+    /// The account has no such deletion.
+    #[error("no such deletion")]
+    DeletionNotFound,
+    /// The idempotency key was used for another campaign.
+    #[error("the idempotency key was used for another campaign")]
+    IdempotencyKeyReused,
     /// The table did not do its part.
     #[error(transparent)]
     Table(#[from] TableError),
@@ -141,6 +147,16 @@ impl Error {
                 StatusCode::PRECONDITION_FAILED,
                 "precondition_failed",
                 "The campaign has changed: If-Match does not match its current ETag".into(),
+            ),
+            Self::DeletionNotFound => (
+                StatusCode::NOT_FOUND,
+                "not_found",
+                "Deletion not found".into(),
+            ),
+            Self::IdempotencyKeyReused => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+                "This Idempotency-Key was used to delete another campaign".into(),
             ),
             Self::Table(error) if error.is_busy() => (
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -2,6 +2,7 @@
 //! takes API Gateway's own event (payload 2.0) and always answers it; `api`
 //! and the local server both call this one.
 
+mod headers;
 mod request;
 mod response;
 
@@ -12,11 +13,12 @@ use tokio::time::Instant;
 
 use self::{request::Route, response::Answer};
 use crate::{
-    auth::{ApiKey, SCOPE_DELETE},
+    auth::{ApiKey, Principal, SCOPE_DELETE, SCOPE_READ, StoredKey},
     beside::beside,
     campaign::{CampaignId, InvalidCampaignId},
     deletion::{Budget, Counts, DeletionRequest, Deletions, Outcome, Record},
     error::Error,
+    hand_off::DeletionRef,
     timestamp::now_seconds,
 };
 
@@ -41,10 +43,13 @@ struct RequestLog {
     deletion_id: Option<String>,
     counts: Option<Counts>,
     outcome: Option<&'static str>,
+    replayed: bool,
 }
 
 impl RequestLog {
-    fn record(&mut self, record: &Record) {
+    fn record(&mut self, outcome: &'static str, record: &Record) {
+        self.outcome = Some(outcome);
+        self.campaign_id = Some(record.campaign_id.clone());
         self.deletion_id = Some(record.deletion_id.clone());
         self.counts = Some(record.progress.counted.clone());
     }
@@ -68,44 +73,50 @@ impl Api {
         invocation_id: &str,
         deadline: Option<Instant>,
     ) -> ApiGatewayV2httpResponse {
-        let start = Instant::now();
-        let budget = Budget::new(start, self.inline_budget, deadline);
+        let time = Time {
+            start: Instant::now(),
+            deadline,
+        };
         let request_id = event.request_context.request_id.as_deref();
         let request_id = request_id.unwrap_or(invocation_id);
         let mut log = RequestLog::default();
-        let (answer, error) = match self.answer(event, budget, &mut log).await {
+        let (answer, error) = match self.answer(event, time, &mut log).await {
             Ok(answer) => (answer, None),
             Err(error) => (Answer::error(&error, request_id), Some(error)),
         };
-        log_request(&log, request_id, &answer, error.as_ref(), start.elapsed());
+        let elapsed = time.start.elapsed();
+        log_request(&log, request_id, &answer, error.as_ref(), elapsed);
         answer.into_response(request_id)
     }
 
     async fn answer(
         &self,
         event: &ApiGatewayV2httpRequest,
-        budget: Budget,
+        time: Time,
         log: &mut RequestLog,
     ) -> Result<Answer, Error> {
+        let budget = time.budget(self.inline_budget);
         match request::route(event)? {
             Route::DeleteCampaign { id, prefix } => {
-                self.delete_campaign(event, &id, &prefix, budget, log).await
+                self.delete_campaign(event, &id, &prefix, time, log).await
             }
+            Route::GetDeletion { id } => self.get_deletion(event, &id, budget, log).await,
+            Route::ListDeletions => self.list_deletions(event, budget, log).await,
         }
     }
 
-    /// `DELETE /v1/campaigns/{id}`: authenticate, authorize, validate, check,
-    /// then delete or preview. Key and campaign are read at the same time;
+    /// `DELETE /v1/campaigns/{id}`: authenticate, authorize, validate, replay,
+    /// check, then delete or preview. Key and campaign are read at the same time;
     /// nothing of the campaign is looked at before the key is admitted.
     async fn delete_campaign(
         &self,
         event: &ApiGatewayV2httpRequest,
         id: &str,
         prefix: &str,
-        budget: Budget,
+        time: Time,
         log: &mut RequestLog,
     ) -> Result<Answer, Error> {
-        let key_hash = ApiKey::from_header(request::authorization(event))?.hash();
+        let budget = time.budget(self.inline_budget);
         let id = CampaignId::parse(id);
         let table = self.deletions.table();
         let mut reading = pin!(async {
@@ -114,47 +125,160 @@ impl Api {
                 Err(_) => Ok(None),
             }
         });
-        let stored_key = table.stored_key(&key_hash, budget.claim_until);
+        let key_hash = ApiKey::from_header(request::authorization(event))?.hash();
         // A caller who is refused does not wait for the campaign.
+        let stored_key = table.stored_key(&key_hash, budget.claim_until);
         let (stored_key, campaign) = beside(stored_key, &mut reading).await;
-        let stored_key = stored_key?.ok_or(Error::InvalidApiKey)?;
-        log.key_id = Some(stored_key.key_id.clone());
-        let principal = stored_key.admit(SCOPE_DELETE, now_seconds())?;
-        log.campaign_id = Some(id.clone()?);
+        let principal = admit(stored_key?, log)?;
+        principal.require(SCOPE_DELETE)?;
+        let id = id.clone()?;
+        log.campaign_id = Some(id.clone());
         let validate_only = request::validate_only(event)?;
+        let preferences = headers::preferences(event)?;
         let request = DeletionRequest {
             account_id: principal.account_id,
             requested_by: principal.key_id,
-            if_match: request::if_match(event)?,
+            if_match: headers::if_match(event)?,
+            idempotency_key: headers::idempotency_key(event)?,
         };
-        let campaign = match campaign {
-            Some(campaign) => campaign,
-            None => reading.await,
-        }?;
+        // A dry run answers what it asks for, and spends no key.
         if validate_only {
+            let campaign = or_wait(campaign, reading).await?;
             let preview = self.deletions.preview(&request, campaign, budget).await?;
             log.outcome = Some("previewed");
             log.counts = Some(preview.counts.clone());
             return Ok(Answer::previewed(&preview));
         }
-        let outcome = self.deletions.delete(&request, campaign, budget).await?;
-        Ok(match &outcome {
+        let budget = time.budget(preferences.inline_budget(self.inline_budget));
+        let replayed = self.deletions.replay(&request, &id, budget).await?;
+        log.replayed = replayed.is_some();
+        let outcome = if let Some(outcome) = replayed {
+            outcome
+        } else {
+            let campaign = or_wait(campaign, reading).await?;
+            let deletions = &self.deletions;
+            deletions.delete(&request, &id, campaign, budget).await?
+        };
+        let answer = match &outcome {
             Outcome::Complete(record) => {
-                log.outcome = Some("deleted");
-                log.record(record);
+                log.record("deleted", record);
                 Answer::deleted(record)
             }
             Outcome::Remaining { record, .. } => {
-                log.outcome = Some("remaining");
-                log.record(record);
+                log.record("remaining", record);
                 Answer::in_progress(record, prefix)
             }
             Outcome::Attached(record) => {
-                log.outcome = Some("attached");
-                log.record(record);
+                log.record("attached", record);
                 Answer::in_progress(record, prefix)
             }
-        })
+        };
+        let applied = preferences.applied(self.inline_budget);
+        Ok(answer.replayed(log.replayed).with_preferences(applied))
+    }
+
+    /// `GET /v1/deletions/{deletionId}`. A key without the scope may read what
+    /// it has requested, and learns nothing of anything else.
+    async fn get_deletion(
+        &self,
+        event: &ApiGatewayV2httpRequest,
+        id: &str,
+        budget: Budget,
+        log: &mut RequestLog,
+    ) -> Result<Answer, Error> {
+        let principal = self.principal(event, budget, log).await?;
+        let may_read = principal.require(SCOPE_READ);
+        let Some(deletion_id) = request::deletion_id(id) else {
+            may_read?;
+            return Err(request::invalid("The deletion id must be a UUID"));
+        };
+        if let Err(error) = request::no_parameters(event) {
+            may_read?;
+            return Err(error);
+        }
+        let of = DeletionRef {
+            account_id: principal.account_id,
+            deletion_id,
+        };
+        let record = self.deletions.find(&of, budget.claim_until).await?;
+        let record = match record {
+            Some(record) if record.requested_by == principal.key_id => record,
+            record => {
+                may_read?;
+                record.ok_or(Error::DeletionNotFound)?
+            }
+        };
+        log.record("read", &record);
+        Ok(Answer::deletion(&self.deletions.report(&record)))
+    }
+
+    /// `GET /v1/deletions`. A key without the scope sees what it has requested.
+    async fn list_deletions(
+        &self,
+        event: &ApiGatewayV2httpRequest,
+        budget: Budget,
+        log: &mut RequestLog,
+    ) -> Result<Answer, Error> {
+        let principal = self.principal(event, budget, log).await?;
+        let (limit, after) = request::page(event)?;
+        let requested_by = (!principal.has(SCOPE_READ)).then_some(principal.key_id.as_str());
+        let history = self
+            .deletions
+            .table()
+            .history(
+                &principal.account_id,
+                requested_by,
+                after,
+                limit,
+                budget.work_until,
+                budget.claim_until,
+            )
+            .await?;
+        log.outcome = Some("listed");
+        let reports: Vec<_> = history
+            .records
+            .iter()
+            .map(|record| self.deletions.report(record))
+            .collect();
+        Ok(Answer::deletions(&reports, history.after.as_deref()))
+    }
+
+    async fn principal(
+        &self,
+        event: &ApiGatewayV2httpRequest,
+        budget: Budget,
+        log: &mut RequestLog,
+    ) -> Result<Principal, Error> {
+        let key = ApiKey::from_header(request::authorization(event))?;
+        let table = self.deletions.table();
+        let stored_key = table.stored_key(&key.hash(), budget.claim_until).await?;
+        admit(stored_key, log)
+    }
+}
+
+/// When a request began, and when its invocation ends.
+#[derive(Clone, Copy)]
+struct Time {
+    start: Instant,
+    deadline: Option<Instant>,
+}
+
+impl Time {
+    fn budget(self, inline: Duration) -> Budget {
+        Budget::new(self.start, inline, self.deadline)
+    }
+}
+
+fn admit(stored_key: Option<StoredKey>, log: &mut RequestLog) -> Result<Principal, Error> {
+    let stored_key = stored_key.ok_or(Error::InvalidApiKey)?;
+    log.key_id = Some(stored_key.key_id.clone());
+    stored_key.admit(now_seconds())
+}
+
+async fn or_wait<T>(done: Option<T>, waiting: impl Future<Output = T>) -> T {
+    match done {
+        Some(done) => done,
+        None => waiting.await,
     }
 }
 
@@ -180,6 +304,7 @@ fn log_request(
                 deletion_id = log.deletion_id.as_deref(),
                 status,
                 outcome,
+                replayed = log.replayed.then_some(true),
                 items = counts.map(Counts::total),
                 counts = counts.and_then(|counts| serde_json::to_string(counts).ok()),
                 elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),

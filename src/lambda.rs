@@ -49,7 +49,8 @@ pub fn run_api() -> ExitCode {
         let table = Table::new(Client::new(&sdk), settings.table_name);
         let deletions = Deletions::new(table, settings.deletion, hand_off);
         let api = &Api::new(deletions, settings.inline_budget);
-        lambda_runtime::run(service_fn(move |event| handle(api, event))).await
+        let answer = move |event| Box::pin(handle(api, event));
+        lambda_runtime::run(service_fn(answer)).await
     })
 }
 

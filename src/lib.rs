@@ -8,6 +8,7 @@
 //! - [`campaign`]: ids, statuses, and the policy of what may be deleted
 //! - [`auth`]: API keys, and who their bearer is
 //! - [`deletion`]: the protocol: claim, drain, count, finish
+//! - [`idempotency`]: a repeated request gets the same deletion's answer
 //! - [`hand_off`]: who goes on when a request has to answer
 //! - [`table`]: DynamoDB: keys, items, and the conditional writes that fence
 //! - [`error`]: every refusal, and the one table to its answer
@@ -30,6 +31,7 @@ pub mod drain;
 pub mod error;
 pub mod hand_off;
 pub mod http;
+pub mod idempotency;
 pub mod lambda;
 pub mod table;
 pub mod telemetry;

@@ -5,6 +5,8 @@
 mod admin;
 mod children;
 mod expressions;
+mod history;
+mod idempotency;
 pub mod item;
 pub mod keys;
 mod records;
@@ -23,6 +25,8 @@ use tokio::time::Instant;
 pub use self::admin::{ListedCampaign, ListedKey};
 pub use self::{
     children::{BATCH_SIZE, Page},
+    history::History,
+    idempotency::NewKeyUse,
     records::{Change, Claim, ClaimAnswer, FinishAnswer, WriteAnswer},
     retry::Backoff,
 };

@@ -30,8 +30,12 @@ use crate::{
 /// running an HTTP API": 10 MB).
 const BODY_LIMIT: usize = 10 * 1024 * 1024;
 
-/// The routes of the template, by method and path before `{id}`.
-const ROUTES: [(&str, &str); 1] = [("DELETE", "/v1/campaigns/")];
+/// The routes of the template: method, path, and the parameter that ends it.
+pub const ROUTES: [(&str, &str, Option<&str>); 3] = [
+    ("DELETE", "/v1/campaigns/", Some("id")),
+    ("GET", "/v1/deletions/", Some("deletionId")),
+    ("GET", "/v1/deletions", None),
+];
 
 /// Serves until the future is dropped.
 pub async fn serve(listener: TcpListener, api: Api) {
@@ -100,16 +104,23 @@ fn event(
     let path = head.uri.path();
     let method = head.method.as_str();
     let decoded = decode(path);
-    let id = ROUTES
+    let matched = ROUTES
         .iter()
-        .filter(|(route_method, _)| *route_method == method)
-        .find_map(|(_, before)| path.strip_prefix(before))
-        .filter(|id| !id.is_empty() && !id.contains('/'));
+        .filter(|(route_method, _, _)| *route_method == method)
+        .find_map(|(_, text, parameter)| {
+            let rest = path.strip_prefix(text)?;
+            let is_match = match parameter {
+                Some(_) => !rest.is_empty() && !rest.contains('/'),
+                None => rest.is_empty(),
+            };
+            is_match.then_some((text, *parameter, rest))
+        });
     let query = head.uri.query().unwrap_or_default();
-    let route_key = id.map_or_else(
-        || "$default".to_owned(),
-        |_| format!("{method} /v1/campaigns/{{id}}"),
-    );
+    let route_key = match matched {
+        None => "$default".to_owned(),
+        Some((text, None, _)) => format!("{method} {text}"),
+        Some((text, Some(parameter), _)) => format!("{method} {text}{{{parameter}}}"),
+    };
     let mut event = json!({
         "version": "2.0",
         "routeKey": route_key,
@@ -136,8 +147,8 @@ fn event(
         },
         "isBase64Encoded": false,
     });
-    if let Some(id) = id {
-        event["pathParameters"] = json!({ "id": decode(id) });
+    if let Some((_, Some(parameter), rest)) = matched {
+        event["pathParameters"] = json!({ parameter: decode(rest) });
     }
     if !query.is_empty() {
         event["queryStringParameters"] = json!(parameters(query));

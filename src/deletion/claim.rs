@@ -22,6 +22,8 @@ pub(super) enum Claimed<'a> {
     Held(Box<Hold<'a>>),
     /// Another worker does, or may; the record as last seen.
     Attached(Box<Record>),
+    /// Nobody does for this request: its idempotency key was used meanwhile.
+    KeyInUse,
 }
 
 /// What is found behind a campaign in `deleting`.
@@ -68,7 +70,7 @@ pub(super) async fn claim<'a>(
     loop {
         let campaign = request.accessible(found)?;
         let (deletion_id, version) = if campaign.status.is_deleting() {
-            match attach(table, settings, &campaign, sent.as_ref(), deadline).await? {
+            match attach(table, settings, request, &campaign, sent.as_ref(), deadline).await? {
                 Found::Claimed(claimed) => return Ok(claimed),
                 Found::Changed(now) => {
                     found = now;
@@ -96,6 +98,7 @@ pub(super) async fn claim<'a>(
             }
             Ok(ClaimAnswer::Changed(now)) => now.map(|now| *now),
             Ok(ClaimAnswer::RecordExists) => table.campaign(&id, deadline).await?,
+            Ok(ClaimAnswer::KeyInUse) => return Ok(Claimed::KeyInUse),
             Err(error @ TableError::Busy(_)) => {
                 if !backoff.wait(deadline).await {
                     return Err(error.into());
@@ -134,6 +137,7 @@ pub(super) async fn claim<'a>(
 async fn attach<'a>(
     table: &'a Table,
     settings: &DeletionSettings,
+    request: &DeletionRequest,
     campaign: &Campaign,
     sent: Option<&Claim>,
     deadline: Instant,
@@ -160,16 +164,26 @@ async fn attach<'a>(
         let hold = Hold::claimed(table, settings.lease, record);
         return Ok(Found::Claimed(Claimed::Held(Box::new(hold))));
     }
+    // A repeated request is to get this deletion's answer, even when it is over.
+    if record.state == RecordState::Running
+        && let Some(key_use) = request.key_use()
+        && !table.put_key_use(&key_use, &record, deadline).await?
+    {
+        return Ok(Found::Claimed(Claimed::KeyInUse));
+    }
     match go_on(table, settings, record, deadline).await {
-        GoneOn::Claimed(claimed) => Ok(Found::Claimed(claimed)),
+        GoneOn::Held(hold) => Ok(Found::Claimed(Claimed::Held(hold))),
+        GoneOn::Attached(record) => Ok(Found::Claimed(Claimed::Attached(record))),
         GoneOn::Over(_) => behind_a_finished_record(table, campaign, deadline).await,
     }
 }
 
 /// What comes of going on with a deletion whose record was read.
 pub(super) enum GoneOn<'a> {
-    /// This worker holds it now, or another one does.
-    Claimed(Claimed<'a>),
+    /// This worker holds it now.
+    Held(Box<Hold<'a>>),
+    /// Another worker does, or may; the record as last seen.
+    Attached(Box<Record>),
     /// There is nothing to go on with: it is done, or its record is gone.
     Over(Option<Box<Record>>),
 }
@@ -185,12 +199,12 @@ pub(super) async fn go_on<'a>(
         return GoneOn::Over(Some(Box::new(record)));
     }
     if !record.lease_ended(now_ms()) {
-        return GoneOn::Claimed(Claimed::Attached(Box::new(record)));
+        return GoneOn::Attached(Box::new(record));
     }
     match Hold::take_over(table, settings.lease, record.clone(), deadline).await {
-        Ok(hold) => GoneOn::Claimed(Claimed::Held(Box::new(hold))),
+        Ok(hold) => GoneOn::Held(Box::new(hold)),
         Err(NotWritten::Lost(Some(now))) if now.state == RecordState::Running => {
-            GoneOn::Claimed(Claimed::Attached(now))
+            GoneOn::Attached(now)
         }
         Err(NotWritten::Lost(now)) => GoneOn::Over(now),
         Err(NotWritten::Unanswered(error)) => {
@@ -200,7 +214,7 @@ pub(super) async fn go_on<'a>(
                 "deletion {} is not taken over: {error}",
                 record.deletion_id,
             );
-            GoneOn::Claimed(Claimed::Attached(Box::new(record)))
+            GoneOn::Attached(Box::new(record))
         }
     }
 }
@@ -244,6 +258,7 @@ fn prepare(
     Claim {
         campaign,
         record,
+        key_use: request.key_use(),
         token: Uuid::new_v4().to_string(),
     }
 }

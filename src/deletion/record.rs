@@ -115,6 +115,15 @@ impl Record {
         self.lease_until_ms <= now_ms
     }
 
+    /// Whether nobody is at a running deletion: its lease ended more than two
+    /// lease lengths ago, by the clock of `now_ms` (epoch milliseconds).
+    #[must_use]
+    pub fn is_stalled(&self, lease: std::time::Duration, now_ms: i64) -> bool {
+        let two_leases = i64::try_from(lease.as_millis().saturating_mul(2)).unwrap_or(i64::MAX);
+        self.state == RecordState::Running
+            && self.lease_until_ms.saturating_add(two_leases) < now_ms
+    }
+
     /// When the deletion was done, RFC 3339.
     #[must_use]
     pub fn completed_at(&self) -> Option<&str> {

@@ -2,17 +2,16 @@
 //! at `#` and fold `..`, and so could turn one campaign's id into another's;
 //! nothing here decodes a path, since the gateway has done it once already.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use lambda_http::{
     aws_lambda_events::apigw::ApiGatewayV2httpRequest,
     http::{HeaderValue, Method, header},
 };
 
-use crate::error::Error;
+use uuid::Uuid;
 
-/// What stands before a campaign id in a path.
-const CAMPAIGNS: &str = "/v1/campaigns/";
+use crate::error::Error;
 
 /// A path and method that this service answers.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,7 +23,42 @@ pub(super) enum Route {
         /// What stands before `/v1`: a stage or an API mapping.
         prefix: String,
     },
+    /// `GET /v1/deletions/{deletionId}`.
+    GetDeletion {
+        /// The id as it stands in the event, not yet checked.
+        id: String,
+    },
+    /// `GET /v1/deletions`.
+    ListDeletions,
 }
+
+/// A path of this service.
+struct Path {
+    /// What it is, or, before a parameter, begins with.
+    text: &'static str,
+    /// The parameter after it.
+    parameter: Option<&'static str>,
+    /// The one method that it has.
+    method: Method,
+}
+
+const PATHS: [Path; 3] = [
+    Path {
+        text: "/v1/campaigns/",
+        parameter: Some("id"),
+        method: Method::DELETE,
+    },
+    Path {
+        text: "/v1/deletions/",
+        parameter: Some("deletionId"),
+        method: Method::GET,
+    },
+    Path {
+        text: "/v1/deletions",
+        parameter: None,
+        method: Method::GET,
+    },
+];
 
 /// Finds the route of a request.
 ///
@@ -33,23 +67,42 @@ pub(super) enum Route {
 pub(super) fn route(event: &ApiGatewayV2httpRequest) -> Result<Route, Error> {
     let http = &event.request_context.http;
     let path = event.raw_path.as_deref().or(http.path.as_deref());
-    let (prefix, rest) = path
-        .unwrap_or_default()
-        .split_once(CAMPAIGNS)
-        .filter(|(prefix, _)| is_prefix(event, prefix))
+    let path = path.unwrap_or_default();
+    // The first that stands in the path: what comes later is in its parameter.
+    let (at, found) = PATHS
+        .iter()
+        .filter_map(|known| Some((path.find(known.text)?, known)))
+        .min_by_key(|(at, known)| (*at, std::cmp::Reverse(known.text.len())))
         .ok_or(Error::UnknownPath)?;
-    let id = match event.path_parameters.get("id") {
-        Some(id) => id.as_str(),
-        // The gateway has matched no parameter, so a slash is one of the path.
-        None if rest.contains('/') => return Err(Error::UnknownPath),
-        None => rest,
-    };
-    if http.method != Method::DELETE {
-        return Err(Error::MethodNotAllowed("DELETE"));
+    let (prefix, rest) = path.split_at(at);
+    let rest = rest.strip_prefix(found.text).unwrap_or_default();
+    if !is_prefix(event, prefix) {
+        return Err(Error::UnknownPath);
     }
-    Ok(Route::DeleteCampaign {
-        id: id.to_owned(),
-        prefix: prefix.to_owned(),
+    let id = match found.parameter {
+        None if rest.is_empty() => String::new(),
+        None => return Err(Error::UnknownPath),
+        Some(parameter) => match event.path_parameters.get(parameter) {
+            Some(id) => id.clone(),
+            // The gateway has matched no parameter, so a slash is one of the path.
+            None if rest.contains('/') => return Err(Error::UnknownPath),
+            None => rest.to_owned(),
+        },
+    };
+    if http.method != found.method {
+        return Err(Error::MethodNotAllowed(if found.method == Method::DELETE {
+            "DELETE"
+        } else {
+            "GET"
+        }));
+    }
+    Ok(match found.parameter {
+        Some("id") => Route::DeleteCampaign {
+            id,
+            prefix: prefix.to_owned(),
+        },
+        Some(_) => Route::GetDeletion { id },
+        None => Route::ListDeletions,
     })
 }
 
@@ -78,16 +131,18 @@ pub(super) fn authorization(event: &ApiGatewayV2httpRequest) -> Option<&[u8]> {
         .map(HeaderValue::as_bytes)
 }
 
-/// Whether this is a dry run. Anything in the query but one `validateOnly` of
-/// `true` or `false` is an error: a misspelt dry run must not delete.
+/// The query's parameters, each of which must be one of `known` and given once:
+/// a misspelt dry run must not delete.
 ///
 /// # Errors
 /// [`Error::Validation`].
-pub(super) fn validate_only(event: &ApiGatewayV2httpRequest) -> Result<bool, Error> {
+fn parameters(
+    event: &ApiGatewayV2httpRequest,
+    known: &[&str],
+) -> Result<BTreeMap<String, String>, Error> {
     let raw = event.raw_query_string.as_deref().unwrap_or_default();
-    let mut found = None;
     // Events made by hand may carry the parsed form alone.
-    let parameters: Vec<(Cow<'_, str>, Cow<'_, str>)> = if raw.is_empty() {
+    let given: Vec<(Cow<'_, str>, Cow<'_, str>)> = if raw.is_empty() {
         event
             .query_string_parameters
             .iter()
@@ -96,89 +151,96 @@ pub(super) fn validate_only(event: &ApiGatewayV2httpRequest) -> Result<bool, Err
     } else {
         form_urlencoded::parse(raw.as_bytes()).collect()
     };
-    for (name, value) in parameters {
-        if name != "validateOnly" {
-            return Err(invalid(
-                "Unknown query parameter; 'validateOnly' is the only one",
+    let mut parameters = BTreeMap::new();
+    for (name, value) in given {
+        let Some(name) = known.iter().find(|known| **known == name) else {
+            let known = match known {
+                [] => "none is known here".to_owned(),
+                known => format!("known here: {}", known.join(", ")),
+            };
+            return Err(Error::Validation(
+                format!("Unknown query parameter; {known}").into(),
             ));
-        }
-        let value = match value.as_ref() {
-            "true" => true,
-            "false" => false,
-            _ => {
-                return Err(invalid(
-                    "The query parameter 'validateOnly' must be 'true' or 'false'",
-                ));
-            }
         };
-        if found.replace(value).is_some() {
-            return Err(invalid(
-                "The query parameter 'validateOnly' is given more than once",
+        if parameters
+            .insert((*name).to_owned(), value.into_owned())
+            .is_some()
+        {
+            return Err(Error::Validation(
+                format!("The query parameter '{name}' is given more than once").into(),
             ));
         }
     }
-    Ok(found.unwrap_or(false))
+    Ok(parameters)
 }
 
-/// The entity tags of `If-Match` (RFC 9110, section 13.1.1) that can match:
-/// `None` for no header and for `*`. Weak tags are read and never match, since
-/// the comparison is strong.
+/// Whether this is a dry run.
 ///
 /// # Errors
 /// [`Error::Validation`].
-pub(super) fn if_match(event: &ApiGatewayV2httpRequest) -> Result<Option<Vec<String>>, Error> {
-    let lines = event.headers.get_all(header::IF_MATCH);
-    let mut tags = Vec::new();
-    let mut any_line = false;
-    for line in lines {
-        any_line = true;
-        let line = line
-            .to_str()
-            .map_err(|_| invalid("The If-Match header is not ASCII"))?;
-        if line.trim() == "*" && event.headers.get_all(header::IF_MATCH).iter().count() == 1 {
-            return Ok(None);
-        }
-        entity_tags(line, &mut tags).ok_or_else(|| {
-            invalid("The If-Match header must be '*' or a list of quoted entity tags")
-        })?;
+pub(super) fn validate_only(event: &ApiGatewayV2httpRequest) -> Result<bool, Error> {
+    match parameters(event, &["validateOnly"])?
+        .get("validateOnly")
+        .map(String::as_str)
+    {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(invalid(
+            "The query parameter 'validateOnly' must be 'true' or 'false'",
+        )),
     }
-    if !any_line {
-        return Ok(None);
-    }
-    if tags.is_empty() {
-        return Err(invalid("The If-Match header is empty"));
-    }
-    Ok(Some(
-        tags.into_iter()
-            .filter(|tag| !tag.starts_with("W/"))
-            .collect(),
-    ))
 }
 
-/// Reads a list of entity tags (RFC 9110, section 8.8.3), quotes included;
-/// empty list elements are allowed (section 5.6.1).
-fn entity_tags(list: &str, tags: &mut Vec<String>) -> Option<()> {
-    let mut rest = list.trim_matches([' ', '\t', ',']);
-    while !rest.is_empty() {
-        let opaque = rest.strip_prefix("W/").unwrap_or(rest);
-        let inner = opaque.strip_prefix('"')?;
-        let length = inner.find('"')?;
-        let tag = inner.get(..length)?;
-        if !tag.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x7e)) {
-            return None;
-        }
-        let end = rest.len() - inner.len() + length + 1;
-        tags.push(rest.get(..end)?.to_owned());
-        let after = rest.get(end..)?.trim_start_matches([' ', '\t']);
-        if !after.is_empty() && !after.starts_with(',') {
-            return None;
-        }
-        rest = after.trim_start_matches([' ', '\t', ',']);
-    }
-    Some(())
+/// Refuses any query.
+///
+/// # Errors
+/// [`Error::Validation`].
+pub(super) fn no_parameters(event: &ApiGatewayV2httpRequest) -> Result<(), Error> {
+    parameters(event, &[]).map(drop)
 }
 
-fn invalid(why: &'static str) -> Error {
+/// How many deletions to list, and after which one.
+///
+/// # Errors
+/// [`Error::Validation`].
+pub(super) fn page(event: &ApiGatewayV2httpRequest) -> Result<(usize, Option<String>), Error> {
+    let mut parameters = parameters(event, &["limit", "after"])?;
+    let limit = match parameters.get("limit") {
+        None => DEFAULT_LIMIT,
+        Some(text) if text.bytes().all(|b| b.is_ascii_digit()) => text
+            .parse()
+            .ok()
+            .filter(|limit| LIMITS.contains(limit))
+            .ok_or_else(bad_limit)?,
+        Some(_) => return Err(bad_limit()),
+    };
+    let after = match parameters.remove("after") {
+        None => None,
+        Some(after) => Some(deletion_id(&after).ok_or_else(|| {
+            invalid("The query parameter 'after' must be the id of a deletion, a UUID")
+        })?),
+    };
+    Ok((limit, after))
+}
+
+/// How many deletions are listed when nothing is said.
+const DEFAULT_LIMIT: usize = 20;
+/// How many may be asked for.
+const LIMITS: std::ops::RangeInclusive<usize> = 1..=100;
+
+fn bad_limit() -> Error {
+    invalid("The query parameter 'limit' must be a whole number from 1 to 100")
+}
+
+/// A deletion id in the form in which it is stored: a UUID with hyphens, in
+/// lower case. `None` if it is none.
+pub(super) fn deletion_id(text: &str) -> Option<String> {
+    let id = Uuid::try_parse(text).ok()?.hyphenated().to_string();
+    // The other forms of a UUID have other lengths.
+    (id.len() == text.len()).then_some(id)
+}
+
+pub(super) fn invalid(why: &'static str) -> Error {
     Error::Validation(Cow::Borrowed(why))
 }
 
@@ -242,6 +304,72 @@ mod tests {
             route(&event(decoded)).unwrap(),
             delete("x/v1/campaigns/campaign_1", "")
         );
+    }
+
+    #[test]
+    fn deletions_are_read_by_id_and_listed() {
+        let get = |path: &str| {
+            route(&event(json!({
+                "rawPath": path,
+                "requestContext": {"http": {"method": "GET"}},
+            })))
+        };
+        assert_eq!(get("/v1/deletions").unwrap(), Route::ListDeletions);
+        for (path, id) in [
+            ("/v1/deletions/x", "x"),
+            ("/prod/v1/deletions/x", "x"),
+            ("/v1/deletions/", ""),
+        ] {
+            assert_eq!(get(path).unwrap(), Route::GetDeletion { id: id.into() });
+        }
+        for path in ["/v1/deletionsx", "/v1/deletions/x/y", "/v1/deletion"] {
+            assert!(matches!(get(path), Err(Error::UnknownPath)), "{path}");
+        }
+        for path in ["/v1/deletions", "/v1/deletions/x"] {
+            let delete = event(json!({"rawPath": path}));
+            assert!(matches!(
+                route(&delete),
+                Err(Error::MethodNotAllowed("GET"))
+            ));
+        }
+        // The first route in a path is the path's.
+        let path = "/v1/campaigns/x/v1/deletions/y";
+        let decoded = json!({"rawPath": path, "pathParameters": {"id": "x/v1/deletions/y"}});
+        assert_eq!(
+            route(&event(decoded)).unwrap(),
+            delete("x/v1/deletions/y", "")
+        );
+    }
+
+    #[test]
+    fn a_page_is_one_to_a_hundred_deletions_after_a_uuid() {
+        const ID: &str = "0190a8c2-b5c2-7e3f-8000-00000000000a";
+        for (query, expected) in [
+            ("", Some((20, None))),
+            ("limit=1", Some((1, None))),
+            ("limit=100", Some((100, None))),
+            (&format!("after={ID}&limit=5"), Some((5, Some(ID)))),
+            (
+                &format!("after={}", ID.to_uppercase()),
+                Some((20, Some(ID))),
+            ),
+            ("limit=0", None),
+            ("limit=101", None),
+            ("limit=x", None),
+            ("limit=", None),
+            ("limit=%2B5", None),
+            ("limit=-1", None),
+            ("limit=5&limit=5", None),
+            ("after=", None),
+            ("after=x", None),
+            (&format!("after=%7B{ID}%7D"), None),
+            (&format!("after={}", ID.replace('-', "")), None),
+            ("order=asc", None),
+        ] {
+            let read = page(&event(json!({"rawQueryString": query}))).ok();
+            let expected = expected.map(|(limit, after)| (limit, after.map(ToOwned::to_owned)));
+            assert_eq!(read, expected, "{query}");
+        }
     }
 
     #[test]
@@ -328,33 +456,6 @@ mod tests {
         assert!(validate_only(&event(repeated)).is_err());
     }
 
-    #[test]
-    fn entity_tags_are_read_as_the_standard_says() {
-        let read = |header: &str| if_match(&event(json!({"headers": {"if-match": header}})));
-        assert_eq!(if_match(&event(json!({}))).unwrap(), None);
-        assert_eq!(read("*").unwrap(), None);
-        let list = |tags: &[&str]| Some(tags.iter().map(|tag| (*tag).to_owned()).collect());
-        assert_eq!(read("\"a\"").unwrap(), list(&["\"a\""]));
-        assert_eq!(
-            read("\"a\", , W/\"b\" ,\"c,d\"").unwrap(),
-            list(&["\"a\"", "\"c,d\""])
-        );
-        assert_eq!(read("W/\"a\"").unwrap(), list(&[]));
-        for malformed in [
-            "",
-            " ",
-            ",",
-            "a",
-            "\"a",
-            "\"a\" \"b\"",
-            "*, \"a\"",
-            "w/\"a\"",
-            "\"a b\"",
-        ] {
-            assert!(read(malformed).is_err(), "{malformed}");
-        }
-    }
-
     proptest::proptest! {
         #[test]
         fn nothing_but_the_exact_words_asks_for_a_dry_run_or_a_deletion(query in "[a-zA-Z=&%0-9+;]{0,40}") {
@@ -369,13 +470,10 @@ mod tests {
         }
 
         #[test]
-        fn any_header_and_any_path_is_read_or_refused(path in "\\PC{0,80}", header in "[ -~]{0,60}") {
-            let event = event(json!({"rawPath": path, "headers": {"if-match": header}}));
+        fn any_path_is_read_or_refused(path in "\\PC{0,80}") {
+            let event = event(json!({ "rawPath": path }));
             if let Ok(Route::DeleteCampaign { id, prefix }) = route(&event) {
                 proptest::prop_assert_eq!(format!("{prefix}/v1/campaigns/{id}"), path);
-            }
-            if let Ok(Some(tags)) = if_match(&event) {
-                proptest::prop_assert!(tags.iter().all(|tag| header.contains(tag.as_str())));
             }
         }
     }

@@ -11,10 +11,12 @@ use lambda_http::{
 use serde::Serialize;
 
 use crate::{
-    deletion::{Counts, Preview, Record},
+    deletion::{Counts, Preview, Record, RecordState, Report},
     error::Error,
 };
 
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// When a caller may ask again, seconds: a slice that was released can be gone
@@ -52,6 +54,12 @@ struct Summary<'a> {
     started_at: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted_at: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct DeletionsAnswer<'a> {
+    deletions: &'a [Report<'a>],
+    after: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -127,6 +135,38 @@ impl Answer {
             Ok(location) => answer.with(header::LOCATION, location),
             // A mapping that no header can carry.
             Err(_) => answer,
+        }
+    }
+
+    /// 200: how a deletion stands.
+    pub(super) fn deletion(report: &Report<'_>) -> Self {
+        let answer = Self::json(StatusCode::OK, report);
+        if report.status() == RecordState::SUCCEEDED {
+            answer
+        } else {
+            answer.with(header::RETRY_AFTER, RETRY_AFTER)
+        }
+    }
+
+    /// 200: deletions, and where to go on if there are more.
+    pub(super) fn deletions(deletions: &[Report<'_>], after: Option<&str>) -> Self {
+        Self::json(StatusCode::OK, &DeletionsAnswer { deletions, after })
+    }
+
+    /// The same, as the answer to a repeated request if it is one.
+    pub(super) fn replayed(self, is_replay: bool) -> Self {
+        if is_replay {
+            self.with(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"))
+        } else {
+            self
+        }
+    }
+
+    /// The same, with the preferences that were applied.
+    pub(super) fn with_preferences(self, applied: Option<HeaderValue>) -> Self {
+        match applied {
+            Some(applied) => self.with(PREFERENCE_APPLIED, applied),
+            None => self,
         }
     }
 

@@ -10,6 +10,7 @@ use crate::{
     auth::StoredKey,
     campaign::{Campaign, CampaignId, Status},
     deletion::{Counts, Progress, Record, RecordState},
+    idempotency::KeyUse,
 };
 
 /// An item as DynamoDB returns it.
@@ -170,6 +171,23 @@ pub fn new_key(key: &StoredKey, created_at: &str) -> Item {
         item.insert("expiresAt".to_owned(), AttributeValue::N(at.to_string()));
     }
     item
+}
+
+/// Reads the item of an idempotency key: what it was used for, and when it
+/// expires (epoch seconds).
+///
+/// # Errors
+/// [`TableError::Corrupt`].
+pub fn key_use(item: &Item) -> Result<(KeyUse, i64), TableError> {
+    let attributes = Attributes {
+        item,
+        kind: "idempotency key",
+    };
+    let key_use = KeyUse {
+        deletion_id: attributes.text("deletionId")?,
+        campaign_id: attributes.text("campaignId")?,
+    };
+    Ok((key_use, attributes.number("ttlAt")?))
 }
 
 /// Reads a deletion record.

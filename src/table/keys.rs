@@ -57,12 +57,30 @@ pub fn api_key(hash: &str) -> Key {
     }
 }
 
+/// What the sort key of a deletion's record begins with.
+pub const DELETION_PREFIX: &str = "DELETION#";
+
+/// The partition key of what belongs to an account.
+#[must_use]
+pub fn account_partition(account_id: &str) -> String {
+    format!("ACCOUNT#{account_id}")
+}
+
 /// The record of a deletion.
 #[must_use]
 pub fn deletion(account_id: &str, deletion_id: &str) -> Key {
     Key {
-        pk: format!("ACCOUNT#{account_id}"),
-        sk: format!("DELETION#{deletion_id}"),
+        pk: account_partition(account_id),
+        sk: format!("{DELETION_PREFIX}{deletion_id}"),
+    }
+}
+
+/// The item of an idempotency key, by the key's hash.
+#[must_use]
+pub fn idempotency(account_id: &str, hash: &str) -> Key {
+    Key {
+        pk: account_partition(account_id),
+        sk: format!("IDEMPOTENCY#{hash}"),
     }
 }
 

@@ -14,7 +14,7 @@ use aws_sdk_dynamodb::{
 use tokio::time::Instant;
 
 use super::{
-    Cause, Table, TableError, campaign_under,
+    Cause, NewKeyUse, Table, TableError, campaign_under,
     expressions::{Expressions, RecordWrite, text},
     item::{self, Item},
     keys,
@@ -34,6 +34,8 @@ pub struct Claim {
     pub campaign: Campaign,
     /// The record that the claim puts.
     pub record: Record,
+    /// The idempotency key that the claim stores, if the request has one.
+    pub key_use: Option<NewKeyUse>,
     /// The client request token: the same for every repetition, so that a
     /// repeated claim is the same claim (kept by DynamoDB for 10 minutes).
     pub token: String,
@@ -49,6 +51,8 @@ pub enum ClaimAnswer {
     Changed(Option<Box<Campaign>>),
     /// There is a record of this deletion already.
     RecordExists,
+    /// The idempotency key is in use for another deletion.
+    KeyInUse,
 }
 
 /// What a write of the record changes, besides version, owner, lease and time.
@@ -85,7 +89,8 @@ pub enum FinishAnswer {
 }
 
 impl Table {
-    /// Marks the campaign and puts the record, in one transaction.
+    /// Marks the campaign, puts the record, and stores the idempotency key if
+    /// there is one, in one transaction.
     ///
     /// A transaction in conflict is not repeated here: the caller reads again
     /// first.
@@ -132,10 +137,14 @@ impl Table {
             .condition_expression("attribute_not_exists(#PK)")
             .expression_attribute_names("#PK", keys::PK)
             .build();
-        let items = [
+        let mut items = vec![
             TransactWriteItem::builder().update(built(mark)?).build(),
             TransactWriteItem::builder().put(built(record)?).build(),
         ];
+        if let Some(key_use) = &claim.key_use {
+            let key_use = key_use.put(self.name(), &claim.record)?;
+            items.push(TransactWriteItem::builder().put(key_use).build());
+        }
         let error = match self.transact(items, &claim.token, deadline).await {
             Ok(()) => return Ok(ClaimAnswer::Claimed),
             Err(failure) => cancelled(failure)?,
@@ -147,6 +156,8 @@ impl Table {
             Ok(ClaimAnswer::Changed(seen.map(Box::new)))
         } else if failed(&error, 1) {
             Ok(ClaimAnswer::RecordExists)
+        } else if failed(&error, 2) {
+            Ok(ClaimAnswer::KeyInUse)
         } else {
             Err(TableError::refused(TRANSACTION, &error))
         }
@@ -235,7 +246,7 @@ impl Table {
             .set_expression_attribute_values(Some(write.expressions.values))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .build();
-        let items = [
+        let items = vec![
             TransactWriteItem::builder()
                 .delete(built(campaign)?)
                 .build(),
@@ -274,14 +285,14 @@ impl Table {
     /// conflict is [`TableError::Busy`] at once.
     async fn transact(
         &self,
-        items: [TransactWriteItem; 2],
+        items: Vec<TransactWriteItem>,
         token: &str,
         deadline: Instant,
     ) -> Result<(), Failure<TransactWriteItemsError>> {
         let request = self
             .client()
             .transact_write_items()
-            .set_transact_items(Some(items.to_vec()))
+            .set_transact_items(Some(items))
             .client_request_token(token);
         let answer = until_answered(TRANSACTION, deadline, || request.clone().send()).await;
         match answer {
@@ -343,6 +354,6 @@ fn shown(error: &SdkError<TransactWriteItemsError>, place: usize) -> Option<&Ite
 }
 
 /// A part of a request, which the SDK checks for required members as it builds it.
-fn built<T>(part: Result<T, BuildError>) -> Result<T, TableError> {
+pub(super) fn built<T>(part: Result<T, BuildError>) -> Result<T, TableError> {
     part.map_err(|error| TableError::Refused(Cause(error.to_string())))
 }

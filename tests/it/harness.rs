@@ -17,10 +17,12 @@ use campaigns::{
     },
     config::DeletionSettings,
     deletion::Deletions,
+    drain::{self, Slice},
     hand_off::HandOff,
     http::Api,
     lambda,
     table::Table,
+    timestamp::now_ms,
 };
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
@@ -168,16 +170,30 @@ impl World {
 
     /// A new handler over the proxy, as a new function instance would be.
     pub(crate) async fn api(&self) -> Api {
+        Api::new(self.deletions().await, self.inline_budget)
+    }
+
+    /// The use case over the proxy, as a new function instance would have it.
+    pub(crate) async fn deletions(&self) -> Deletions {
         let connect = Connect {
             table_name: self.table.name().to_owned(),
             endpoint_url: Some(self.proxy.url()),
         };
-        let deletions = Deletions::new(
-            connect.table().await,
-            self.settings.clone(),
-            self.hand_off.clone(),
-        );
-        Api::new(deletions, self.inline_budget)
+        let table = connect.table().await;
+        Deletions::new(table, self.settings.clone(), self.hand_off.clone())
+    }
+
+    /// Hands a payload to a new `drain` that may run for this long.
+    pub(crate) async fn drain(&self, payload: Value, runs: Duration) -> Result<Slice, Value> {
+        let mut context = Context::default();
+        let runs = i64::try_from(runs.as_millis()).unwrap();
+        context.deadline = u64::try_from(now_ms() + runs).unwrap();
+        let deletions = self.deletions().await;
+        let answer = drain::handle(&deletions, LambdaEvent::new(payload, context)).await;
+        answer.map_err(|error| {
+            let diagnostic = lambda_runtime::Diagnostic::from(error);
+            json!({"errorType": diagnostic.error_type, "errorMessage": diagnostic.error_message})
+        })
     }
 
     /// Hands an event to a new handler.

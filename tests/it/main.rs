@@ -11,6 +11,7 @@
     reason = "a test that cannot go on has to fail"
 )]
 
+mod answers;
 mod authentication;
 mod budget;
 mod deletion;
@@ -24,6 +25,7 @@ mod logs;
 mod model;
 mod proxy;
 mod refusals;
+mod slices;
 mod takeover;
 mod template;
 mod terminal;

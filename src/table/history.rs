@@ -1,0 +1,105 @@
+//! The deletions of an account, newest first: their ids begin with the time.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use tokio::time::Instant;
+
+use super::{Table, TableError, item, keys, retry::until_answered};
+use crate::deletion::Record;
+
+/// How many records are looked at for each request when most may not match.
+const FILTERED_PAGE: i32 = 200;
+
+/// Some deletions of an account.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// Newest first.
+    pub records: Vec<Record>,
+    /// Where to go on, if there may be more.
+    pub after: Option<String>,
+}
+
+impl Table {
+    /// Up to `limit` deletions of an account that are older than the id `after`,
+    /// and of them only those that `requested_by` has requested, if it is given.
+    /// Strongly consistent. Fewer than `limit`, and where to go on, when looking
+    /// for them takes longer than `until`.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn history(
+        &self,
+        account_id: &str,
+        requested_by: Option<&str>,
+        after: Option<String>,
+        limit: usize,
+        until: Instant,
+        deadline: Instant,
+    ) -> Result<History, TableError> {
+        const OPERATION: &str = "Query";
+        let mut records = Vec::new();
+        let mut after = after;
+        loop {
+            // One more than is asked for shows whether there are more.
+            let page = i32::try_from(limit + 1 - records.len()).unwrap_or(i32::MAX);
+            let mut request = self
+                .client()
+                .query()
+                .table_name(self.name())
+                .consistent_read(true)
+                .scan_index_forward(false)
+                .limit(page)
+                .key_condition_expression("#PK = :PK AND begins_with(#SK, :prefix)")
+                .expression_attribute_names("#PK", keys::PK)
+                .expression_attribute_names("#SK", keys::SK)
+                .expression_attribute_values(
+                    ":PK",
+                    AttributeValue::S(keys::account_partition(account_id)),
+                )
+                .expression_attribute_values(
+                    ":prefix",
+                    AttributeValue::S(keys::DELETION_PREFIX.to_owned()),
+                )
+                .set_exclusive_start_key(
+                    after.map(|after| keys::deletion(account_id, &after).attributes()),
+                );
+            if let Some(requested_by) = requested_by {
+                request = request
+                    .limit(FILTERED_PAGE)
+                    .filter_expression("requestedBy = :requestedBy")
+                    .expression_attribute_values(
+                        ":requestedBy",
+                        AttributeValue::S(requested_by.to_owned()),
+                    );
+            }
+            let answer = until_answered(OPERATION, deadline, || request.clone().send())
+                .await
+                .map_err(|failure| failure.into_table_error(OPERATION))?;
+            for found in answer.items.unwrap_or_default() {
+                records.push(item::record(&found)?);
+            }
+            if records.len() > limit {
+                records.truncate(limit);
+                let after = records.last().map(|record| record.deletion_id.clone());
+                return Ok(History { records, after });
+            }
+            after = match answer.last_evaluated_key {
+                None => None,
+                Some(key) => Some(deletion_id(&key)?),
+            };
+            if after.is_none() || Instant::now() >= until {
+                return Ok(History { records, after });
+            }
+        }
+    }
+}
+
+fn deletion_id(key: &item::Item) -> Result<String, TableError> {
+    key.get(keys::SK)
+        .and_then(|sort_key| sort_key.as_s().ok())
+        .and_then(|sort_key| sort_key.strip_prefix(keys::DELETION_PREFIX))
+        .map(ToOwned::to_owned)
+        .ok_or(TableError::Corrupt {
+            kind: "deletion record",
+            attribute: keys::SK,
+        })
+}

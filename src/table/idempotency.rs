@@ -1,0 +1,121 @@
+//! Idempotency keys: reading one, and putting one, in the transaction of the
+//! claim or, for a request that attaches to a deletion, by itself. An item that
+//! has expired and still stands counts as absent in both.
+
+use aws_sdk_dynamodb::{
+    error::ProvideErrorMetadata,
+    types::{AttributeValue, Put},
+};
+use tokio::time::Instant;
+
+use super::{
+    Table, TableError,
+    expressions::text,
+    item::{self, Item},
+    keys,
+    records::built,
+    retry::{Failure, until_answered},
+};
+use crate::{
+    deletion::Record,
+    idempotency::{IdempotencyKey, KEPT_SECONDS, KeyUse},
+};
+
+/// A use of a key that is ready to be stored, any number of times with the same
+/// bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewKeyUse {
+    /// The key.
+    pub key: IdempotencyKey,
+    /// The time, epoch seconds.
+    pub now: i64,
+}
+
+/// The key must be free, expired, or in use for this deletion already.
+const CONDITION: &str = "attribute_not_exists(#PK) OR ttlAt <= :now OR deletionId = :deletionId";
+
+impl NewKeyUse {
+    fn item(&self, record: &Record) -> Item {
+        let key = keys::idempotency(&record.account_id, self.key.hash());
+        let mut item = key.attributes();
+        let expires = self.now.saturating_add(KEPT_SECONDS);
+        item.extend([
+            ("deletionId".to_owned(), text(&record.deletion_id)),
+            ("campaignId".to_owned(), text(record.campaign_id.as_str())),
+            ("ttlAt".to_owned(), AttributeValue::N(expires.to_string())),
+        ]);
+        item
+    }
+
+    fn now(&self) -> AttributeValue {
+        AttributeValue::N(self.now.to_string())
+    }
+
+    /// The put of this use for the deletion of `record`, as part of a transaction.
+    pub(super) fn put(&self, table_name: &str, record: &Record) -> Result<Put, TableError> {
+        let put = Put::builder()
+            .table_name(table_name)
+            .set_item(Some(self.item(record)))
+            .condition_expression(CONDITION)
+            .expression_attribute_names("#PK", keys::PK)
+            .expression_attribute_values(":now", self.now())
+            .expression_attribute_values(":deletionId", text(&record.deletion_id))
+            .build();
+        built(put)
+    }
+}
+
+impl Table {
+    /// What this key was used for, if it was in the last 24 hours before `now`
+    /// (epoch seconds). Strongly consistent.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn key_use(
+        &self,
+        account_id: &str,
+        key: &IdempotencyKey,
+        now: i64,
+        deadline: Instant,
+    ) -> Result<Option<KeyUse>, TableError> {
+        let key = keys::idempotency(account_id, key.hash());
+        let found = self.get(key, deadline).await?;
+        let Some(item) = found else {
+            return Ok(None);
+        };
+        let (key_use, expires) = item::key_use(&item)?;
+        Ok((expires > now).then_some(key_use))
+    }
+
+    /// Stores the use of a key for a deletion that exists already; `false` if the
+    /// key is in use for another one.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn put_key_use(
+        &self,
+        new: &NewKeyUse,
+        record: &Record,
+        deadline: Instant,
+    ) -> Result<bool, TableError> {
+        const OPERATION: &str = "PutItem";
+        let request = self
+            .client()
+            .put_item()
+            .table_name(self.name())
+            .set_item(Some(new.item(record)))
+            .condition_expression(CONDITION)
+            .expression_attribute_names("#PK", keys::PK)
+            .expression_attribute_values(":now", new.now())
+            .expression_attribute_values(":deletionId", text(&record.deletion_id));
+        match until_answered(OPERATION, deadline, || request.clone().send()).await {
+            Ok(_) => Ok(true),
+            Err(Failure::Answered(error))
+                if error.code() == Some("ConditionalCheckFailedException") =>
+            {
+                Ok(false)
+            }
+            Err(failure) => Err(failure.into_table_error(OPERATION)),
+        }
+    }
+}

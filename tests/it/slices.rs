@@ -1,0 +1,374 @@
+//! `drain`, slice after slice, and the hand-off to whoever calls it.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use campaigns::{drain::Slice, hand_off::HandOff, table::sdk_config};
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::Notify};
+
+use crate::{
+    harness::{ACCOUNT, World, delete_event, s},
+    proxy::{Action, throttled},
+    takeover::{chats, world},
+};
+
+const ARN: &str = "arn:aws:states:us-east-1:123456789012:stateMachine:Deletions";
+const LONG: Duration = Duration::from_secs(10);
+
+fn payload(deletion_id: &str) -> Value {
+    json!({"accountId": ACCOUNT, "deletionId": deletion_id})
+}
+
+/// Claims `campaign_1` and leaves all of it.
+async fn claimed(world: &World) -> String {
+    let mut event = delete_event("campaign_1");
+    event["headers"]["prefer"] = "respond-async".into();
+    let reply = world.send(event).await;
+    assert_eq!(reply.status, 202);
+    reply.deletion_id()
+}
+
+fn running(id: &str, processed: u64, moved: bool, wait_seconds: u64) -> Slice {
+    Slice {
+        deletion_id: id.to_owned(),
+        campaign_id: "campaign_1".to_owned(),
+        status: "running",
+        processed,
+        moved,
+        wait_seconds,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slices_go_on_until_the_campaign_is_gone_and_a_done_deletion_stays_done() {
+    let world = world(60).await;
+    let id = claimed(&world).await;
+    world.proxy.policy(|call| match call.operation {
+        "BatchWriteItem" => Action::Delay(Duration::from_millis(250)),
+        _ => Action::Pass,
+    });
+    let mut slices = 0;
+    let mut processed = 0;
+    loop {
+        let mut more = payload(&id);
+        more["waitSeconds"] = json!("ignored");
+        let slice = world
+            .drain(more, Duration::from_millis(1_000))
+            .await
+            .unwrap();
+        slices += 1;
+        assert!(slice.processed >= processed);
+        processed = slice.processed;
+        if slice.status == "succeeded" {
+            break;
+        }
+        assert_eq!(slice, running(&id, processed, true, 0));
+    }
+    assert!(slices > 2, "{slices}");
+    world.assert_gone("campaign_1", &chats(60)).await;
+    let before = world.dump().await;
+    let again = world.drain(payload(&id), LONG).await.unwrap();
+    assert_eq!(
+        (again.status, again.processed, again.wait_seconds),
+        ("succeeded", 60, 0)
+    );
+    assert_eq!(world.dump().await, before);
+    let answer = serde_json::to_value(&again).unwrap();
+    assert_eq!(
+        answer,
+        json!({
+            "deletionId": id, "campaignId": "campaign_1", "status": "succeeded", "processed": 60,
+            "moved": true, "waitSeconds": 0,
+        })
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_is_alive_is_waited_for_and_nothing_is_written() {
+    let world = world(8).await.lease(5_000);
+    let gate = Arc::new(Notify::new());
+    let started = gate.clone();
+    world
+        .proxy
+        .policy(move |call| match (call.operation, call.nth) {
+            ("BatchWriteItem", 0) => {
+                started.notify_one();
+                Action::Delay(Duration::from_millis(500))
+            }
+            _ => Action::Pass,
+        });
+    let second = async {
+        gate.notified().await;
+        let before = world.records().await;
+        let id = before[0]["deletionId"].as_str().unwrap();
+        let slice = world.drain(payload(id), LONG).await.unwrap();
+        assert_eq!(slice, running(id, 8, false, 5));
+        assert_eq!(world.records().await, before);
+    };
+    let (first, ()) = tokio::join!(world.delete("campaign_1"), second);
+    assert_eq!(first.status, 200);
+    world.assert_gone("campaign_1", &chats(8)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slice_in_which_nothing_moves_says_so_and_leaves_the_deletion_free() {
+    let world = world(8).await;
+    let id = claimed(&world).await;
+    for (operation, first, then) in [
+        ("Query", (0, false), (0, false)),
+        // The first slice counts ahead; what is counted is no progress again.
+        ("BatchWriteItem", (8, true), (8, false)),
+    ] {
+        world.proxy.policy(move |call| {
+            if call.operation == operation {
+                throttled()
+            } else {
+                Action::Pass
+            }
+        });
+        for (processed, moved) in [first, then] {
+            let slice = world.drain(payload(&id), Duration::from_secs(1)).await;
+            assert_eq!(
+                slice.unwrap(),
+                running(&id, processed, moved, 0),
+                "{operation}"
+            );
+        }
+    }
+    world.proxy.pass();
+    let slice = world.drain(payload(&id), LONG).await.unwrap();
+    assert_eq!((slice.status, slice.processed), ("succeeded", 8));
+    world.assert_gone("campaign_1", &chats(8)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_retry_cannot_help_has_a_type_of_its_own() {
+    let world = world(3).await;
+    let id = claimed(&world).await;
+    let before = world.dump().await;
+    let unknown = "0190a8c2-b5c2-7e3f-8000-000000000000";
+    for (payload, error_type) in [
+        (json!({}), "InvalidPayload"),
+        (json!({"accountId": ACCOUNT}), "InvalidPayload"),
+        (json!({"deletionId": id}), "InvalidPayload"),
+        (payload("DELETION#1"), "InvalidPayload"),
+        (json!([payload(&id)]), "InvalidPayload"),
+        (payload(unknown), "DeletionNotFound"),
+        (
+            json!({"accountId": "account_2", "deletionId": id}),
+            "DeletionNotFound",
+        ),
+    ] {
+        let error = world.drain(payload.clone(), LONG).await.unwrap_err();
+        assert_eq!(error["errorType"], error_type, "{payload}");
+        assert_eq!(world.dump().await, before);
+    }
+    world.proxy.policy(|_| throttled());
+    let error = world
+        .drain(payload(&id), Duration::from_secs(1))
+        .await
+        .unwrap_err();
+    assert_eq!(error["errorType"], "TableUnavailable");
+    world.proxy.pass();
+    let record = [
+        ("PK", s(&format!("ACCOUNT#{ACCOUNT}"))),
+        ("SK", s(&format!("DELETION#{unknown}"))),
+        ("deletionId", s(&id)),
+    ];
+    world.put(crate::harness::item(&record)).await;
+    let error = world.drain(payload(unknown), LONG).await.unwrap_err();
+    assert_eq!(error["errorType"], "CorruptRecord");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_whose_campaign_item_is_gone_is_finished() {
+    let world = world(5).await;
+    let id = claimed(&world).await;
+    world
+        .table
+        .client()
+        .delete_item()
+        .table_name(world.table.name())
+        .key("PK", s("CAMPAIGN#campaign_1"))
+        .key("SK", s("CAMPAIGN"))
+        .send()
+        .await
+        .unwrap();
+    let slice = world.drain(payload(&id), LONG).await.unwrap();
+    assert_eq!((slice.status, slice.processed), ("succeeded", 5));
+    world.assert_gone("campaign_1", &chats(5)).await;
+}
+
+/// A stand-in for the Step Functions service: what it was asked, and how it
+/// answers next.
+struct StepFunctions {
+    asked: Arc<Mutex<Vec<Value>>>,
+    hand_off: HandOff,
+}
+
+/// How the stand-in answers.
+#[derive(Clone, Copy)]
+enum Start {
+    Started,
+    AlreadyExists,
+    Refused,
+    Broken,
+    Hang,
+}
+
+impl StepFunctions {
+    /// Answers the first requests with these, and every other one with the last.
+    async fn answering(answers: &[Start]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let seen = asked.clone();
+        let answers = Arc::new(Mutex::new(VecDeque::from(answers.to_vec())));
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (seen, answers) = (seen.clone(), answers.clone());
+                tokio::spawn(async move {
+                    let service = service_fn(|request: Request<Incoming>| {
+                        start(seen.clone(), answers.clone(), request)
+                    });
+                    // A client that gives up breaks its connection.
+                    let _ = http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
+                });
+            }
+        });
+        let credentials =
+            aws_sdk_dynamodb::config::Credentials::new("local", "local", None, None, "test");
+        let sdk = sdk_config()
+            .endpoint_url(url)
+            .region(aws_config::Region::from_static("us-east-1"))
+            .credentials_provider(credentials)
+            .load()
+            .await;
+        Self {
+            asked,
+            hand_off: HandOff::to_state_machine(Some(ARN.to_owned()), &sdk),
+        }
+    }
+
+    fn asked(&self) -> Vec<Value> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+async fn start(
+    seen: Arc<Mutex<Vec<Value>>>,
+    answers: Arc<Mutex<VecDeque<Start>>>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, hyper::Error> {
+    assert_eq!(
+        request.headers()["x-amz-target"],
+        "AWSStepFunctions.StartExecution"
+    );
+    let body = request.into_body().collect().await?.to_bytes();
+    seen.lock()
+        .unwrap()
+        .push(serde_json::from_slice(&body).unwrap());
+    let next = {
+        let mut answers = answers.lock().unwrap();
+        if answers.len() > 1 {
+            answers.pop_front().unwrap()
+        } else {
+            answers[0]
+        }
+    };
+    let error = |kind: &str| json!({"__type": kind, "message": "made by the stand-in"});
+    let (status, body) = match next {
+        Start::Started => (
+            StatusCode::OK,
+            json!({"executionArn": "arn:aws:states:x", "startDate": 1_700_000_000.0}),
+        ),
+        Start::AlreadyExists => (StatusCode::BAD_REQUEST, error("ExecutionAlreadyExists")),
+        Start::Refused => (StatusCode::BAD_REQUEST, error("AccessDeniedException")),
+        Start::Broken => (StatusCode::INTERNAL_SERVER_ERROR, error("InternalFailure")),
+        Start::Hang => std::future::pending().await,
+    };
+    let mut response = Response::new(Full::from(body.to_string()));
+    *response.status_mut() = status;
+    Ok(response)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_request_leaves_is_handed_on_under_the_version_of_its_release() {
+    let mut world = world(5).await;
+    let step_functions = StepFunctions::answering(&[Start::Started]).await;
+    world.hand_off = step_functions.hand_off.clone();
+    let mut names = Vec::new();
+    for _ in 0..3 {
+        let id = claimed(&world).await;
+        let record = &world.records().await[0];
+        let version = &record["version"];
+        let asked = step_functions.asked();
+        let last = asked.last().unwrap();
+        assert_eq!(last["stateMachineArn"], ARN);
+        assert_eq!(last["name"], format!("{id}-{version}"));
+        let input: Value = serde_json::from_str(last["input"].as_str().unwrap()).unwrap();
+        assert_eq!(input, payload(&id));
+        // It is released already: the first slice need not wait.
+        let lease_until = record["leaseUntil"].as_i64().unwrap();
+        assert!(lease_until <= campaigns::timestamp::now_ms());
+        names.push(last["name"].to_string());
+    }
+    names.dedup();
+    assert_eq!(names.len(), 3);
+    // What is done, or another's, is not handed on.
+    assert_eq!(world.delete("campaign_1").await.status, 200);
+    assert_eq!(step_functions.asked().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_of_a_start_is_the_same_start() {
+    let mut world = world(5).await;
+    let step_functions =
+        StepFunctions::answering(&[Start::Broken, Start::Broken, Start::AlreadyExists]).await;
+    world.hand_off = step_functions.hand_off.clone();
+    claimed(&world).await;
+    let asked = step_functions.asked();
+    assert_eq!(asked.len(), 3);
+    assert!(asked.iter().all(|request| *request == asked[0]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hand_off_that_fails_is_no_error_and_takes_no_longer_than_the_budget() {
+    for answer in [Start::Refused, Start::Broken, Start::Hang] {
+        let mut world = world(5).await.inline_budget(2_000);
+        let step_functions = StepFunctions::answering(&[answer]).await;
+        world.hand_off = step_functions.hand_off.clone();
+        world.proxy.policy(|call| match call.operation {
+            "BatchWriteItem" => Action::Delay(Duration::from_secs(3)),
+            _ => Action::Pass,
+        });
+        let begun = Instant::now();
+        let reply = world.delete("campaign_1").await;
+        let elapsed = begun.elapsed();
+        assert_eq!(reply.status, 202);
+        assert!(elapsed < Duration::from_millis(2_100), "{elapsed:?}");
+        assert!(!step_functions.asked().is_empty());
+        world.proxy.pass();
+        let slice = world
+            .drain(payload(&reply.deletion_id()), LONG)
+            .await
+            .unwrap();
+        assert_eq!(slice.status, "succeeded");
+        world.assert_gone("campaign_1", &chats(5)).await;
+    }
+}
