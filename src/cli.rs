@@ -3,6 +3,7 @@
 //! Lambda function.
 
 pub mod connect;
+mod delete;
 pub mod demo;
 mod drive;
 pub mod engine;
@@ -11,6 +12,7 @@ mod key;
 mod list;
 pub mod seed;
 mod serve;
+mod status;
 
 use std::process::ExitCode;
 
@@ -36,6 +38,7 @@ const EXAMPLES: &str = "\
 Examples:
   campaigns                            the service on this machine, with demo data
   campaigns seed big --total 100000 --endpoint-url http://127.0.0.1:8000
+  campaigns delete campaign_123 --dry-run --endpoint-url http://127.0.0.1:8000
   campaigns list --status paused --endpoint-url http://127.0.0.1:8000
   campaigns key issue --account account_demo --endpoint-url http://127.0.0.1:8000
 
@@ -49,6 +52,10 @@ enum Command {
     Demo(demo::Demo),
     /// Fill a campaign of any size.
     Seed(seed::Seed),
+    /// Delete a campaign and everything in it.
+    Delete(delete::Delete),
+    /// Say how deletions stand.
+    Status(status::Status),
     /// List campaigns.
     List(list::List),
     /// Issue, list and revoke API keys.
@@ -101,6 +108,8 @@ fn start(command: Option<Command>) -> Result<(), CliError> {
                 Command::Serve(serve) => serve.run().await,
                 Command::Demo(demo) => demo.run().await,
                 Command::Seed(seed) => seed.run().await,
+                Command::Delete(delete) => Box::pin(delete.run()).await,
+                Command::Status(status) => status.run().await,
                 Command::List(list) => list.run().await,
                 Command::Key(key) => key.run().await,
             }

@@ -261,25 +261,38 @@ impl Deletions {
             return Err(Error::InvalidStatus(Status::DELETING.to_owned()));
         }
         request.check(&campaign)?;
-        let mut counts = Counts::default();
-        let mut reader = Reader::start(&self.table, &campaign.id, None, budget.work_until);
-        let complete = loop {
-            match reader.next().await {
-                Ok(Some(page)) => page.sort_keys.iter().for_each(|key| counts.add(key)),
-                Ok(None) => break true,
-                // The time was over before the table gave the next page.
-                Err(TableError::Busy(_) | TableError::NoAnswer(_)) if counts.total() > 0 => {
-                    break false;
-                }
-                Err(_) if budget.work_is_over() => break false,
-                Err(error) => return Err(error.into()),
-            }
-        };
+        let (counts, complete) = self.count(&campaign.id, budget.work_until).await?;
         Ok(Preview {
             campaign,
             counts,
             complete,
         })
+    }
+
+    /// Counts what is in a campaign, and says whether that is all of it or the
+    /// time was over. Writes nothing.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn count(
+        &self,
+        campaign: &CampaignId,
+        until: Instant,
+    ) -> Result<(Counts, bool), TableError> {
+        let mut counts = Counts::default();
+        let mut reader = Reader::start(&self.table, campaign, None, until);
+        loop {
+            match reader.next().await {
+                Ok(Some(page)) => page.sort_keys.iter().for_each(|key| counts.add(key)),
+                Ok(None) => return Ok((counts, true)),
+                // The time was over before the table gave the next page.
+                Err(TableError::Busy(_) | TableError::NoAnswer(_)) if counts.total() > 0 => {
+                    return Ok((counts, false));
+                }
+                Err(_) if Instant::now() >= until => return Ok((counts, false)),
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Drains and finishes as far as the budget allows; releases the deletion

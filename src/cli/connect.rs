@@ -15,7 +15,9 @@ use tokio::time::Instant;
 
 use super::CliError;
 use crate::{
-    config::DEFAULT_TABLE_NAME,
+    config::{
+        DEFAULT_LEASE_SECONDS, DEFAULT_TABLE_NAME, DeletionSettings, LEASE_RANGE, LEASE_SECONDS,
+    },
     table::{Table, sdk_config},
 };
 
@@ -32,6 +34,29 @@ pub struct Connect {
     /// The DynamoDB endpoint; by default the SDK's own configuration decides.
     #[arg(long, env = "AWS_ENDPOINT_URL_DYNAMODB", value_name = "URL")]
     pub endpoint_url: Option<String>,
+}
+
+/// The option that says how long a lease is.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Lease {
+    /// How long a worker may be silent before another takes over, seconds.
+    #[arg(
+        long,
+        env = LEASE_SECONDS,
+        default_value_t = DEFAULT_LEASE_SECONDS,
+        value_parser = clap::value_parser!(u64).range(LEASE_RANGE)
+    )]
+    pub lease_seconds: u64,
+}
+
+impl Lease {
+    /// The settings of a deletion from a terminal.
+    #[must_use]
+    pub fn settings(self) -> DeletionSettings {
+        DeletionSettings {
+            lease: Duration::from_secs(self.lease_seconds),
+        }
+    }
 }
 
 /// The option that answers the confirmation.

@@ -7,7 +7,7 @@ use clap::{Args, Parser};
 
 use super::{
     CliError,
-    connect::Connect,
+    connect::{Connect, Lease},
     demo::{self, DEMO_ACCOUNT},
     drive::in_the_background,
     engine::{Engine, listen},
@@ -16,10 +16,7 @@ use super::{
 };
 use crate::{
     auth::SCOPES,
-    config::{
-        DEFAULT_INLINE_BUDGET_SECONDS, DEFAULT_LEASE_SECONDS, DEFAULT_TABLE_NAME, DeletionSettings,
-        INLINE_BUDGET_RANGE, LEASE_RANGE,
-    },
+    config::{DEFAULT_INLINE_BUDGET_SECONDS, DEFAULT_TABLE_NAME, INLINE_BUDGET_RANGE},
     deletion::Deletions,
     hand_off::HandOff,
     http::Api,
@@ -52,14 +49,8 @@ pub(super) struct Serve {
         value_parser = clap::value_parser!(u64).range(INLINE_BUDGET_RANGE)
     )]
     inline_budget_seconds: u64,
-    /// How long a worker may be silent before another takes over, seconds.
-    #[arg(
-        long,
-        env = "LEASE_SECONDS",
-        default_value_t = DEFAULT_LEASE_SECONDS,
-        value_parser = clap::value_parser!(u64).range(LEASE_RANGE)
-    )]
-    lease_seconds: u64,
+    #[command(flatten)]
+    lease: Lease,
 }
 
 #[derive(Parser)]
@@ -102,9 +93,7 @@ impl Serve {
         }
         let scopes = SCOPES.map(ToOwned::to_owned).to_vec();
         let (key, _) = issue(&table, DEMO_ACCOUNT, scopes, None).await?;
-        let settings = DeletionSettings {
-            lease: Duration::from_secs(self.lease_seconds),
-        };
+        let settings = self.lease.settings();
         let (queue, handed_on) = tokio::sync::mpsc::unbounded_channel();
         let background = Deletions::new(table.clone(), settings.clone(), HandOff::None);
         tokio::spawn(in_the_background(background, handed_on));

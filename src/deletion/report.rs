@@ -49,6 +49,27 @@ impl<'a> Report<'a> {
         }
     }
 
+    /// What is counted so far.
+    #[must_use]
+    pub fn deleted_items(&self) -> &'a Counts {
+        self.deleted_items
+    }
+
+    /// The columns of a table of deletions.
+    #[cfg(feature = "cli")]
+    pub(crate) fn columns(&self) -> [String; 8] {
+        [
+            self.deletion_id.to_owned(),
+            self.campaign_id.to_owned(),
+            self.status.to_owned(),
+            self.processed.to_string(),
+            self.requested_by.to_owned(),
+            self.started_at.to_owned(),
+            self.last_processed_at.to_owned(),
+            self.completed_at.unwrap_or_default().to_owned(),
+        ]
+    }
+
     /// `running`, `stalled` or `succeeded`.
     #[must_use]
     pub fn status(&self) -> &'static str {

@@ -48,6 +48,9 @@ pub struct ListedCampaign {
     pub updated_at: String,
     /// Whether it is protected from deletion.
     pub deletion_protection: bool,
+    /// The deletion that has claimed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deletion_id: Option<String>,
 }
 
 /// An API key's item with its place in the table.

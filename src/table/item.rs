@@ -135,6 +135,7 @@ pub fn listed_campaign(item: &Item) -> Result<super::ListedCampaign, TableError>
         deletion_protection: attributes
             .optional("deletionProtection", |value| value.as_bool().ok().copied())?
             .unwrap_or(false),
+        deletion_id: attributes.optional_text("deletionId")?,
     })
 }
 

@@ -64,10 +64,7 @@ async fn slices_go_on_until_the_campaign_is_gone_and_a_done_deletion_stays_done(
     loop {
         let mut more = payload(&id);
         more["waitSeconds"] = json!("ignored");
-        let slice = world
-            .drain(more, Duration::from_millis(1_000))
-            .await
-            .unwrap();
+        let slice = world.drain(more, Duration::from_secs(1)).await.unwrap();
         slices += 1;
         assert!(slice.processed >= processed);
         processed = slice.processed;

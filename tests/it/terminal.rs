@@ -48,6 +48,15 @@ fn fails(output: &Output, code: i32, message: &str) {
     }
 }
 
+fn interrupt(process: u32) {
+    // The shell's own `kill`: a slim machine has no program of the name.
+    let interrupted = Command::new("sh")
+        .args(["-c", &format!("kill -INT {process}")])
+        .status()
+        .unwrap();
+    assert!(interrupted.success());
+}
+
 /// A running `campaigns serve`, and what it has printed.
 struct Serve {
     child: Child,
@@ -93,12 +102,7 @@ impl Serve {
 
     /// Ctrl-C; what it prints then.
     fn interrupt(mut self) -> String {
-        // The shell's own `kill`: a slim machine has no program of the name.
-        let interrupted = Command::new("sh")
-            .args(["-c", &format!("kill -INT {}", self.child.id())])
-            .status()
-            .unwrap();
-        assert!(interrupted.success());
+        interrupt(self.child.id());
         let mut rest = String::new();
         let mut stdout = self.child.stdout.take().unwrap();
         stdout.read_to_string(&mut rest).unwrap();
@@ -295,6 +299,136 @@ async fn the_options_of_seed_and_key_take_effect() {
     );
 }
 
+#[test]
+fn a_campaign_is_deleted_from_a_terminal_and_its_deletion_is_shown() {
+    let serve = Serve::start(&[]);
+    let url = serve.endpoint_url();
+    let at = |arguments: &[&str]| run(&[arguments, &["--endpoint-url", &url]].concat());
+    let json = |output: &Output| -> Value { serde_json::from_str(&stdout(output)).unwrap() };
+    let dry = json(&at(&["delete", "campaign_123", "--dry-run", "--json"]));
+    assert_eq!(
+        (&dry["deletedItems"], &dry["complete"]),
+        (&reference_counts(), &json!(true))
+    );
+    let dry = stdout(&at(&["delete", "campaign_123", "--dry-run"]));
+    assert!(
+        dry.contains("can be deleted, with 837 items: 150 prospects"),
+        "{dry}"
+    );
+    fails(
+        &at(&["delete", "campaign_active"]),
+        1,
+        "Please pause the campaign first",
+    );
+    fails(
+        &at(&["delete", "campaign_protected"]),
+        1,
+        "protected from deletion",
+    );
+    fails(&at(&["delete", "nobody"]), 1, "there is no campaign nobody");
+    // Claimed and left, shown, and gone on with.
+    let claimed = json(&at(&["delete", "campaign_123", "--no-wait", "--json"]));
+    assert_eq!(claimed["accountId"], "account_demo");
+    let id = claimed["deletionId"].as_str().unwrap();
+    let running = json(&at(&["status", "--json"]));
+    assert_eq!(running[0]["deletionId"], id);
+    for by in ["campaign_123", id] {
+        let shown = json(&at(&["status", by, "--json"]));
+        assert_eq!(
+            (&shown["status"], &shown["processed"]),
+            (&json!("running"), &json!(0))
+        );
+    }
+    let again = stdout(&at(&["delete", "campaign_123", "--no-wait"]));
+    let how = format!("go on with: campaigns delete campaign_123 --endpoint-url {url}");
+    assert!(again.contains(&how), "{again}");
+    let done = json(&at(&["delete", "campaign_123", "--json"]));
+    assert_eq!(
+        (&done["deletionId"], &done["status"]),
+        (&json!(id), &json!("succeeded"))
+    );
+    assert_eq!(done["deletedItems"], reference_counts());
+    assert_eq!(done["requestedBy"], "cli");
+    fails(&at(&["delete", "campaign_123"]), 1, "there is no campaign");
+    assert_eq!(json(&at(&["status", "--json"])), json!([]));
+    fails(&at(&["status", "campaign_123"]), 1, "with --account");
+    let account = ["--account", "account_demo"];
+    for by in [&["campaign_123"][..], &[id], &[]] {
+        let shown = stdout(&at(&[&["status"], by, &account[..]].concat()));
+        assert!(shown.contains("succeeded") && shown.contains(id), "{shown}");
+    }
+    fails(
+        &at(&["status", "nobody", "--account", "account_demo"]),
+        1,
+        "no deletion of",
+    );
+}
+
+#[test]
+fn a_deletion_that_is_interrupted_says_how_to_go_on_and_loses_nothing() {
+    let serve = Serve::start(&[]);
+    let url = serve.endpoint_url();
+    let at = ["--endpoint-url", &url, "--lease-seconds", "1"];
+    stdout(&run(&["seed", "big", "--total", "20000", at[0], at[1]]));
+    let mut child = command()
+        .args(["delete", "big"])
+        .args(at)
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let processed = || {
+        let shown = run(&["status", "big", "--json", at[0], at[1]]);
+        let shown: Option<Value> = serde_json::from_slice(&shown.stdout).ok();
+        shown.and_then(|shown| shown["processed"].as_u64())
+    };
+    while processed().unwrap_or(0) == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+    }
+    interrupt(child.id());
+    let output = child.wait_with_output().unwrap();
+    fails(&output, 1, "stopped; deletion ");
+    fails(
+        &output,
+        1,
+        &format!("Go on with: campaigns delete big --endpoint-url {url}"),
+    );
+    let left = processed().unwrap();
+    assert!(left < 20_000, "it was too fast to be interrupted");
+    let done = stdout(&run(&[&["delete", "big", "--json"], &at[..]].concat()));
+    let done: Value = serde_json::from_str(&done).unwrap();
+    assert_eq!(
+        (&done["status"], &done["processed"]),
+        (&json!("succeeded"), &json!(20_000))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_local_server_goes_on_with_what_a_request_has_left() {
+    let serve = Serve::start(&["--inline-budget-seconds", "0"]);
+    let (status, body) = serve.paste("Delete \"Q4").await;
+    assert_eq!(status, 202);
+    let id = body["deletionSummary"]["deletionId"].as_str().unwrap();
+    let url = serve.endpoint_url();
+    let shown = || {
+        let account = [
+            "--account",
+            "account_demo",
+            "--json",
+            "--endpoint-url",
+            &url,
+        ];
+        let shown = stdout(&run(&[&["status", id], &account[..]].concat()));
+        serde_json::from_str::<Value>(&shown).unwrap()
+    };
+    let begun = std::time::Instant::now();
+    while shown()["status"] != "succeeded" {
+        assert!(begun.elapsed().as_secs() < 20, "{}", shown());
+    }
+    assert_eq!(shown()["deletedItems"], reference_counts());
+    assert_eq!(serve.paste("Delete \"Q4").await.0, 404);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn data_is_kept_in_a_file_and_what_was_deleted_stays_deleted() {
     let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.db", Uuid::new_v4()));
@@ -360,6 +494,9 @@ fn wrong_usage_is_exit_code_2_and_help_has_examples() {
         vec!["key", "issue", "--account", "a", "--expires-in-days", "0"],
         vec!["serve", "--lease-seconds", "0"],
         vec!["serve", "--port", "70000"],
+        vec!["delete", "a#b"],
+        vec!["delete"],
+        vec!["delete", "a", "--dry-run", "--no-wait"],
     ] {
         assert_eq!(run(&arguments).status.code(), Some(2), "{arguments:?}");
     }
@@ -367,6 +504,8 @@ fn wrong_usage_is_exit_code_2_and_help_has_examples() {
         vec!["--help"],
         vec!["seed", "--help"],
         vec!["key", "--help"],
+        vec!["delete", "--help"],
+        vec!["status", "--help"],
     ] {
         assert!(
             stdout(&run(&arguments)).contains("Example"),

@@ -1,0 +1,270 @@
+//! `campaigns delete`: the same deletion as over HTTP, with a bar instead of a
+//! budget. It can be stopped at any time and goes on when it is called again.
+
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    CliError,
+    connect::{Confirm, Connect, Lease, patience},
+    drive::until_done,
+    status::print_one,
+};
+use crate::{
+    campaign::{Campaign, CampaignId},
+    config,
+    deletion::{Budget, Counts, DeletionRequest, Deletions, Outcome, Record, RecordState},
+    error::Error,
+    hand_off::{DeletionRef, HandOff},
+    table::{Table, sdk_config},
+};
+
+/// How long is counted before deleting, or for a dry run.
+const COUNTING: Duration = Duration::from_mins(5);
+/// How often the bar looks at the record.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+
+/// `campaigns delete`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  campaigns delete campaign_123 --dry-run --endpoint-url http://127.0.0.1:8000
+  campaigns delete campaign_123 --endpoint-url http://127.0.0.1:8000
+
+Ctrl-C stops it; what is done is kept, and the same command goes on.")]
+pub(super) struct Delete {
+    /// The campaign's id.
+    #[arg(value_parser = CampaignId::parse)]
+    id: CampaignId,
+    /// Say what would go, and delete nothing.
+    #[arg(long, conflicts_with = "no_wait")]
+    dry_run: bool,
+    /// Claim the campaign and leave the work to the state machine, or to the next
+    /// who deletes it.
+    #[arg(long)]
+    no_wait: bool,
+    /// JSON instead of text.
+    #[arg(long)]
+    json: bool,
+    /// The state machine that goes on after --no-wait.
+    #[arg(long, env = config::STATE_MACHINE_ARN, value_name = "ARN", default_value = "")]
+    state_machine_arn: String,
+    #[command(flatten)]
+    lease: Lease,
+    #[command(flatten)]
+    connect: Connect,
+    #[command(flatten)]
+    confirm: Confirm,
+}
+
+impl Delete {
+    pub(super) async fn run(self) -> Result<(), CliError> {
+        let table = self.connect.table().await;
+        let campaign = table.campaign(&self.id, patience()).await?;
+        let campaign = campaign.ok_or_else(|| self.not_there(&table))?;
+        let request = DeletionRequest {
+            account_id: campaign.account_id.clone(),
+            requested_by: "cli".to_owned(),
+            if_match: None,
+            idempotency_key: None,
+        };
+        if self.dry_run {
+            return self.dry_run(&table, &request, campaign).await;
+        }
+        let what = format!(
+            "delete campaign {} \"{}\" of account {} and everything in it",
+            self.id, campaign.name, campaign.account_id
+        );
+        self.connect.confirm(&what, self.confirm)?;
+        let left_to = if self.no_wait {
+            let arn = config::state_machine_arn(Some(self.state_machine_arn.clone()))?;
+            HandOff::to_state_machine(arn, &sdk_config().load().await)
+        } else {
+            HandOff::None
+        };
+        // Claimed first and drained after, so that the deletion has an id to show.
+        let claiming = self.deletions(&table, left_to.clone());
+        let budget = Budget::new(Instant::now(), Duration::ZERO, None);
+        let claimed = claiming.delete(&request, &self.id, Some(campaign), budget);
+        let record = match claimed.await.map_err(refused)? {
+            Outcome::Complete(record)
+            | Outcome::Remaining { record, .. }
+            | Outcome::Attached(record) => record,
+        };
+        if self.no_wait {
+            self.say_how_it_goes_on(&record, &left_to)?;
+            return Ok(());
+        }
+        let deletions = self.deletions(&table, HandOff::None);
+        let record = self.with_a_bar(&deletions, record).await?;
+        print_one(&deletions.report(&record), self.json)
+    }
+
+    fn deletions(&self, table: &Table, hand_off: HandOff) -> Deletions {
+        Deletions::new(table.clone(), self.lease.settings(), hand_off)
+    }
+
+    fn not_there(&self, table: &Table) -> CliError {
+        CliError::Refused(format!(
+            "there is no campaign {} in table {}",
+            self.id,
+            table.name()
+        ))
+    }
+
+    async fn dry_run(
+        &self,
+        table: &Table,
+        request: &DeletionRequest,
+        campaign: Campaign,
+    ) -> Result<(), CliError> {
+        let budget = Budget::new(Instant::now(), COUNTING, None);
+        let deletions = self.deletions(table, HandOff::None);
+        let preview = deletions.preview(request, Some(campaign), budget);
+        let preview = preview.await.map_err(refused)?;
+        if self.json {
+            let said = serde_json::json!({
+                "campaignId": self.id.as_str(),
+                "campaignName": preview.campaign.name,
+                "deletedItems": preview.counts,
+                "complete": preview.complete,
+            });
+            println!("{}", serde_json::to_string_pretty(&said)?);
+            return Ok(());
+        }
+        println!(
+            "campaign {} \"{}\" can be deleted, with {}{} items: {}",
+            self.id,
+            preview.campaign.name,
+            if preview.complete { "" } else { "at least " },
+            preview.counts.total(),
+            kinds(&preview.counts)
+        );
+        Ok(())
+    }
+
+    fn say_how_it_goes_on(&self, record: &Record, left_to: &HandOff) -> Result<(), CliError> {
+        if self.json {
+            let of = DeletionRef::of(record);
+            println!("{}", serde_json::to_string_pretty(&of)?);
+            return Ok(());
+        }
+        let how = match left_to {
+            HandOff::StateMachine(_) => "the state machine goes on with it".to_owned(),
+            _ => format!("go on with: {}", self.again()),
+        };
+        let id = &record.deletion_id;
+        println!("deletion {id} of campaign {} is claimed; {how}", self.id);
+        Ok(())
+    }
+
+    /// The command that goes on.
+    fn again(&self) -> String {
+        let table = match self.connect.table_name.as_str() {
+            config::DEFAULT_TABLE_NAME => String::new(),
+            other => format!(" --table-name {other}"),
+        };
+        let endpoint = match &self.connect.endpoint_url {
+            Some(url) => format!(" --endpoint-url {url}"),
+            None => String::new(),
+        };
+        format!("campaigns delete {}{table}{endpoint}", self.id)
+    }
+
+    /// Drains, or waits for who does, and shows how far it is.
+    async fn with_a_bar(&self, deletions: &Deletions, record: Record) -> Result<Record, CliError> {
+        if record.state != RecordState::Running {
+            return Ok(record);
+        }
+        let of = DeletionRef::of(&record);
+        let stopped = || {
+            CliError::Refused(format!(
+                "stopped; deletion {} keeps what it has done. Go on with: {}",
+                of.deletion_id,
+                self.again()
+            ))
+        };
+        let working = async {
+            let counting = ProgressBar::new_spinner().with_message("counting");
+            counting.enable_steady_tick(LOOK_EVERY);
+            let until = Instant::now() + COUNTING;
+            let (left, is_all) = deletions.count(&record.campaign_id, until).await?;
+            counting.finish_and_clear();
+            let done = record.progress.counted.total();
+            let bar = bar(is_all.then(|| done + left.total()));
+            bar.set_position(done);
+            bar.reset_eta();
+            tokio::select! {
+                record = until_done(deletions, &of) => {
+                    bar.finish_and_clear();
+                    record
+                }
+                never = watch(deletions, &of, &bar) => never,
+            }
+        };
+        tokio::select! {
+            done = working => done,
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted?;
+                Err(stopped())
+            }
+        }
+    }
+}
+
+/// Shows what the record says, whoever writes it, for ever.
+async fn watch(
+    deletions: &Deletions,
+    of: &DeletionRef,
+    bar: &ProgressBar,
+) -> Result<Record, CliError> {
+    loop {
+        sleep(LOOK_EVERY).await;
+        // A look that fails is one less.
+        if let Ok(Some(record)) = deletions.find(of, patience()).await {
+            bar.set_position(record.progress.counted.total());
+            bar.set_message(kinds(&record.progress.counted));
+        }
+    }
+}
+
+fn bar(total: Option<u64>) -> ProgressBar {
+    let (bar, style) = match total {
+        Some(total) => (
+            ProgressBar::new(total),
+            "{bar:30} {pos}/{len} items, {per_sec}, {eta} left; {msg}",
+        ),
+        None => (
+            ProgressBar::new_spinner(),
+            "{spinner} {pos} items, {per_sec}; {msg}",
+        ),
+    };
+    bar.with_style(
+        ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
+    )
+}
+
+/// The counts that are not zero, in words.
+pub(super) fn kinds(counts: &Counts) -> String {
+    let kinds: Vec<String> = counts
+        .shown()
+        .filter(|(_, count)| *count > 0)
+        .map(|(name, count)| format!("{count} {name}"))
+        .collect();
+    if kinds.is_empty() {
+        "nothing".to_owned()
+    } else {
+        kinds.join(", ")
+    }
+}
+
+/// A refusal in the words of the HTTP answer.
+fn refused(error: Error) -> CliError {
+    match error {
+        Error::Table(error) => CliError::Table(error),
+        refusal => CliError::Refused(refusal.public().message.into_owned()),
+    }
+}

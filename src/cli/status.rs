@@ -1,0 +1,172 @@
+//! `campaigns status`: how deletions stand. Running ones are found in the index
+//! of campaigns, an account's in its own partition.
+
+use clap::Args;
+use comfy_table::{Table as TextTable, presets};
+use uuid::Uuid;
+
+use super::{
+    CliError,
+    connect::{Connect, Lease, PATIENCE, patience},
+    delete::kinds,
+};
+use crate::{
+    campaign::{CampaignId, Status as CampaignStatus},
+    deletion::{Deletions, Record, Report},
+    hand_off::{DeletionRef, HandOff},
+    table::Table,
+};
+
+/// How many deletions of an account are shown, and how many are read at once when
+/// one is looked for.
+const SHOWN: usize = 20;
+const READ: usize = 100;
+
+/// `campaigns status`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  campaigns status --endpoint-url http://127.0.0.1:8000
+  campaigns status campaign_123 --account account_demo --endpoint-url http://127.0.0.1:8000")]
+pub(super) struct Status {
+    /// A campaign, or a deletion; by default every deletion that runs.
+    id: Option<String>,
+    /// Deletions of this account, newest first. Needed to find a deletion that is
+    /// done.
+    #[arg(long)]
+    account: Option<String>,
+    /// JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    lease: Lease,
+    #[command(flatten)]
+    connect: Connect,
+}
+
+impl Status {
+    pub(super) async fn run(self) -> Result<(), CliError> {
+        let table = self.connect.table().await;
+        let deletions = Deletions::new(table.clone(), self.lease.settings(), HandOff::None);
+        if let Some(id) = &self.id {
+            let record = self.find(&table, id).await?;
+            let record = record.ok_or_else(|| self.not_found(id))?;
+            return print_one(&deletions.report(&record), self.json);
+        }
+        let records = match &self.account {
+            Some(account) => {
+                let until = patience();
+                let found = table.history(account, None, None, SHOWN, until, until);
+                found.await?.records
+            }
+            None => running(&table).await?,
+        };
+        let reports: Vec<_> = records
+            .iter()
+            .map(|record| deletions.report(record))
+            .collect();
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&reports)?);
+        } else {
+            println!("{}", text(&reports));
+        }
+        Ok(())
+    }
+
+    /// The deletion with this id, or the last one of the campaign with this id.
+    async fn find(&self, table: &Table, id: &str) -> Result<Option<Record>, CliError> {
+        let is_it = |record: &Record| {
+            record.deletion_id.eq_ignore_ascii_case(id) || record.campaign_id.as_str() == id
+        };
+        if let (Some(account), Ok(uuid)) = (&self.account, Uuid::try_parse(id)) {
+            let id = uuid.to_string();
+            return Ok(table.record(account, &id, patience()).await?);
+        }
+        // A campaign that is still there says it itself.
+        if let Ok(campaign_id) = CampaignId::parse(id)
+            && let Some(campaign) = table.campaign(&campaign_id, patience()).await?
+            && let Some(deletion_id) = &campaign.deletion_id
+            && let Some(record) = table
+                .record(&campaign.account_id, deletion_id, patience())
+                .await?
+        {
+            return Ok(Some(record));
+        }
+        let Some(account) = &self.account else {
+            return Ok(running(table).await?.into_iter().find(is_it));
+        };
+        let mut after = None;
+        loop {
+            let until = patience();
+            let page = table
+                .history(account, None, after, READ, until, until)
+                .await?;
+            if let Some(record) = page.records.into_iter().find(is_it) {
+                return Ok(Some(record));
+            }
+            after = page.after;
+            if after.is_none() {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn not_found(&self, id: &str) -> CliError {
+        CliError::Refused(match &self.account {
+            Some(account) => format!("account {account} has no deletion of or with the id {id}"),
+            None => format!(
+                "no deletion of or with the id {id} runs; one that is done is found with --account"
+            ),
+        })
+    }
+}
+
+/// The deletions of every campaign in `deleting`, by the index.
+async fn running(table: &Table) -> Result<Vec<Record>, CliError> {
+    let mut records = Vec::new();
+    let campaigns = table.campaigns_by_status(CampaignStatus::DELETING, PATIENCE);
+    for campaign in campaigns.await? {
+        if let Some(deletion_id) = campaign.deletion_id {
+            let of = DeletionRef {
+                account_id: campaign.account_id,
+                deletion_id,
+            };
+            let record = table.record(&of.account_id, &of.deletion_id, patience());
+            records.extend(record.await?);
+        }
+    }
+    Ok(records)
+}
+
+/// Prints one deletion.
+pub(super) fn print_one(report: &Report<'_>, json: bool) -> Result<(), CliError> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(report)?);
+    } else {
+        println!(
+            "{}\ncounted: {}",
+            text(std::slice::from_ref(report)),
+            kinds(report.deleted_items())
+        );
+    }
+    Ok(())
+}
+
+fn text(reports: &[Report<'_>]) -> TextTable {
+    let mut text = TextTable::new();
+    text.load_style(presets::NOTHING);
+    text.set_header([
+        "DELETION",
+        "CAMPAIGN",
+        "STATUS",
+        "ITEMS",
+        "BY",
+        "STARTED",
+        "LAST MOVE",
+        "COMPLETED",
+    ]);
+    for report in reports {
+        text.add_row(report.columns());
+    }
+    text
+}
