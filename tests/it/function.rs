@@ -1,8 +1,9 @@
-//! The built `api` binary under a stand-in for Lambda's Runtime API: it hands
+//! The built functions under a stand-in for Lambda's Runtime API: it hands
 //! out events and takes the answers, as Lambda does.
 
 use std::{
     collections::VecDeque,
+    io::Read,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
@@ -12,7 +13,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::Notify};
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 
 use crate::harness::World;
 
@@ -30,6 +31,113 @@ struct Queue {
     changed: Notify,
 }
 
+/// A function's binary.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Binary {
+    Api,
+    Drain,
+}
+
+/// A running function.
+pub(crate) struct Function {
+    child: Child,
+    queue: Arc<Queue>,
+    server: JoinHandle<()>,
+}
+
+impl Drop for Function {
+    fn drop(&mut self) {
+        self.server.abort();
+        // Err: it has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Function {
+    /// Starts a function over the proxy of this world, which gets these events,
+    /// one after another.
+    pub(crate) async fn start(
+        binary: Binary,
+        world: &World,
+        events: Vec<Value>,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let queue = Arc::new(Queue {
+            events: Mutex::new(events.into()),
+            ..Queue::default()
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let serving = queue.clone();
+        let server = tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let queue = serving.clone();
+                tokio::spawn(async move {
+                    let service = service_fn(|request| serve(queue.clone(), request));
+                    // The function's end breaks its connection.
+                    let _ = http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
+                });
+            }
+        });
+        let child = start(
+            binary,
+            &[
+                ("AWS_LAMBDA_RUNTIME_API", address.as_str()),
+                ("TABLE_NAME", world.table.name()),
+                ("AWS_ENDPOINT_URL_DYNAMODB", &world.proxy.url()),
+            ],
+            environment,
+        );
+        Self {
+            child,
+            queue,
+            server,
+        }
+    }
+
+    /// Waits for this many answers.
+    pub(crate) async fn answers(&self, expected: usize) -> Vec<Answer> {
+        let answered = async {
+            while self.queue.answers.lock().unwrap().len() < expected {
+                self.queue.changed.notified().await;
+            }
+        };
+        let in_time = tokio::time::timeout(Duration::from_mins(1), answered).await;
+        assert!(in_time.is_ok(), "the function does not answer");
+        std::mem::take(&mut *self.queue.answers.lock().unwrap())
+    }
+
+    /// Sends its process a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(self.child.id(), name);
+    }
+
+    /// Kills its process; what it has printed.
+    pub(crate) fn kill(mut self) -> String {
+        self.child.kill().unwrap();
+        let mut printed = String::new();
+        let mut stdout = self.child.stdout.take().unwrap();
+        let mut stderr = self.child.stderr.take().unwrap();
+        stdout.read_to_string(&mut printed).unwrap();
+        stderr.read_to_string(&mut printed).unwrap();
+        printed
+    }
+}
+
+/// Sends a process a signal, through the shell's own `kill`: a slim machine has
+/// no program of the name.
+pub(crate) fn signal(process: u32, name: &str) {
+    let sent = Command::new("sh")
+        .args(["-c", &format!("kill -{name} {process}")])
+        .status()
+        .unwrap();
+    assert!(sent.success());
+}
+
 /// Runs `api` over these events, one after another; its answers and its log.
 pub(crate) async fn run_api(
     world: &World,
@@ -37,56 +145,24 @@ pub(crate) async fn run_api(
     environment: &[(&str, &str)],
 ) -> (Vec<Answer>, String) {
     let expected = events.len();
-    let queue = Arc::new(Queue {
-        events: Mutex::new(events.into()),
-        ..Queue::default()
-    });
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let serving = queue.clone();
-    let server = tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let queue = serving.clone();
-            tokio::spawn(async move {
-                let service = service_fn(|request| serve(queue.clone(), request));
-                // The function's end breaks its connection.
-                let _ = http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await;
-            });
-        }
-    });
-    let child = start_api(
-        &[
-            ("AWS_LAMBDA_RUNTIME_API", address.as_str()),
-            ("TABLE_NAME", world.table.name()),
-            ("AWS_ENDPOINT_URL_DYNAMODB", &world.proxy.url()),
-        ],
-        environment,
-    );
-    let answered = async {
-        while queue.answers.lock().unwrap().len() < expected {
-            queue.changed.notified().await;
-        }
-    };
-    let in_time = tokio::time::timeout(Duration::from_mins(1), answered).await;
-    let log = kill(child);
-    server.abort();
-    assert!(in_time.is_ok(), "the function does not answer: {log}");
-    let answers = std::mem::take(&mut *queue.answers.lock().unwrap());
-    (answers, log)
+    let function = Function::start(Binary::Api, world, events, environment).await;
+    let answers = function.answers(expected).await;
+    (answers, function.kill())
 }
 
-/// Starts `api` with this environment and no other.
-pub(crate) fn start_api(environment: &[(&str, &str)], more: &[(&str, &str)]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_api"))
+/// Starts a function with this environment and no other.
+pub(crate) fn start(binary: Binary, environment: &[(&str, &str)], more: &[(&str, &str)]) -> Child {
+    let path = match binary {
+        Binary::Api => env!("CARGO_BIN_EXE_api"),
+        Binary::Drain => env!("CARGO_BIN_EXE_drain"),
+    };
+    Command::new(path)
         .env_clear()
         .envs([
             ("AWS_REGION", "us-east-1"),
             ("AWS_ACCESS_KEY_ID", "local"),
             ("AWS_SECRET_ACCESS_KEY", "local"),
-            ("AWS_LAMBDA_FUNCTION_NAME", "api"),
+            ("AWS_LAMBDA_FUNCTION_NAME", "function"),
             ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"),
         ])
@@ -96,14 +172,6 @@ pub(crate) fn start_api(environment: &[(&str, &str)], more: &[(&str, &str)]) -> 
         .stderr(Stdio::piped())
         .spawn()
         .unwrap()
-}
-
-/// Ends a process; what it has printed.
-fn kill(mut child: Child) -> String {
-    child.kill().unwrap();
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    text(output.stdout) + &text(output.stderr)
 }
 
 async fn serve(

@@ -122,15 +122,27 @@ pub(crate) fn set_id(event: &mut Value, id: &str) {
     event["pathParameters"] = json!({ "id": id });
 }
 
+/// The endpoint that the tests are to run on, if it is not the embedded one.
+pub(crate) fn endpoint() -> Option<String> {
+    std::env::var(ENDPOINT).ok()
+}
+
 impl World {
     pub(crate) async fn new() -> Self {
-        let (engine, url) = if let Ok(url) = std::env::var(ENDPOINT) {
-            (None, url)
-        } else {
-            let engine = Engine::start(0, None).await.unwrap();
-            let url = engine.endpoint_url();
-            (Some(engine), url)
-        };
+        if let Some(url) = endpoint() {
+            return Self::over(None, url).await;
+        }
+        let engine = Engine::start(0, None).await.unwrap();
+        let url = engine.endpoint_url();
+        Self::over(Some(engine), url).await
+    }
+
+    /// A world over the endpoint of another process.
+    pub(crate) async fn at(url: String) -> Self {
+        Self::over(None, url).await
+    }
+
+    async fn over(engine: Option<Engine>, url: String) -> Self {
         let table_name = format!("campaigns-{}", Uuid::new_v4().simple());
         let connect = |url: String| Connect {
             table_name: table_name.clone(),

@@ -5,7 +5,7 @@ use campaigns::cli::seed::REFERENCE;
 use serde_json::{Value, json};
 
 use crate::{
-    function::{Answer, run_api, start_api},
+    function::{Answer, Binary, run_api, start},
     harness::{KEY, KEY_ID, World, event, reference_counts, s},
 };
 
@@ -146,6 +146,10 @@ async fn a_bad_setting_stops_the_start_with_its_name() {
             "INLINE_BUDGET_SECONDS is '30'; allowed: a whole number from 0 to 29",
         ),
         (
+            vec![("TABLE_NAME", "campaigns"), ("STATE_MACHINE_ARN", "drain")],
+            "STATE_MACHINE_ARN is 'drain'",
+        ),
+        (
             vec![("TABLE_NAME", "campaigns"), ("RUST_LOG", "chatty")],
             "RUST_LOG is 'chatty'; allowed: off, error, warn, info, debug or trace",
         ),
@@ -154,10 +158,19 @@ async fn a_bad_setting_stops_the_start_with_its_name() {
             "RUST_LOG is ''; allowed: ",
         ),
     ] {
-        let output = start_api(&environment, &[]).wait_with_output().unwrap();
-        assert!(!output.status.success());
-        let message = String::from_utf8(output.stderr).unwrap();
-        assert!(message.contains(expected), "{message}");
-        assert_eq!(message.lines().count(), 1, "{message}");
+        for binary in [Binary::Api, Binary::Drain] {
+            let is_its_own = ["INLINE_BUDGET_SECONDS", "STATE_MACHINE_ARN"]
+                .iter()
+                .any(|variable| expected.starts_with(variable));
+            if is_its_own && matches!(binary, Binary::Drain) {
+                continue;
+            }
+            let child = start(binary, &environment, &[]);
+            let output = child.wait_with_output().unwrap();
+            assert!(!output.status.success());
+            let message = String::from_utf8(output.stderr).unwrap();
+            assert!(message.contains(expected), "{message}");
+            assert_eq!(message.lines().count(), 1, "{message}");
+        }
     }
 }

@@ -12,7 +12,10 @@ use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::harness::{KEY, reference_counts};
+use crate::{
+    function::signal,
+    harness::{KEY, reference_counts},
+};
 
 fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_campaigns"));
@@ -48,23 +51,14 @@ fn fails(output: &Output, code: i32, message: &str) {
     }
 }
 
-fn interrupt(process: u32) {
-    // The shell's own `kill`: a slim machine has no program of the name.
-    let interrupted = Command::new("sh")
-        .args(["-c", &format!("kill -INT {process}")])
-        .status()
-        .unwrap();
-    assert!(interrupted.success());
-}
-
 /// A running `campaigns serve`, and what it has printed.
-struct Serve {
+pub(crate) struct Serve {
     child: Child,
     printed: String,
 }
 
 impl Serve {
-    fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut child = command()
             .args(["serve", "--port", "0", "--dynamodb-port", "0"])
             .args(arguments)
@@ -86,7 +80,7 @@ impl Serve {
         after.split_whitespace().next().unwrap()
     }
 
-    fn endpoint_url(&self) -> String {
+    pub(crate) fn endpoint_url(&self) -> String {
         self.after("its DynamoDB at ").to_owned()
     }
 
@@ -102,7 +96,7 @@ impl Serve {
 
     /// Ctrl-C; what it prints then.
     fn interrupt(mut self) -> String {
-        interrupt(self.child.id());
+        signal(self.child.id(), "INT");
         let mut rest = String::new();
         let mut stdout = self.child.stdout.take().unwrap();
         stdout.read_to_string(&mut rest).unwrap();
@@ -385,7 +379,7 @@ fn a_deletion_that_is_interrupted_says_how_to_go_on_and_loses_nothing() {
     while processed().unwrap_or(0) == 0 {
         assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
     }
-    interrupt(child.id());
+    signal(child.id(), "INT");
     let output = child.wait_with_output().unwrap();
     fails(&output, 1, "stopped; deletion ");
     fails(
