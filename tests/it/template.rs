@@ -19,3 +19,27 @@ fn every_variable_for_sam_local_is_declared_in_the_template() {
         }
     }
 }
+
+#[test]
+fn the_local_server_has_the_routes_of_the_template() {
+    let mut lines = TEMPLATE.lines().map(str::trim);
+    let mut routes = Vec::new();
+    while let Some(line) = lines.next() {
+        if let Some(method) = line.strip_prefix("Method: ") {
+            let path = lines.next().and_then(|line| line.strip_prefix("Path: "));
+            routes.push(format!(
+                "{method} {}",
+                path.expect("a path after the method")
+            ));
+        }
+    }
+    routes.sort();
+    let mut local = campaigns::cli::gateway::ROUTES
+        .map(|(method, text, parameter)| match parameter {
+            Some(parameter) => format!("{method} {text}{{{parameter}}}"),
+            None => format!("{method} {text}"),
+        })
+        .to_vec();
+    local.sort();
+    assert_eq!(routes, local);
+}

@@ -1,7 +1,7 @@
 //! The command line, as a process.
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
 };
@@ -12,9 +12,12 @@ use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use campaigns::{campaign::CampaignId, cli::gateway, table::keys};
+
 use crate::{
     function::signal,
-    harness::{KEY, reference_counts},
+    harness::{KEY, World, item, reference_counts, s},
+    proxy::Action,
 };
 
 fn command() -> Command {
@@ -511,4 +514,81 @@ fn wrong_usage_is_exit_code_2_and_help_has_examples() {
     let output = bad.env("LEASE_SECONDS", "soon").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8(output.stderr).unwrap().contains("soon"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_terminal_writes_is_written_once_when_the_answer_is_lost() {
+    let world = World::new().await;
+    let deletions = world.deletions().await;
+    let table = deletions.table();
+    let lose = |operation: &'static str| {
+        world.proxy.policy(move |call| match call.nth {
+            0 if call.operation == operation => Action::LoseAnswer,
+            _ => Action::Pass,
+        });
+    };
+    let soon = || tokio::time::Instant::now() + std::time::Duration::from_secs(5);
+    let key = keys::child(&CampaignId::parse("campaign_1").unwrap(), "CHAT#1");
+    let item = item(&[("text", s("x"))]);
+    lose("PutItem");
+    assert!(
+        table
+            .put_new(key.clone(), item.clone(), soon())
+            .await
+            .unwrap()
+    );
+    let other = crate::harness::item(&[("text", s("y"))]);
+    assert!(!table.put_new(key.clone(), other, soon()).await.unwrap());
+    let mut in_batch = item.clone();
+    in_batch.extend(keys::child(&CampaignId::parse("campaign_1").unwrap(), "CHAT#2").attributes());
+    lose("BatchWriteItem");
+    table.put_batch(vec![in_batch], soon()).await.unwrap();
+    assert_eq!(world.left("campaign_1").await, ["CHAT#1", "CHAT#2"]);
+    let listed = table
+        .scan_keys(std::time::Duration::from_secs(5))
+        .await
+        .unwrap();
+    lose("UpdateItem");
+    assert!(
+        table
+            .revoke_key(listed[0].key.clone(), soon())
+            .await
+            .unwrap()
+    );
+    world.proxy.pass();
+    world
+        .delete("campaign_1")
+        .await
+        .assert(401, "invalid_api_key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_local_server_goes_on_when_its_caller_has_gone() {
+    let world = crate::takeover::world(30).await;
+    world.proxy.policy(|call| match call.operation {
+        "BatchWriteItem" => Action::Delay(std::time::Duration::from_millis(200)),
+        _ => Action::Pass,
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(gateway::serve(listener, world.api().await));
+    let mut caller = std::net::TcpStream::connect(address).unwrap();
+    write!(
+        caller,
+        "DELETE /v1/campaigns/campaign_1 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n\r\n"
+    )
+    .unwrap();
+    while world.records().await.is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    drop(caller);
+    let begun = std::time::Instant::now();
+    while !world.left("campaign_1").await.is_empty() {
+        assert!(begun.elapsed().as_secs() < 20);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    world
+        .assert_gone("campaign_1", &crate::takeover::chats(30))
+        .await;
+    serving.abort();
 }
