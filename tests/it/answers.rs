@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     harness::{ACCOUNT, KEY, Reply, World, delete_event, event, item, n, s},
-    proxy::{Action, is_claim},
+    proxy::{Action, Call, is_claim, throttled},
     takeover::{chats, world},
 };
 
@@ -494,4 +494,41 @@ fn the_payload_of_drain_in_events_names_both_ids() {
             .as_str()
             .is_some_and(|id| id.len() == 36)
     );
+}
+
+fn is_of_a_key(call: &Call<'_>) -> bool {
+    let partition = call.body["Key"]["PK"]["S"].as_str();
+    partition.is_some_and(|partition| partition.starts_with("APIKEY#"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_reading_and_no_repetition_takes_longer_than_the_budget() {
+    let world = world(5).await.inline_budget(1_000);
+    let keyed = || with("campaign_1", "idempotency-key", "k");
+    let mut asynchronous = keyed();
+    asynchronous["headers"]["prefer"] = "respond-async".into();
+    let id = world.send(asynchronous).await.deletion_id();
+    for (event, operation, statuses) in [
+        (get(&id), "GetItem", [500, 503]),
+        (list(""), "Query", [500, 503]),
+        // The table hangs as the deletion is gone on with.
+        (keyed(), "UpdateItem", [202, 202]),
+        (keyed(), "GetItem", [500, 503]),
+    ] {
+        for (action, status) in [(Action::Hang, statuses[0]), (throttled(), statuses[1])] {
+            world.proxy.policy(move |call| {
+                // The caller's key can be read.
+                if call.operation == operation && !is_of_a_key(call) {
+                    action.clone()
+                } else {
+                    Action::Pass
+                }
+            });
+            let begun = Instant::now();
+            let reply = world.send(event.clone()).await;
+            let elapsed = begun.elapsed();
+            assert_eq!(reply.status, status, "{operation}: {reply:?}");
+            assert!(elapsed < Duration::from_millis(1_100), "{elapsed:?}");
+        }
+    }
 }
