@@ -16,6 +16,10 @@ use crate::{deletion::Record, table::Cause};
 /// same name with the same input is the same start.
 const ATTEMPTS: u32 = 3;
 
+/// What the SDK's first wait between them is drawn from; its own second would be
+/// most of the time that is kept for a hand-off.
+const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+
 /// No start is begun with less time than this: a call takes tens of milliseconds
 /// within a region.
 const LEAST_TIME: Duration = Duration::from_millis(50);
@@ -71,7 +75,11 @@ impl HandOff {
             return Self::None;
         };
         let config = Builder::from(sdk)
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .retry_config(
+                RetryConfig::standard()
+                    .with_max_attempts(ATTEMPTS)
+                    .with_initial_backoff(FIRST_BACKOFF),
+            )
             .build();
         Self::StateMachine(StateMachine {
             client: Client::from_conf(config),
