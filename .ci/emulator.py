@@ -599,12 +599,13 @@ class World:
         self.proxy.passes = 1
         with concurrent.futures.ThreadPoolExecutor() as pool:
             killed = pool.submit(kill)
-            yield killed
+            yield
             killed.result()
 
 
-# What a slice may take: the emulator gives whole seconds.
-SLICE_SECONDS = 1
+# What a slice may take. Two thirds of it are for deletes; with one second, the rest would be too
+# little on a machine that is busy.
+SLICE_SECONDS = 2
 LEASE_SECONDS = 3
 # No execution here calls a task this often, unless something is wrong.
 MOST_CALLS = 40
@@ -615,11 +616,10 @@ AT_ONCE = {"Pause": 0}
 
 def slices_to_the_end(world):
     """from the start to an empty partition"""
-    # A page is at most 2,000 keys, and less than 2,100 are deleted in two rounds of a window of
-    # 40 batches; there is no time for three. So these are three slices or more.
-    total = 6000
+    # A slice has time for less than two rounds of about 40 batches, which are 2,000 deletes.
+    total = 4500
     deletion = world.claim("campaign_slices", total)
-    world.proxy.delay = 0.3 * SLICE_SECONDS
+    world.proxy.delay = 0.35 * SLICE_SECONDS
     execution = world.execute(deletion.input())
     world.proxy.delay = 0
     calls = len(execution.calls["Drain"])
@@ -646,13 +646,14 @@ def another_worker(world):
         counts = counted_before(send, campaign_id, total)
         with world.killed_in_its_work(emulator, world.options.bootstrap):
             try:
-                sys.exit(f"the function that was to be killed answers {send(event('delete', campaign_id))}")
+                send(event("delete", campaign_id))
+                sys.exit("the function that was to be killed has answered")
             except urllib.error.HTTPError as error:
-                # The emulator says so when the process ends.
-                expect("the killed function's status", error.code, 502)
-    claimed_by = campaign_item(world.engine_url, campaign_id)["deletionId"]["S"]
-    deletion = Deletion(campaign_id, claimed_by, counts)
-    execution = world.execute(deletion.input())
+                # The emulator's, when the process ends.
+                expect("the answer of a killed function", error.code, 502)
+        claimed_by = campaign_item(world.engine_url, campaign_id)["deletionId"]["S"]
+        deletion = Deletion(campaign_id, claimed_by, counts)
+        execution = world.execute(deletion.input())
     wait, waited = check_lease_was_waited_for(execution)
     deletion.check_done(world.engine_url)
     return (
@@ -831,8 +832,8 @@ def many_slices(world):
     world.proxy.passes = None
     deletion.check_done(world.engine_url)
     return (
-        f"limit 2: GoOn starts {second[36:43]}… and {third[36:43]}… ({len(second)} characters, the "
-        "same when repeated), the third execution finishes; counts exact; one that exists is Done, "
+        f"limit 2: three executions in a chain, the later ones under names of {len(second)} "
+        "characters, the same when repeated; counts exact; a next one that exists already is Done, "
         "another error fails after 1 + 6 attempts"
     )
 

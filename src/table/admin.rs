@@ -19,7 +19,7 @@ use super::{
     Backoff, Cause, Table, TableError,
     item::{self, Item},
     keys::{API_KEY_PREFIX, Key, PK, SK, STATUS_INDEX},
-    retry::{Failure, Verdict, until_answered, verdict},
+    retry::{Failure, Verdict, unless_refused, until_answered, verdict},
 };
 use crate::auth::StoredKey;
 
@@ -199,29 +199,21 @@ impl Table {
         patience: Duration,
     ) -> Result<Vec<ListedCampaign>, TableError> {
         const OPERATION: &str = "Query";
-        let mut listed = Vec::new();
-        let mut from = None;
-        loop {
-            let deadline = Instant::now() + patience;
-            let request = self
-                .client()
-                .query()
-                .table_name(self.name())
-                .index_name(STATUS_INDEX)
-                .key_condition_expression("campaignStatus = :status")
-                .expression_attribute_values(":status", AttributeValue::S(status.to_owned()))
-                .set_exclusive_start_key(from);
-            let answer = until_answered(OPERATION, deadline, || request.clone().send())
+        let query = self
+            .client()
+            .query()
+            .table_name(self.name())
+            .index_name(STATUS_INDEX)
+            .key_condition_expression("campaignStatus = :status")
+            .expression_attribute_values(":status", AttributeValue::S(status.to_owned()));
+        let found = every_page(patience, async |from, deadline| {
+            let request = query.clone().set_exclusive_start_key(from);
+            until_answered(OPERATION, deadline, || request.clone().send())
                 .await
-                .map_err(|failure| failure.into_table_error(OPERATION))?;
-            for found in answer.items.unwrap_or_default() {
-                listed.push(item::listed_campaign(&found)?);
-            }
-            from = answer.last_evaluated_key;
-            if from.is_none() {
-                return Ok(listed);
-            }
-        }
+                .map(|answer| (answer.items, answer.last_evaluated_key))
+                .map_err(|failure| failure.into_table_error(OPERATION))
+        });
+        found.await?.iter().map(item::listed_campaign).collect()
     }
 
     /// Every API key, by a scan: only a terminal may do this. Each page is waited
@@ -231,38 +223,31 @@ impl Table {
     /// [`TableError`].
     pub async fn scan_keys(&self, patience: Duration) -> Result<Vec<ListedKey>, TableError> {
         const OPERATION: &str = "Scan";
-        let mut listed = Vec::new();
-        let mut from = None;
-        loop {
-            let deadline = Instant::now() + patience;
-            let request = self
-                .client()
-                .scan()
-                .table_name(self.name())
-                .consistent_read(true)
-                .filter_expression("begins_with(#PK, :prefix)")
-                .expression_attribute_names("#PK", PK)
-                .expression_attribute_values(
-                    ":prefix",
-                    AttributeValue::S(API_KEY_PREFIX.to_owned()),
-                )
-                .set_exclusive_start_key(from);
-            let answer = until_answered(OPERATION, deadline, || request.clone().send())
+        let scan = self
+            .client()
+            .scan()
+            .table_name(self.name())
+            .consistent_read(true)
+            .filter_expression("begins_with(#PK, :prefix)")
+            .expression_attribute_names("#PK", PK)
+            .expression_attribute_values(":prefix", AttributeValue::S(API_KEY_PREFIX.to_owned()));
+        let found = every_page(patience, async |from, deadline| {
+            let request = scan.clone().set_exclusive_start_key(from);
+            until_answered(OPERATION, deadline, || request.clone().send())
                 .await
-                .map_err(|failure| failure.into_table_error(OPERATION))?;
-            for found in answer.items.unwrap_or_default() {
-                let key = item::key_of(&found)?;
-                match item::stored_key(&found) {
-                    Ok(stored) => listed.push(ListedKey { key, stored }),
-                    // One that nobody can use; the others can be listed and revoked.
-                    Err(error) => tracing::warn!("item {} is left out: {error}", key.pk),
-                }
-            }
-            from = answer.last_evaluated_key;
-            if from.is_none() {
-                return Ok(listed);
+                .map(|answer| (answer.items, answer.last_evaluated_key))
+                .map_err(|failure| failure.into_table_error(OPERATION))
+        });
+        let mut listed = Vec::new();
+        for found in found.await? {
+            let key = item::key_of(&found)?;
+            match item::stored_key(&found) {
+                Ok(stored) => listed.push(ListedKey { key, stored }),
+                // One that nobody can use; the others can be listed and revoked.
+                Err(error) => tracing::warn!("item {} is left out: {error}", key.pk),
             }
         }
+        Ok(listed)
     }
 
     /// Revokes the API key at this place; `false` if it is gone.
@@ -281,14 +266,24 @@ impl Table {
             .expression_attribute_names("#state", "state")
             .expression_attribute_names("#PK", PK)
             .expression_attribute_values(":revoked", AttributeValue::S("revoked".to_owned()));
-        match until_answered(OPERATION, deadline, || request.clone().send()).await {
-            Ok(_) => Ok(true),
-            Err(Failure::Answered(error))
-                if error.code() == Some("ConditionalCheckFailedException") =>
-            {
-                Ok(false)
-            }
-            Err(failure) => Err(failure.into_table_error(OPERATION)),
+        let answer = until_answered(OPERATION, deadline, || request.clone().send()).await;
+        unless_refused(OPERATION, answer)
+    }
+}
+
+/// The items of every page. `page` gives one, and where the next begins.
+async fn every_page(
+    patience: Duration,
+    page: impl AsyncFn(Option<Item>, Instant) -> Result<(Option<Vec<Item>>, Option<Item>), TableError>,
+) -> Result<Vec<Item>, TableError> {
+    let mut every = Vec::new();
+    let mut from = None;
+    loop {
+        let (items, next) = page(from, Instant::now() + patience).await?;
+        every.extend(items.unwrap_or_default());
+        from = next;
+        if from.is_none() {
+            return Ok(every);
         }
     }
 }

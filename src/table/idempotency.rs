@@ -2,10 +2,7 @@
 //! claim or, for a request that attaches to a deletion, by itself. An item that
 //! has expired and still stands counts as absent in both.
 
-use aws_sdk_dynamodb::{
-    error::ProvideErrorMetadata,
-    types::{AttributeValue, Put},
-};
+use aws_sdk_dynamodb::types::{AttributeValue, Put};
 use tokio::time::Instant;
 
 use super::{
@@ -14,7 +11,7 @@ use super::{
     item::{self, Item},
     keys,
     records::built,
-    retry::{Failure, until_answered},
+    retry::{unless_refused, until_answered},
 };
 use crate::{
     deletion::Record,
@@ -108,14 +105,7 @@ impl Table {
             .expression_attribute_names("#PK", keys::PK)
             .expression_attribute_values(":now", new.now())
             .expression_attribute_values(":deletionId", text(&record.deletion_id));
-        match until_answered(OPERATION, deadline, || request.clone().send()).await {
-            Ok(_) => Ok(true),
-            Err(Failure::Answered(error))
-                if error.code() == Some("ConditionalCheckFailedException") =>
-            {
-                Ok(false)
-            }
-            Err(failure) => Err(failure.into_table_error(OPERATION)),
-        }
+        let answer = until_answered(OPERATION, deadline, || request.clone().send()).await;
+        unless_refused(OPERATION, answer)
     }
 }

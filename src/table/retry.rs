@@ -111,6 +111,22 @@ where
     }
 }
 
+/// Whether a conditional write was done: not if its condition failed.
+pub(super) fn unless_refused<T, E: ProvideErrorMetadata>(
+    operation: &'static str,
+    answer: Result<T, Failure<E>>,
+) -> Result<bool, TableError> {
+    match answer {
+        Ok(_) => Ok(true),
+        Err(Failure::Answered(error))
+            if error.code() == Some("ConditionalCheckFailedException") =>
+        {
+            Ok(false)
+        }
+        Err(failure) => Err(failure.into_table_error(operation)),
+    }
+}
+
 /// The meaning of an error of a single operation.
 ///
 /// The codes are those of the SDK's own retry classifier that DynamoDB sends

@@ -5,16 +5,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::json;
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::{
-    harness::{ACCOUNT, KEY_ID, World, n, s},
+    harness::{ACCOUNT, Dump, KEY_ID, Reply, World, delete_event, n, s},
     proxy::{Action, is_claim, is_progress},
 };
 
 const DELETION: &str = "0190a8c2-b5c2-7e3f-8000-000000000000";
 
-pub(crate) fn chats(count: u64) -> serde_json::Value {
+pub(crate) fn chats(count: u64) -> Value {
     json!({
         "prospects": 0, "chats": count, "messages": 0, "tasks": 0, "webhookEvents": 0,
         "analytics": 0,
@@ -31,11 +33,17 @@ pub(crate) async fn world(count: u64) -> World {
     world
 }
 
+async fn put_deleting(world: &World, id: &str, deletion_id: &str) {
+    let deleting = ("campaignStatus", s("deleting"));
+    let claimed = ("deletionId", s(deletion_id));
+    world.put_campaign(id, &[deleting, claimed]).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_deletion_is_attached_to_and_nothing_is_written() {
     // One page: while it is deleted, its worker writes nothing either.
     let world = world(8).await;
-    let gate = Arc::new(tokio::sync::Notify::new());
+    let gate = Arc::new(Notify::new());
     let started = gate.clone();
     world
         .proxy
@@ -71,11 +79,11 @@ async fn a_running_deletion_is_attached_to_before_protection_and_if_match_are_lo
         .key("PK", s("CAMPAIGN#campaign_1"))
         .key("SK", s("CAMPAIGN"))
         .update_expression("SET deletionProtection = :true")
-        .expression_attribute_values(":true", aws_sdk_dynamodb::types::AttributeValue::Bool(true))
+        .expression_attribute_values(":true", AttributeValue::Bool(true))
         .send()
         .await
         .unwrap();
-    let mut event = crate::harness::delete_event("campaign_1");
+    let mut event = delete_event("campaign_1");
     event["headers"]["if-match"] = "\"another\"".into();
     assert_eq!(world.send(event).await.status, 202);
 }
@@ -83,7 +91,7 @@ async fn a_running_deletion_is_attached_to_before_protection_and_if_match_are_lo
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_workers_deletion_is_taken_over_when_its_lease_has_ended() {
     let world = world(50).await.lease(400);
-    let died = Arc::new(tokio::sync::Notify::new());
+    let died = Arc::new(Notify::new());
     let dying = died.clone();
     world
         .proxy
@@ -95,9 +103,8 @@ async fn a_dead_workers_deletion_is_taken_over_when_its_lease_has_ended() {
             _ => Action::Pass,
         });
     let api = world.api().await;
-    let worker = tokio::spawn(async move {
-        crate::harness::send(&api, crate::harness::delete_event("campaign_1")).await
-    });
+    let worker =
+        tokio::spawn(async move { crate::harness::send(&api, delete_event("campaign_1")).await });
     died.notified().await;
     worker.abort();
     world.proxy.pass();
@@ -116,7 +123,7 @@ async fn a_dead_workers_deletion_is_taken_over_when_its_lease_has_ended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_lease_is_renewed_while_a_page_takes_long() {
     let world = world(8).await.lease(600);
-    let go_on = Arc::new(tokio::sync::Notify::new());
+    let go_on = Arc::new(Notify::new());
     let held = go_on.clone();
     world
         .proxy
@@ -148,7 +155,7 @@ async fn the_lease_is_renewed_while_a_page_takes_long() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_has_lost_its_deletion_stops_and_answers_what_the_record_says() {
     let world = world(60).await.lease(100);
-    let sleeping = Arc::new(tokio::sync::Notify::new());
+    let sleeping = Arc::new(Notify::new());
     let asleep = sleeping.clone();
     // The first worker's second count-ahead is on the way for long.
     world.proxy.policy(move |call| {
@@ -175,7 +182,7 @@ async fn a_worker_that_has_lost_its_deletion_stops_and_answers_what_the_record_s
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_takes_no_other_workers_write_of_the_same_version_for_its_own() {
     let world = world(60).await.lease(100);
-    let repeating = Arc::new(tokio::sync::Notify::new());
+    let repeating = Arc::new(Notify::new());
     let repeats = repeating.clone();
     // The first worker's count-ahead is lost, and its repetition arrives when
     // the second worker's takeover has made the version that it means to make.
@@ -214,15 +221,7 @@ async fn a_worker_takes_no_other_workers_write_of_the_same_version_for_its_own()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_campaign_in_deleting_whose_record_is_gone_is_claimed_under_its_id() {
     let world = world(12).await;
-    world
-        .put_campaign(
-            "campaign_1",
-            &[
-                ("campaignStatus", s("deleting")),
-                ("deletionId", s(DELETION)),
-            ],
-        )
-        .await;
+    put_deleting(&world, "campaign_1", DELETION).await;
     let reply = world.delete("campaign_1").await;
     assert_eq!(
         (reply.status, reply.deletion_id().as_str()),
@@ -249,15 +248,7 @@ async fn a_campaign_that_names_another_campaigns_deletion_is_claimed_anew() {
     let others = world.delete("campaign_1").await.deletion_id();
     world.inline_budget = Duration::from_secs(20);
     // The platform copies the item into another campaign.
-    world
-        .put_campaign(
-            "campaign_2",
-            &[
-                ("campaignStatus", s("deleting")),
-                ("deletionId", s(&others)),
-            ],
-        )
-        .await;
+    put_deleting(&world, "campaign_2", &others).await;
     let reply = world.delete("campaign_2").await;
     assert_eq!(reply.status, 200);
     assert_eq!(reply.body["deletionSummary"]["campaignId"], "campaign_2");
@@ -268,28 +259,59 @@ async fn a_campaign_that_names_another_campaigns_deletion_is_claimed_anew() {
     world.assert_gone("campaign_1", &chats(4)).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_campaign_that_is_protected_between_look_and_claim_stays() {
-    let world = world(5).await;
-    let look = Arc::new(tokio::sync::Notify::new());
-    let looked = look.clone();
+/// The answer to a DELETE of `campaign_1` while whose first claim is on its way
+/// the platform puts the campaign with this attribute, and the table after that.
+async fn changed_meanwhile(
+    world: &World,
+    event: Value,
+    attribute: (&str, AttributeValue),
+) -> (Reply, Dump) {
+    let (looked, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (claiming, changed) = (looked.clone(), go_on.clone());
     world.proxy.policy(move |call| {
-        if is_claim(call) {
-            looked.notify_one();
-            return Action::Delay(Duration::from_millis(300));
+        if is_claim(call) && call.nth == 0 {
+            claiming.notify_one();
+            return Action::Wait(changed.clone());
         }
         Action::Pass
     });
-    let protecting = async {
-        look.notified().await;
-        let protected = aws_sdk_dynamodb::types::AttributeValue::Bool(true);
-        world
-            .put_campaign("campaign_1", &[("deletionProtection", protected)])
-            .await;
-        world.dump().await
+    let changing = async {
+        looked.notified().await;
+        world.put_campaign("campaign_1", &[attribute]).await;
+        let dump = world.dump().await;
+        go_on.notify_one();
+        dump
     };
-    let (reply, before) = tokio::join!(world.delete("campaign_1"), protecting);
-    reply.assert(409, "deletion_protected");
+    tokio::join!(Box::pin(world.send(event)), changing)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_that_is_resumed_or_protected_between_look_and_claim_stays() {
+    let protected = ("deletionProtection", AttributeValue::Bool(true));
+    for (attribute, code) in [
+        (protected, "deletion_protected"),
+        (("campaignStatus", s("active")), "campaign_active"),
+    ] {
+        let world = world(5).await;
+        let event = delete_event("campaign_1");
+        let (reply, before) = changed_meanwhile(&world, event, attribute).await;
+        reply.assert(409, code);
+        assert_eq!(world.dump().await, before);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_that_is_touched_between_look_and_claim_is_looked_at_again() {
+    let world = world(5).await;
+    let touched = || ("updatedAt", s("2026-02-02T00:00:00Z"));
+    let mut event = delete_event("campaign_1");
+    let (reply, _) = changed_meanwhile(&world, event.clone(), touched()).await;
+    assert_eq!(reply.status, 200);
+    // The same with If-Match: what was reviewed is not there any more.
+    world.put_campaign("campaign_1", &[]).await;
+    event["headers"]["if-match"] = "\"2026-01-02T03:04:05Z\"".into();
+    let (reply, before) = changed_meanwhile(&world, event, touched()).await;
+    reply.assert(412, "precondition_failed");
     assert_eq!(world.dump().await, before);
 }
 
@@ -300,12 +322,7 @@ async fn a_campaign_that_was_brought_back_in_deleting_is_deleted_once_more() {
     let world = world.inline_budget(20_000);
     assert_eq!(world.delete("campaign_1").await.status, 200);
     // A writer without a fence writes what it has read before.
-    world
-        .put_campaign(
-            "campaign_1",
-            &[("campaignStatus", s("deleting")), ("deletionId", s(&first))],
-        )
-        .await;
+    put_deleting(&world, "campaign_1", &first).await;
     let again = world.delete("campaign_1").await;
     assert_eq!((again.status, again.deleted_items()), (200, &chats(0)));
     assert_ne!(again.deletion_id(), first);
@@ -341,87 +358,10 @@ async fn a_campaign_that_was_replaced_meanwhile_stays_and_the_record_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_resume_between_look_and_claim_wins_whole() {
-    let world = world(5).await;
-    // Between the look and the claim: the platform resumes the campaign.
-    let resume = Arc::new(tokio::sync::Semaphore::new(0));
-    let gate = resume.clone();
-    world.proxy.policy(move |call| {
-        if is_claim(call) {
-            gate.add_permits(1);
-            return Action::Delay(Duration::from_millis(300));
-        }
-        Action::Pass
-    });
-    let resuming = async {
-        resume.acquire().await.unwrap().forget();
-        let active = ("campaignStatus", s("active"));
-        world.put_campaign("campaign_1", &[active]).await;
-        world.dump().await
-    };
-    let (reply, before) = tokio::join!(world.delete("campaign_1"), resuming);
-    reply.assert(409, "campaign_active");
-    assert_eq!(world.dump().await, before);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_campaign_that_is_touched_between_look_and_claim_is_looked_at_again() {
-    let world = world(5).await;
-    let touch = Arc::new(tokio::sync::Semaphore::new(0));
-    let gate = touch.clone();
-    world.proxy.policy(move |call| {
-        if is_claim(call) && call.nth == 0 {
-            gate.add_permits(1);
-            return Action::Delay(Duration::from_millis(300));
-        }
-        Action::Pass
-    });
-    let touching = async {
-        touch.acquire().await.unwrap().forget();
-        let updated = ("updatedAt", s("2026-02-02T00:00:00Z"));
-        world.put_campaign("campaign_1", &[updated]).await;
-    };
-    let mut event = crate::harness::delete_event("campaign_1");
-    let (reply, ()) = tokio::join!(world.delete("campaign_1"), touching);
-    assert_eq!(reply.status, 200);
-    // The same with If-Match: what was reviewed is not there any more.
-    world.put_campaign("campaign_1", &[]).await;
-    world.proxy.policy({
-        let gate = touch.clone();
-        move |call| {
-            if is_claim(call) && call.nth == 0 {
-                gate.add_permits(1);
-                return Action::Delay(Duration::from_millis(300));
-            }
-            Action::Pass
-        }
-    });
-    let touching = async {
-        touch.acquire().await.unwrap().forget();
-        let updated = ("updatedAt", s("2026-02-02T00:00:00Z"));
-        world.put_campaign("campaign_1", &[updated]).await;
-    };
-    event["headers"]["if-match"] = "\"2026-01-02T03:04:05Z\"".into();
-    let (reply, ()) = tokio::join!(world.send(event), touching);
-    reply.assert(412, "precondition_failed");
-    assert_eq!(world.left("campaign_1").await, ["CAMPAIGN"]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_record_of_a_newer_version_is_not_gone_on_with() {
     let world = world(5).await;
-    world
-        .put_campaign(
-            "campaign_1",
-            &[
-                ("campaignStatus", s("deleting")),
-                ("deletionId", s(DELETION)),
-            ],
-        )
-        .await;
-    let counted = aws_sdk_dynamodb::types::AttributeValue::M(
-        [("unheardOf".to_owned(), n(3))].into_iter().collect(),
-    );
+    put_deleting(&world, "campaign_1", DELETION).await;
+    let counted = AttributeValue::M([("unheardOf".to_owned(), n(3))].into_iter().collect());
     let now = s("2026-01-01T00:00:00Z");
     world
         .put(crate::harness::item(&[
