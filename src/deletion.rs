@@ -24,8 +24,8 @@ use tokio::time::Instant;
 pub use self::{
     budget::Budget,
     counts::{CAMPAIGN_SORT_KEY, Counts},
-    record::{Progress, Record, RecordState},
-    report::{Report, STALLED},
+    record::{Progress, Record, RecordState, deletion_id},
+    report::Report,
 };
 use self::{
     claim::{Claimed, GoneOn},
@@ -67,9 +67,39 @@ pub enum Outcome {
         record: Record,
         /// Whether this worker has counted or deleted anything.
         moved: bool,
+        /// Whether somebody was told to go on.
+        handed_on: bool,
     },
     /// Another worker is at it.
     Attached(Record),
+}
+
+/// What a request to delete comes to.
+#[derive(Debug)]
+pub struct Deleted {
+    /// What its deletion comes to.
+    pub outcome: Outcome,
+    /// Whether that is the deletion of an earlier request with the same
+    /// idempotency key.
+    pub replayed: bool,
+}
+
+impl Deleted {
+    fn by_this(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            replayed: false,
+        }
+    }
+
+    /// The deletion of an earlier request.
+    #[must_use]
+    pub fn by_an_earlier_one(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            replayed: true,
+        }
+    }
 }
 
 /// What a deletion would delete.
@@ -149,20 +179,31 @@ impl Deletions {
         campaign_id: &CampaignId,
         found: Option<Campaign>,
         budget: Budget,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<Deleted, Error> {
         let claimed = claim::claim(&self.table, &self.settings, request, found, budget).await;
         let refusal = match claimed {
-            Ok(Claimed::Held(hold)) => return Ok(self.advance(*hold, budget).await),
-            Ok(Claimed::Attached(record)) => return Ok(Outcome::Attached(*record)),
-            // Another request with this key was first, for another campaign or for
-            // this one.
-            Ok(Claimed::KeyInUse) => Error::IdempotencyKeyReused,
+            Ok(Claimed::Held(hold)) => {
+                return Ok(Deleted::by_this(self.advance(*hold, budget).await));
+            }
+            Ok(Claimed::Attached(record)) => {
+                return Ok(Deleted::by_this(Outcome::Attached(*record)));
+            }
+            Ok(Claimed::Unanswered(record)) => {
+                let remaining = self.remaining(*record, false, budget).await;
+                return Ok(Deleted::by_this(remaining));
+            }
+            // Another request with this key was first. If it was for this campaign
+            // and there is nothing to replay, the key names what is not there.
+            Ok(Claimed::KeyInUse) => Error::Table(TableError::Corrupt {
+                kind: "idempotency key",
+                attribute: "deletionId",
+            }),
             Err(error @ Error::Table(_)) => return Err(error),
             Err(refusal) => refusal,
         };
         // What refuses it may be what that request has done.
         let replayed = self.replay(request, campaign_id, budget).await?;
-        replayed.ok_or(refusal)
+        replayed.map(Deleted::by_an_earlier_one).ok_or(refusal)
     }
 
     /// What an earlier request with the same idempotency key has come to, as far
@@ -236,8 +277,9 @@ impl Deletions {
         let Some(record) = record else {
             return Ok(None);
         };
-        let gone_on = claim::go_on(&self.table, &self.settings, record, budget.claim_until).await;
+        let gone_on = claim::go_on(&self.table, &self.settings, record, budget).await;
         Ok(match gone_on {
+            GoneOn::Unanswered(record) => Some(self.remaining(*record, false, budget).await),
             GoneOn::Held(hold) => Some(self.advance(*hold, budget).await),
             GoneOn::Attached(record) => Some(Outcome::Attached(*record)),
             GoneOn::Over(record) => record.map(|record| Outcome::Complete(*record)),
@@ -300,44 +342,48 @@ impl Deletions {
     async fn advance(&self, mut hold: Hold<'_>, budget: Budget) -> Outcome {
         let mut drain = Drain::new(&self.table, &hold, budget);
         let not_written = match drain.run(&mut hold).await {
-            Ok(()) => match hold.finish(budget.answer_by).await {
-                Ok(()) => return Outcome::Complete(hold.into_record()),
-                Err(not_written) => not_written,
-            },
-            Err(Stop::NotWritten(not_written)) => not_written,
+            Ok(()) => hold.finish(budget.write_until).await.err(),
+            Err(Stop::NotWritten(not_written)) => Some(not_written),
             Err(Stop::Halted(halt)) => {
                 log_halt(hold.record(), &halt);
                 let progress = drain.progress(&hold);
-                match hold.release(progress, budget.answer_by).await {
+                match hold.release(progress, budget.write_until).await {
                     Ok(()) => {
-                        self.hand_off.start(hold.record(), budget.answer_by).await;
-                        return Outcome::Remaining {
-                            record: hold.into_record(),
-                            moved: drain.moved(),
-                        };
+                        let moved = drain.moved();
+                        return self.remaining(hold.into_record(), moved, budget).await;
                     }
-                    Err(not_released) => not_released,
+                    Err(not_released) => Some(not_released),
                 }
             }
         };
         match not_written {
-            NotWritten::Lost(Some(now)) if now.state != RecordState::Running => {
+            None => Outcome::Complete(hold.into_record()),
+            Some(NotWritten::Lost(Some(now))) if now.state != RecordState::Running => {
                 Outcome::Complete(*now)
             }
-            NotWritten::Lost(now) => {
+            Some(NotWritten::Lost(now)) => {
                 log_stop(hold.record(), "another worker has taken it over");
                 Outcome::Attached(now.map_or_else(|| hold.into_record(), |now| *now))
             }
-            NotWritten::Unanswered(error) => {
+            Some(NotWritten::Unanswered(error)) => {
                 log_stop(
                     hold.record(),
                     &format!("a write of its record failed: {error}"),
                 );
-                Outcome::Remaining {
-                    record: hold.into_record(),
-                    moved: drain.moved(),
-                }
+                let moved = drain.moved();
+                self.remaining(hold.into_record(), moved, budget).await
             }
+        }
+    }
+
+    /// Hands a deletion on under the version that this worker wrote last. No
+    /// other worker wrote it, so the name of the hand-off is used once.
+    async fn remaining(&self, record: Record, moved: bool, budget: Budget) -> Outcome {
+        let handed_on = self.hand_off.start(&record, budget.answer_by).await;
+        Outcome::Remaining {
+            record,
+            moved,
+            handed_on,
         }
     }
 }

@@ -6,10 +6,10 @@ use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use crate::{
-    deletion::{Budget, Deletions, Outcome, Record, RecordState},
+    config::LEASE_RANGE,
+    deletion::{Budget, Deletions, Outcome, Record, RecordState, deletion_id},
     hand_off::DeletionRef,
     lambda,
     table::TableError,
@@ -30,8 +30,11 @@ pub struct Slice {
     pub processed: u64,
     /// Whether this slice has deleted or counted anything, or finished.
     pub moved: bool,
+    /// Whether another worker holds the lease, which is no lack of progress.
+    pub held_by_another: bool,
     /// Seconds after which it should be called again: 0 for at once, more while
-    /// another worker holds the lease.
+    /// a lease has to end, another worker's or the one that this slice could not
+    /// give back.
     pub wait_seconds: u64,
 }
 
@@ -81,10 +84,10 @@ impl Slice {
     /// What an outcome says to the caller of a slice.
     #[must_use]
     pub fn of(outcome: &Outcome) -> Self {
-        let (record, moved) = match outcome {
-            Outcome::Complete(record) => (record, true),
-            Outcome::Remaining { record, moved } => (record, *moved),
-            Outcome::Attached(record) => (record, false),
+        let (record, moved, attached) = match outcome {
+            Outcome::Complete(record) => (record, true, false),
+            Outcome::Remaining { record, moved, .. } => (record, *moved, false),
+            Outcome::Attached(record) => (record, false, true),
         };
         let (status, wait_seconds) = match record.state {
             RecordState::Running => (RecordState::RUNNING, lease_left_seconds(record)),
@@ -96,22 +99,32 @@ impl Slice {
             status,
             processed: record.progress.counted.total(),
             moved,
+            held_by_another: attached && wait_seconds > 0,
             wait_seconds,
         }
     }
 }
 
+/// The longest that a lease is waited for at once, seconds: the longest lease
+/// there is. A worker whose clock is wrong may have written any time.
+const LONGEST_WAIT: u64 = *LEASE_RANGE.end();
+
 /// The seconds until the lease ends, rounded up.
 fn lease_left_seconds(record: &Record) -> u64 {
     let left_ms = record.lease_until_ms.saturating_sub(now_ms());
-    u64::try_from(left_ms).unwrap_or(0).div_ceil(1_000)
+    let left_ms = u64::try_from(left_ms).unwrap_or(0);
+    left_ms.div_ceil(1_000).min(LONGEST_WAIT)
 }
+
+/// The longest account id, bytes: a partition key has at most 2,048.
+const LONGEST_ACCOUNT_ID: usize = 1_024;
 
 /// Reads a payload. More members are ignored.
 fn payload(payload: Value) -> Option<DeletionRef> {
     let mut of: DeletionRef = serde_json::from_value(payload).ok()?;
-    of.deletion_id = Uuid::try_parse(&of.deletion_id).ok()?.to_string();
-    (!of.account_id.is_empty()).then_some(of)
+    of.deletion_id = deletion_id(&of.deletion_id)?;
+    let length = of.account_id.len();
+    (1..=LONGEST_ACCOUNT_ID).contains(&length).then_some(of)
 }
 
 /// Advances the deletion that the payload names.
@@ -123,9 +136,10 @@ pub async fn handle(deletions: &Deletions, event: LambdaEvent<Value>) -> Result<
     let (event, context) = event.into_parts();
     let request_id = context.request_id.as_str();
     let budget = Budget::of_slice(start, lambda::deadline(&context));
-    let advanced = match payload(event) {
+    let of = payload(event);
+    let advanced = match &of {
         Some(of) => deletions
-            .resume(&of, budget)
+            .resume(of, budget)
             .await
             .map_err(DrainError::from)
             .and_then(|outcome| outcome.ok_or(DrainError::DeletionNotFound)),
@@ -142,6 +156,7 @@ pub async fn handle(deletions: &Deletions, event: LambdaEvent<Value>) -> Result<
                 status = slice.status,
                 items = slice.processed,
                 moved = slice.moved,
+                held_by_another = slice.held_by_another,
                 wait_seconds = slice.wait_seconds,
                 elapsed_ms,
                 "slice of deletion {}: {}",
@@ -151,7 +166,13 @@ pub async fn handle(deletions: &Deletions, event: LambdaEvent<Value>) -> Result<
             Ok(slice)
         }
         Err(error) => {
-            tracing::error!(request_id, elapsed_ms, "a slice failed: {error}");
+            let deletion_id = of.map(|of| of.deletion_id);
+            tracing::error!(
+                request_id,
+                deletion_id,
+                elapsed_ms,
+                "a slice failed: {error}"
+            );
             Err(error)
         }
     }
@@ -186,6 +207,8 @@ mod tests {
             json!({"accountId": "a", "deletionId": "x"}),
             json!({"accountId": "a", "deletionId": null}),
             json!({"accountId": "a", "deletionId": "DELETION#1"}),
+            json!({"accountId": "a", "deletionId": ID.replace('-', "")}),
+            json!({"accountId": "a".repeat(1_025), "deletionId": ID}),
         ] {
             assert_eq!(payload(malformed.clone()), None, "{malformed}");
         }

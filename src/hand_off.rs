@@ -87,37 +87,39 @@ impl HandOff {
         })
     }
 
-    /// Hands on a deletion that was just released. A failure is logged and is no
-    /// error: the deletion is found again.
-    pub(crate) async fn start(&self, released: &Record, deadline: Instant) {
+    /// Hands on a deletion that this worker has stopped working on; whether it
+    /// was. A failure is logged and is no error: the deletion is found again.
+    pub(crate) async fn start(&self, left: &Record, deadline: Instant) -> bool {
         match self {
-            Self::None => {}
-            Self::StateMachine(state_machine) => {
-                if let Err(error) = state_machine.start(released, deadline).await {
+            Self::None => false,
+            Self::StateMachine(state_machine) => match state_machine.start(left, deadline).await {
+                Ok(()) => true,
+                Err(error) => {
                     tracing::error!(
-                        deletion_id = %released.deletion_id,
-                        campaign_id = %released.campaign_id,
+                        deletion_id = %left.deletion_id,
+                        campaign_id = %left.campaign_id,
                         "deletion {} is not handed on: {error}",
-                        released.deletion_id,
+                        left.deletion_id,
                     );
+                    false
                 }
-            }
-            // Err: the server ends, and so does its task.
+            },
             #[cfg(feature = "cli")]
-            Self::Background(queue) => drop(queue.send(DeletionRef::of(released))),
+            Self::Background(queue) => queue.send(DeletionRef::of(left)).is_ok(),
         }
     }
 }
 
 impl StateMachine {
-    /// Starts the execution that the version of the release names. No other
-    /// release has this version, so the name is never used for another start.
-    async fn start(&self, released: &Record, deadline: Instant) -> Result<(), String> {
+    /// Starts the execution that the version names: of the release, or, where the
+    /// release has no answer, the last one that its worker wrote. A repeated
+    /// start is the same start.
+    async fn start(&self, left: &Record, deadline: Instant) -> Result<(), String> {
         if Instant::now() + LEAST_TIME >= deadline {
             return Err("the time is over".to_owned());
         }
-        let name = format!("{}-{}", released.deletion_id, released.version);
-        let input = serde_json::to_string(&DeletionRef::of(released)).map_err(|e| e.to_string())?;
+        let name = format!("{}-{}", left.deletion_id, left.version);
+        let input = serde_json::to_string(&DeletionRef::of(left)).map_err(|e| e.to_string())?;
         let start = self
             .client
             .start_execution()

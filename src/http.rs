@@ -11,12 +11,12 @@ use std::{pin::pin, time::Duration};
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use tokio::time::Instant;
 
-use self::{request::Route, response::Answer};
+use self::{headers::Preferences, request::Route, response::Answer};
 use crate::{
     auth::{ApiKey, Principal, SCOPE_DELETE, SCOPE_READ, StoredKey},
     beside::beside,
     campaign::{CampaignId, InvalidCampaignId},
-    deletion::{Budget, Counts, DeletionRequest, Deletions, Outcome, Record},
+    deletion::{Budget, Counts, Deleted, DeletionRequest, Deletions, Outcome, Record, deletion_id},
     error::Error,
     hand_off::DeletionRef,
     timestamp::now_seconds,
@@ -116,7 +116,13 @@ impl Api {
         time: Time,
         log: &mut RequestLog,
     ) -> Result<Answer, Error> {
-        let budget = time.budget(self.inline_budget);
+        // A dry run answers what it asks for; otherwise `Prefer` bounds all of it.
+        let preferences = headers::preferences(event);
+        let is_dry = request::validate_only(event);
+        let budget = match (&is_dry, &preferences) {
+            (Ok(false), Ok(preferences)) => self.preferred(*preferences, time),
+            _ => time.budget(self.inline_budget),
+        };
         let id = CampaignId::parse(id);
         let table = self.deletions.table();
         let mut reading = pin!(async {
@@ -133,32 +139,31 @@ impl Api {
         principal.require(SCOPE_DELETE)?;
         let id = id.clone()?;
         log.campaign_id = Some(id.clone());
-        let validate_only = request::validate_only(event)?;
-        let preferences = headers::preferences(event)?;
+        let is_dry = is_dry?;
+        let preferences = preferences?;
         let request = DeletionRequest {
             account_id: principal.account_id,
             requested_by: principal.key_id,
             if_match: headers::if_match(event)?,
             idempotency_key: headers::idempotency_key(event)?,
         };
-        // A dry run answers what it asks for, and spends no key.
-        if validate_only {
+        // A dry run spends no key.
+        if is_dry {
             let campaign = or_wait(campaign, reading).await?;
             let preview = self.deletions.preview(&request, campaign, budget).await?;
             log.outcome = Some("previewed");
             log.counts = Some(preview.counts.clone());
             return Ok(Answer::previewed(&preview));
         }
-        let budget = time.budget(preferences.inline_budget(self.inline_budget));
         let replayed = self.deletions.replay(&request, &id, budget).await?;
-        log.replayed = replayed.is_some();
-        let outcome = if let Some(outcome) = replayed {
-            outcome
+        let Deleted { outcome, replayed } = if let Some(outcome) = replayed {
+            Deleted::by_an_earlier_one(outcome)
         } else {
             let campaign = or_wait(campaign, reading).await?;
             let deletions = &self.deletions;
             deletions.delete(&request, &id, campaign, budget).await?
         };
+        log.replayed = replayed;
         let answer = match &outcome {
             Outcome::Complete(record) => {
                 log.record("deleted", record);
@@ -174,7 +179,7 @@ impl Api {
             }
         };
         let applied = preferences.applied(self.inline_budget);
-        Ok(answer.replayed(log.replayed).with_preferences(applied))
+        Ok(answer.replayed(replayed).with_preferences(applied))
     }
 
     /// `GET /v1/deletions/{deletionId}`. A key without the scope may read what
@@ -188,7 +193,7 @@ impl Api {
     ) -> Result<Answer, Error> {
         let principal = self.principal(event, budget, log).await?;
         let may_read = principal.require(SCOPE_READ);
-        let Some(deletion_id) = request::deletion_id(id) else {
+        let Some(deletion_id) = deletion_id(id) else {
             may_read?;
             return Err(request::invalid("The deletion id must be a UUID"));
         };
@@ -241,6 +246,18 @@ impl Api {
             .map(|record| self.deletions.report(record))
             .collect();
         Ok(Answer::deletions(&reports, history.after.as_deref()))
+    }
+
+    /// The budget of a request with these preferences. One that is to be answered
+    /// at once has the usual time to be claimed and handed on, and takes no more
+    /// of it than that needs.
+    fn preferred(&self, preferences: Preferences, time: Time) -> Budget {
+        let inline = preferences.inline_budget(self.inline_budget);
+        if inline.is_zero() {
+            time.budget(self.inline_budget).claim_only(time.start)
+        } else {
+            time.budget(inline)
+        }
     }
 
     async fn principal(

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     CliError,
-    connect::{Confirm, Connect, Lease, patience},
+    connect::{Confirm, Connect, Lease, PATIENCE, patience},
     drive::until_done,
     status::print_one,
 };
@@ -86,17 +86,18 @@ impl Delete {
             HandOff::None
         };
         // Claimed first and drained after, so that the deletion has an id to show.
-        let claiming = self.deletions(&table, left_to.clone());
-        let budget = Budget::new(Instant::now(), Duration::ZERO, None);
+        let claiming = self.deletions(&table, left_to);
+        let start = Instant::now();
+        let budget = Budget::new(start, PATIENCE, None).claim_only(start);
         let claimed = claiming.delete(&request, &self.id, Some(campaign), budget);
-        let record = match claimed.await.map_err(refused)? {
-            Outcome::Complete(record)
-            | Outcome::Remaining { record, .. }
-            | Outcome::Attached(record) => record,
+        let (record, handed_on) = match claimed.await.map_err(refused)?.outcome {
+            Outcome::Complete(record) | Outcome::Attached(record) => (record, false),
+            Outcome::Remaining {
+                record, handed_on, ..
+            } => (record, handed_on),
         };
         if self.no_wait {
-            self.say_how_it_goes_on(&record, &left_to)?;
-            return Ok(());
+            return self.say_how_it_goes_on(&record, handed_on);
         }
         let deletions = self.deletions(&table, HandOff::None);
         let record = self.with_a_bar(&deletions, record).await?;
@@ -146,15 +147,16 @@ impl Delete {
         Ok(())
     }
 
-    fn say_how_it_goes_on(&self, record: &Record, left_to: &HandOff) -> Result<(), CliError> {
+    fn say_how_it_goes_on(&self, record: &Record, handed_on: bool) -> Result<(), CliError> {
         if self.json {
             let of = DeletionRef::of(record);
             println!("{}", serde_json::to_string_pretty(&of)?);
             return Ok(());
         }
-        let how = match left_to {
-            HandOff::StateMachine(_) => "the state machine goes on with it".to_owned(),
-            _ => format!("go on with: {}", self.again()),
+        let how = if handed_on {
+            "the state machine goes on with it".to_owned()
+        } else {
+            format!("go on with: {}", self.again())
         };
         let id = &record.deletion_id;
         println!("deletion {id} of campaign {} is claimed; {how}", self.id);

@@ -33,11 +33,15 @@ pub(super) async fn until_done(
     let mut idle = 0;
     loop {
         let budget = Budget::of_slice(Instant::now(), None);
-        let (moved, wait_seconds, why) = match deletions.resume(of, budget).await {
+        let (progress, wait_seconds, why) = match deletions.resume(of, budget).await {
             Ok(Some(Outcome::Complete(record))) => return Ok(record),
             Ok(Some(outcome)) => {
                 let slice = Slice::of(&outcome);
-                (slice.moved, slice.wait_seconds, None)
+                (
+                    slice.moved || slice.held_by_another,
+                    slice.wait_seconds,
+                    None,
+                )
             }
             Ok(None) => {
                 let id = &of.deletion_id;
@@ -45,12 +49,13 @@ pub(super) async fn until_done(
             }
             Err(error) => (false, 0, Some(error)),
         };
-        if moved || wait_seconds > 0 {
-            idle = 0;
-            sleep(Duration::from_secs(wait_seconds)).await;
-        } else if idle < MOST_IDLE {
-            sleep(Duration::from_secs(1 << idle).min(LONGEST_PAUSE)).await;
-            idle += 1;
+        idle = if progress { 0 } else { idle + 1 };
+        if idle < MOST_IDLE {
+            let pause = match idle.checked_sub(1) {
+                None => Duration::ZERO,
+                Some(doublings) => Duration::from_secs(1 << doublings).min(LONGEST_PAUSE),
+            };
+            sleep(pause + Duration::from_secs(wait_seconds)).await;
         } else {
             let why = why.map_or_else(String::new, |error| format!(": {error}"));
             return Err(CliError::Refused(format!(

@@ -3,7 +3,6 @@
 
 use clap::Args;
 use comfy_table::{Table as TextTable, presets};
-use uuid::Uuid;
 
 use super::{
     CliError,
@@ -12,8 +11,8 @@ use super::{
 };
 use crate::{
     campaign::{CampaignId, Status as CampaignStatus},
-    deletion::{Deletions, Record, Report},
-    hand_off::{DeletionRef, HandOff},
+    deletion::{Deletions, Record, Report, deletion_id},
+    hand_off::HandOff,
     table::Table,
 };
 
@@ -53,11 +52,14 @@ impl Status {
             let record = record.ok_or_else(|| self.not_found(id))?;
             return print_one(&deletions.report(&record), self.json);
         }
+        let mut more = None;
         let records = match &self.account {
             Some(account) => {
                 let until = patience();
                 let found = table.history(account, None, None, SHOWN, until, until);
-                found.await?.records
+                let found = found.await?;
+                more = found.after;
+                found.records
             }
             None => running(&table).await?,
         };
@@ -70,6 +72,9 @@ impl Status {
         } else {
             println!("{}", text(&reports));
         }
+        if more.is_some() {
+            eprintln!("There are older ones; GET /v1/deletions lists them all.");
+        }
         Ok(())
     }
 
@@ -78,9 +83,11 @@ impl Status {
         let is_it = |record: &Record| {
             record.deletion_id.eq_ignore_ascii_case(id) || record.campaign_id.as_str() == id
         };
-        if let (Some(account), Ok(uuid)) = (&self.account, Uuid::try_parse(id)) {
-            let id = uuid.to_string();
-            return Ok(table.record(account, &id, patience()).await?);
+        // A campaign's id may have the form of a deletion's.
+        if let (Some(account), Some(id)) = (&self.account, deletion_id(id))
+            && let Some(record) = table.record(account, &id, patience()).await?
+        {
+            return Ok(Some(record));
         }
         // A campaign that is still there says it itself.
         if let Ok(campaign_id) = CampaignId::parse(id)
@@ -126,13 +133,16 @@ async fn running(table: &Table) -> Result<Vec<Record>, CliError> {
     let mut records = Vec::new();
     let campaigns = table.campaigns_by_status(CampaignStatus::DELETING, PATIENCE);
     for campaign in campaigns.await? {
-        if let Some(deletion_id) = campaign.deletion_id {
-            let of = DeletionRef {
-                account_id: campaign.account_id,
-                deletion_id,
-            };
-            let record = table.record(&of.account_id, &of.deletion_id, patience());
-            records.extend(record.await?);
+        let record = match &campaign.deletion_id {
+            Some(id) => table.record(&campaign.account_id, id, patience()).await?,
+            None => None,
+        };
+        match record {
+            Some(record) => records.push(record),
+            None => eprintln!(
+                "campaign {} of account {} is in deleting and has no record: delete it again",
+                campaign.id, campaign.account_id
+            ),
         }
     }
     Ok(records)

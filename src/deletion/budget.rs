@@ -9,11 +9,15 @@ use tokio::time::Instant;
 /// The time in which an invocation answers even if it is given no time to work.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// What is kept at the end for the answer to an outstanding record write, the
-/// release and the hand-off, or for a look at what became of a claim: at most
-/// this, and at most a quarter of the whole. Each takes milliseconds to tens of
-/// them.
+/// What is kept at the end for the answer to an outstanding record write, for
+/// the release and for the hand-off, or for a look at what became of a claim: at
+/// most this, and at most a quarter of the whole. Each takes milliseconds to tens
+/// of them.
 const RESERVE: Duration = Duration::from_millis(1_500);
+
+/// Which part of the reserve, a third, is the hand-off's alone: it comes last,
+/// and what is written before it must not take its time.
+const HAND_OFF_PART: u32 = 3;
 
 /// How long a slice works when the invocation has no deadline of its own.
 const SLICE: Duration = Duration::from_mins(1);
@@ -29,6 +33,8 @@ pub struct Budget {
     /// Nothing is read to check a request, and nothing is claimed, beyond this:
     /// the same as `work_until`, unless there is no time to work at all.
     pub claim_until: Instant,
+    /// No write of a record is waited for beyond this.
+    pub write_until: Instant,
     /// Nothing is waited for beyond this.
     pub answer_by: Instant,
 }
@@ -43,11 +49,23 @@ impl Budget {
         if let Some(deadline) = invocation_deadline {
             answer_by = answer_by.min(deadline - MARGIN).max(start);
         }
-        let claim_until = answer_by - RESERVE.min((answer_by - start) / 4);
+        let reserve = RESERVE.min((answer_by - start) / 4);
+        let claim_until = answer_by - reserve;
         Self {
             work_until: (start + inline).min(claim_until),
             claim_until,
+            write_until: answer_by - reserve / HAND_OFF_PART,
             answer_by,
+        }
+    }
+
+    /// The same, with no time to work: it checks, claims and hands on, and takes
+    /// no longer than that needs.
+    #[must_use]
+    pub fn claim_only(self, start: Instant) -> Self {
+        Self {
+            work_until: start,
+            ..self
         }
     }
 
@@ -78,6 +96,10 @@ mod tests {
         assert_eq!(budget.answer_by, start + 20 * SECOND);
         assert_eq!(budget.work_until, start + 20 * SECOND - RESERVE);
         assert_eq!(budget.claim_until, budget.work_until);
+        assert_eq!(budget.write_until, budget.work_until + SECOND);
+        let claiming = budget.claim_only(start);
+        assert!(claiming.work_is_over());
+        assert_eq!(claiming.claim_until, budget.claim_until);
         let short = Budget::new(start, SECOND, None);
         assert_eq!(short.answer_by, start + SECOND);
         assert_eq!(short.work_until, start + SECOND * 3 / 4);

@@ -22,6 +22,8 @@ pub(super) enum Claimed<'a> {
     Held(Box<Hold<'a>>),
     /// Another worker does, or may; the record as last seen.
     Attached(Box<Record>),
+    /// The takeover has no answer; the record as it was read.
+    Unanswered(Box<Record>),
     /// Nobody does for this request: its idempotency key was used meanwhile.
     KeyInUse,
 }
@@ -70,7 +72,7 @@ pub(super) async fn claim<'a>(
     loop {
         let campaign = request.accessible(found)?;
         let (deletion_id, version) = if campaign.status.is_deleting() {
-            match attach(table, settings, request, &campaign, sent.as_ref(), deadline).await? {
+            match attach(table, settings, request, &campaign, sent.as_ref(), budget).await? {
                 Found::Claimed(claimed) => return Ok(claimed),
                 Found::Changed(now) => {
                     found = now;
@@ -99,31 +101,38 @@ pub(super) async fn claim<'a>(
             Ok(ClaimAnswer::Changed(now)) => now.map(|now| *now),
             Ok(ClaimAnswer::RecordExists) => table.campaign(&id, deadline).await?,
             Ok(ClaimAnswer::KeyInUse) => return Ok(Claimed::KeyInUse),
-            Err(error @ TableError::Busy(_)) => {
-                if !backoff.wait(deadline).await {
-                    return Err(error.into());
-                }
+            Err(error @ TableError::Busy(_)) if backoff.wait(deadline).await => {
                 match table.campaign(&id, deadline).await {
-                    Err(TableError::NoAnswer(_)) => return Err(error.into()),
+                    Err(TableError::NoAnswer(_)) => {
+                        return look(table, claim, settings, error, budget).await;
+                    }
                     read => read?,
                 }
             }
-            Err(error @ TableError::NoAnswer(_)) => {
-                // It may stand. One look, in the time that is kept for this.
-                let now = table.campaign(&id, budget.answer_by).await;
-                return match now {
-                    Ok(Some(now))
-                        if now.deletion_id.as_ref() == Some(&claim.record.deletion_id) =>
-                    {
-                        let hold = Hold::claimed(table, settings.lease, claim.record);
-                        Ok(Claimed::Held(Box::new(hold)))
-                    }
-                    _ => Err(error.into()),
-                };
+            Err(error @ (TableError::Busy(_) | TableError::NoAnswer(_))) => {
+                return look(table, claim, settings, error, budget).await;
             }
             Err(error) => return Err(error.into()),
         };
         sent = Some(claim);
+    }
+}
+
+/// A claim that has failed in time may stand all the same, by an attempt whose
+/// answer was lost: one look, in the time that is kept for this.
+async fn look<'a>(
+    table: &'a Table,
+    claim: Claim,
+    settings: &DeletionSettings,
+    error: TableError,
+    budget: Budget,
+) -> Result<Claimed<'a>, Error> {
+    match table.campaign(&claim.campaign.id, budget.write_until).await {
+        Ok(Some(now)) if now.deletion_id.as_ref() == Some(&claim.record.deletion_id) => {
+            let hold = Hold::claimed(table, settings.lease, claim.record);
+            Ok(Claimed::Held(Box::new(hold)))
+        }
+        _ => Err(error.into()),
     }
 }
 
@@ -140,14 +149,22 @@ async fn attach<'a>(
     request: &DeletionRequest,
     campaign: &Campaign,
     sent: Option<&Claim>,
-    deadline: Instant,
+    budget: Budget,
 ) -> Result<Found<'a>, Error> {
+    let deadline = budget.claim_until;
     let Some(deletion_id) = campaign.deletion_id.clone() else {
         return Ok(Found::claimable_anew());
     };
     let record = table
         .record(&campaign.account_id, &deletion_id, deadline)
-        .await?;
+        .await;
+    let record = match (record, sent) {
+        // The claim stands, and what it has put is known.
+        (Err(_), Some(claim)) if claim.record.deletion_id == deletion_id => {
+            Some(claim.record.clone())
+        }
+        (record, _) => record?,
+    };
     let Some(record) = record else {
         // No earlier write or execution name can match a version that starts
         // at the time in milliseconds.
@@ -171,7 +188,8 @@ async fn attach<'a>(
     {
         return Ok(Found::Claimed(Claimed::KeyInUse));
     }
-    match go_on(table, settings, record, deadline).await {
+    match go_on(table, settings, record, budget).await {
+        GoneOn::Unanswered(record) => Ok(Found::Claimed(Claimed::Unanswered(record))),
         GoneOn::Held(hold) => Ok(Found::Claimed(Claimed::Held(hold))),
         GoneOn::Attached(record) => Ok(Found::Claimed(Claimed::Attached(record))),
         GoneOn::Over(_) => behind_a_finished_record(table, campaign, deadline).await,
@@ -184,6 +202,8 @@ pub(super) enum GoneOn<'a> {
     Held(Box<Hold<'a>>),
     /// Another worker does, or may; the record as last seen.
     Attached(Box<Record>),
+    /// The takeover has no answer; the record as it was read.
+    Unanswered(Box<Record>),
     /// There is nothing to go on with: it is done, or its record is gone.
     Over(Option<Box<Record>>),
 }
@@ -193,14 +213,19 @@ pub(super) async fn go_on<'a>(
     table: &'a Table,
     settings: &DeletionSettings,
     record: Record,
-    deadline: Instant,
+    budget: Budget,
 ) -> GoneOn<'a> {
     if record.state != RecordState::Running {
         return GoneOn::Over(Some(Box::new(record)));
     }
-    if !record.lease_ended(now_ms()) {
+    let now = now_ms();
+    // Without time to work, taking over what was just released would do nothing
+    // but hand it on once more.
+    let is_waiting = budget.work_is_over() && !record.is_stalled(settings.lease, now);
+    if !record.lease_ended(now) || is_waiting {
         return GoneOn::Attached(Box::new(record));
     }
+    let deadline = budget.claim_until;
     match Hold::take_over(table, settings.lease, record.clone(), deadline).await {
         Ok(hold) => GoneOn::Held(Box::new(hold)),
         Err(NotWritten::Lost(Some(now))) if now.state == RecordState::Running => {
@@ -214,7 +239,7 @@ pub(super) async fn go_on<'a>(
                 "deletion {} is not taken over: {error}",
                 record.deletion_id,
             );
-            GoneOn::Attached(Box::new(record))
+            GoneOn::Unanswered(Box::new(record))
         }
     }
 }

@@ -87,7 +87,7 @@ impl<'a> Drain<'a> {
     ) -> Result<bool, Stop> {
         let Budget {
             work_until,
-            answer_by,
+            write_until,
             ..
         } = self.budget;
         if self.budget.work_is_over() {
@@ -107,7 +107,7 @@ impl<'a> Drain<'a> {
                 work_until,
             ));
             let reading = beside(reader.next(), &mut deletes);
-            let (next, mut outcome) = hold.keeping(reading, answer_by).await?;
+            let (next, mut outcome) = hold.keeping(reading, write_until).await?;
             // Only a page that is counted is deleted, in the next round.
             let mut is_counted = false;
             if let Ok(Some(next)) = &next
@@ -115,7 +115,7 @@ impl<'a> Drain<'a> {
             {
                 is_counted = true;
                 if let Some(progress) = self.count(hold, &next.sort_keys) {
-                    let write = hold.count_ahead(progress, answer_by);
+                    let write = hold.count_ahead(progress, write_until);
                     if outcome.is_some() {
                         write.await?;
                     } else {
@@ -131,7 +131,7 @@ impl<'a> Drain<'a> {
             }
             let outcome = match outcome {
                 Some(outcome) => outcome,
-                None => hold.keeping(deletes, answer_by).await?,
+                None => hold.keeping(deletes, write_until).await?,
             };
             let left = outcome
                 .as_ref()

@@ -2,6 +2,8 @@
 //! every write to it is conditional on the version that its writer last saw, so
 //! a paused, late or repeated writer changes nothing.
 
+use uuid::Uuid;
+
 use super::Counts;
 use crate::campaign::CampaignId;
 
@@ -34,6 +36,15 @@ pub struct Record {
     pub owner: Option<String>,
     /// When the lease ends, epoch milliseconds.
     pub lease_until_ms: i64,
+}
+
+/// A deletion id in the form in which it is stored: a UUID with hyphens, in
+/// lower case. `None` if it is none.
+#[must_use]
+pub fn deletion_id(text: &str) -> Option<String> {
+    let id = Uuid::try_parse(text).ok()?.hyphenated().to_string();
+    // The other forms of a UUID have other lengths.
+    (id.len() == text.len()).then_some(id)
 }
 
 /// Whether a deletion is done.

@@ -25,7 +25,7 @@ pub struct Report<'a> {
 }
 
 /// `status` of a deletion that runs and that nobody is at: not stored, but seen.
-pub const STALLED: &str = "stalled";
+const STALLED: &str = "stalled";
 
 impl<'a> Report<'a> {
     /// A record as it looks at `now_ms` (epoch milliseconds).

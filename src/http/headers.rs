@@ -95,15 +95,10 @@ fn delta_seconds(text: &str) -> Result<u64, Error> {
 pub(super) fn idempotency_key(
     event: &ApiGatewayV2httpRequest,
 ) -> Result<Option<IdempotencyKey>, Error> {
-    let mut lines = event.headers.get_all(IDEMPOTENCY_KEY).iter();
-    let Some(line) = lines.next() else {
+    // The gateway joins repeated headers: two are one key with a comma in it.
+    let Some(line) = event.headers.get(IDEMPOTENCY_KEY) else {
         return Ok(None);
     };
-    if lines.next().is_some() {
-        return Err(invalid(
-            "The Idempotency-Key header is given more than once",
-        ));
-    }
     let refused =
         || invalid("The Idempotency-Key header must be 1 to 255 printable ASCII characters");
     let text = line.to_str().map_err(|_| refused())?.trim();

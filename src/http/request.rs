@@ -9,9 +9,7 @@ use lambda_http::{
     http::{HeaderValue, Method, header},
 };
 
-use uuid::Uuid;
-
-use crate::error::Error;
+use crate::{deletion::deletion_id, error::Error};
 
 /// A path and method that this service answers.
 #[derive(Debug, PartialEq, Eq)]
@@ -230,14 +228,6 @@ const LIMITS: std::ops::RangeInclusive<usize> = 1..=100;
 
 fn bad_limit() -> Error {
     invalid("The query parameter 'limit' must be a whole number from 1 to 100")
-}
-
-/// A deletion id in the form in which it is stored: a UUID with hyphens, in
-/// lower case. `None` if it is none.
-pub(super) fn deletion_id(text: &str) -> Option<String> {
-    let id = Uuid::try_parse(text).ok()?.hyphenated().to_string();
-    // The other forms of a UUID have other lengths.
-    (id.len() == text.len()).then_some(id)
 }
 
 pub(super) fn invalid(why: &'static str) -> Error {

@@ -21,8 +21,8 @@ pub const BATCH_SIZE: usize = 25;
 
 /// The most keys in a page. A page ends at 1 MB of items anyway; this bounds it
 /// for tiny items, so that memory stays flat, and costs one more request per
-/// 2,000 keys.
-const PAGE_LIMIT: i32 = 2_000;
+/// 1,000 keys.
+const PAGE_LIMIT: i32 = 1_000;
 
 /// A page of the partition: the children's sort keys, in order.
 #[derive(Debug, Default, PartialEq, Eq)]

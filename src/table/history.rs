@@ -75,7 +75,14 @@ impl Table {
                 .await
                 .map_err(|failure| failure.into_table_error(OPERATION))?;
             for found in answer.items.unwrap_or_default() {
-                records.push(item::record(&found)?);
+                match item::record(&found) {
+                    Ok(record) => records.push(record),
+                    // One that a newer version wrote; the others can be read.
+                    Err(error) => {
+                        let id = deletion_id(&found)?;
+                        tracing::error!(deletion_id = id, "deletion {id} is left out: {error}");
+                    }
+                }
             }
             if records.len() > limit {
                 records.truncate(limit);

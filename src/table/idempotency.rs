@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     Table, TableError,
-    expressions::text,
+    expressions::{Expressions, text},
     item::{self, Item},
     keys,
     records::built,
@@ -28,9 +28,6 @@ pub struct NewKeyUse {
     pub now: i64,
 }
 
-/// The key must be free, expired, or in use for this deletion already.
-const CONDITION: &str = "attribute_not_exists(#PK) OR ttlAt <= :now OR deletionId = :deletionId";
-
 impl NewKeyUse {
     fn item(&self, record: &Record) -> Item {
         let key = keys::idempotency(&record.account_id, self.key.hash());
@@ -44,19 +41,29 @@ impl NewKeyUse {
         item
     }
 
-    fn now(&self) -> AttributeValue {
-        AttributeValue::N(self.now.to_string())
+    /// The key must be free, expired, or in use for this deletion already.
+    fn condition(&self, record: &Record) -> (String, Expressions) {
+        let mut of = Expressions::default();
+        let now = AttributeValue::N(self.now.to_string());
+        of.values.insert(":now".to_owned(), now);
+        let condition = format!(
+            "attribute_not_exists({}) OR {} <= :now OR {}",
+            of.name(keys::PK),
+            of.name("ttlAt"),
+            of.equals("deletionId", Some(text(&record.deletion_id))),
+        );
+        (condition, of)
     }
 
     /// The put of this use for the deletion of `record`, as part of a transaction.
     pub(super) fn put(&self, table_name: &str, record: &Record) -> Result<Put, TableError> {
+        let (condition, of) = self.condition(record);
         let put = Put::builder()
             .table_name(table_name)
             .set_item(Some(self.item(record)))
-            .condition_expression(CONDITION)
-            .expression_attribute_names("#PK", keys::PK)
-            .expression_attribute_values(":now", self.now())
-            .expression_attribute_values(":deletionId", text(&record.deletion_id))
+            .condition_expression(condition)
+            .set_expression_attribute_names(Some(of.names))
+            .set_expression_attribute_values(Some(of.values))
             .build();
         built(put)
     }
@@ -96,15 +103,15 @@ impl Table {
         deadline: Instant,
     ) -> Result<bool, TableError> {
         const OPERATION: &str = "PutItem";
+        let (condition, of) = new.condition(record);
         let request = self
             .client()
             .put_item()
             .table_name(self.name())
             .set_item(Some(new.item(record)))
-            .condition_expression(CONDITION)
-            .expression_attribute_names("#PK", keys::PK)
-            .expression_attribute_values(":now", new.now())
-            .expression_attribute_values(":deletionId", text(&record.deletion_id));
+            .condition_expression(condition)
+            .set_expression_attribute_names(Some(of.names))
+            .set_expression_attribute_values(Some(of.values));
         let answer = until_answered(OPERATION, deadline, || request.clone().send()).await;
         unless_refused(OPERATION, answer)
     }

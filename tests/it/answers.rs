@@ -1,12 +1,16 @@
 //! When a request has to be answered before, or after, the deletion is done:
 //! `Prefer`, `Idempotency-Key`, and reading deletions.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::{
-    harness::{ACCOUNT, KEY, Reply, World, delete_event, event, item, n, s},
+    harness::{ACCOUNT, KEY, Reply, World, delete_event, event, item, n, s, send},
     proxy::{Action, Call, is_claim, throttled},
     takeover::{chats, world},
 };
@@ -85,8 +89,9 @@ async fn wait_is_how_long_the_request_works_and_is_capped() {
         "BatchWriteItem" => Action::Delay(Duration::from_millis(700)),
         _ => Action::Pass,
     });
+    let api = world.api().await;
     let begun = Instant::now();
-    let reply = world.send(with("campaign_1", "prefer", "wait=1")).await;
+    let reply = send(&api, with("campaign_1", "prefer", "wait=1")).await;
     assert!(begun.elapsed() < Duration::from_millis(1_100));
     assert_eq!(reply.status, 202);
     assert_eq!(header(&reply, "preference-applied"), Some("wait=1"));
@@ -264,30 +269,82 @@ async fn a_request_that_attaches_stores_its_key_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_requests_with_one_key_at_once_one_claims() {
-    // The second claim goes out when the first has taken the key, for another
-    // campaign and for the same.
-    for (other, expected) in [("campaign_2", 422), ("campaign_1", 200)] {
+    // The second claim arrives when the first has taken the key and is done, for
+    // another campaign and for the same.
+    for (other, expected) in [
+        ("campaign_2", (422, None)),
+        ("campaign_1", (200, Some("true"))),
+    ] {
         let world = world(5).await;
         world.put_campaign("campaign_2", &[]).await;
-        let arrived = std::sync::Arc::new(tokio::sync::Notify::new());
-        let arriving = arrived.clone();
+        let (arrived, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (arriving, held) = (arrived.clone(), go_on.clone());
         world.proxy.policy(move |call| {
             if is_claim(call) && call.nth == 0 {
                 arriving.notify_one();
-                return Action::Delay(Duration::from_millis(400));
+                return Action::Wait(held.clone());
             }
             Action::Pass
         });
         let rival = async {
             arrived.notified().await;
-            world.send(with("campaign_1", "idempotency-key", "k")).await
+            let reply = world.send(with("campaign_1", "idempotency-key", "k")).await;
+            go_on.notify_one();
+            reply
         };
-        let slow = world.send(with(other, "idempotency-key", "k"));
-        let (slow, rival) = tokio::join!(slow, rival);
-        assert_eq!((slow.status, rival.status), (expected, 200));
+        let slow = Box::pin(world.send(with(other, "idempotency-key", "k")));
+        let (slow, rival) = tokio::join!(slow, Box::pin(rival));
+        assert_eq!(
+            (slow.status, header(&slow, "idempotent-replayed")),
+            expected
+        );
+        assert_eq!(
+            (rival.status, header(&rival, "idempotent-replayed")),
+            (200, None)
+        );
         world.assert_gone("campaign_1", &chats(5)).await;
         assert_eq!(world.left("campaign_2").await, ["CAMPAIGN"]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_of_a_request_that_attaches_is_stored_once_and_may_be_taken() {
+    let world = world(5).await;
+    world.put_campaign("campaign_2", &[]).await;
+    world
+        .send(with("campaign_1", "prefer", "respond-async"))
+        .await;
+    // Its answer is lost.
+    world.proxy.policy(|call| match (call.operation, call.nth) {
+        ("PutItem", 0) => Action::LoseAnswer,
+        _ => Action::Pass,
+    });
+    let mut attaching = with("campaign_1", "idempotency-key", "k");
+    attaching["headers"]["prefer"] = "respond-async".into();
+    assert_eq!(world.send(attaching.clone()).await.status, 202);
+    // Taken between the look at the key and the put, by a claim.
+    attaching["headers"]["idempotency-key"] = "k-2".into();
+    let (arrived, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (arriving, held) = (arrived.clone(), go_on.clone());
+    world.proxy.policy(move |call| {
+        if call.operation == "PutItem" {
+            arriving.notify_one();
+            return Action::Wait(held.clone());
+        }
+        Action::Pass
+    });
+    let taking = async {
+        arrived.notified().await;
+        let reply = world
+            .send(with("campaign_2", "idempotency-key", "k-2"))
+            .await;
+        assert_eq!(reply.status, 200);
+        go_on.notify_one();
+    };
+    let attaching = Box::pin(world.send(attaching));
+    let (attaching, ()) = tokio::join!(attaching, Box::pin(taking));
+    attaching.assert(422, "idempotency_key_reused");
+    assert_eq!(world.left("campaign_1").await.len(), 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -503,19 +560,26 @@ fn is_of_a_key(call: &Call<'_>) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_reading_and_no_repetition_takes_longer_than_the_budget() {
-    let world = world(5).await.inline_budget(1_000);
     let keyed = || with("campaign_1", "idempotency-key", "k");
     let mut asynchronous = keyed();
     asynchronous["headers"]["prefer"] = "respond-async".into();
-    let id = world.send(asynchronous).await.deletion_id();
+    let waiting = with("campaign_1", "prefer", "wait=1");
     for (event, operation, statuses) in [
-        (get(&id), "GetItem", [500, 503]),
-        (list(""), "Query", [500, 503]),
+        (None, "GetItem", [500, 503]),
+        (Some(list("")), "Query", [500, 503]),
         // The table hangs as the deletion is gone on with.
-        (keyed(), "UpdateItem", [202, 202]),
-        (keyed(), "GetItem", [500, 503]),
+        (Some(keyed()), "UpdateItem", [202, 202]),
+        (Some(keyed()), "GetItem", [500, 503]),
+        // `Prefer` bounds the reading of the campaign, too.
+        (Some(waiting), "GetItem", [500, 503]),
     ] {
         for (action, status) in [(Action::Hang, statuses[0]), (throttled(), statuses[1])] {
+            let mut world = world(5).await.inline_budget(1_000);
+            let id = world.send(asynchronous.clone()).await.deletion_id();
+            let event = event.clone().unwrap_or_else(|| get(&id));
+            if event["headers"]["prefer"] == "wait=1" {
+                world = world.inline_budget(20_000);
+            }
             world.proxy.policy(move |call| {
                 // The caller's key can be read.
                 if call.operation == operation && !is_of_a_key(call) {
@@ -524,11 +588,50 @@ async fn no_reading_and_no_repetition_takes_longer_than_the_budget() {
                     Action::Pass
                 }
             });
+            let api = world.api().await;
             let begun = Instant::now();
-            let reply = world.send(event.clone()).await;
+            let reply = send(&api, event).await;
             let elapsed = begun.elapsed();
             assert_eq!(reply.status, status, "{operation}: {reply:?}");
             assert!(elapsed < Duration::from_millis(1_100), "{elapsed:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_event_of_the_folder_is_answered_as_its_name_says() {
+    let mut expected = vec![
+        ("active", 409),
+        ("delete", 200),
+        ("dry-run", 200),
+        ("foreign", 403),
+        ("get-deletion", 404),
+        ("idempotent", 200),
+        ("list-deletions", 200),
+        ("malformed-key", 401),
+        ("no-key", 401),
+        ("not-found", 404),
+        ("respond-async", 202),
+        ("wait", 200),
+    ];
+    for (name, status) in &expected {
+        let world = World::new().await;
+        world.put_campaign("campaign_123", &[]).await;
+        let active = ("campaignStatus", s("active"));
+        world.put_campaign("campaign_active", &[active]).await;
+        let foreign = ("accountId", s("account_other"));
+        world.put_campaign("campaign_foreign", &[foreign]).await;
+        assert_eq!(world.send(event(name)).await.status, *status, "{name}");
+    }
+    // A payload of `drain`, and what `sam local` is told.
+    expected.extend([("drain", 0), ("env", 0)]);
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("events");
+    let files = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().file_name());
+    for file in files.map(|file| file.into_string().unwrap()) {
+        if let Some(name) = file.strip_suffix(".json") {
+            assert!(expected.iter().any(|(known, _)| *known == name), "{file}");
         }
     }
 }

@@ -197,10 +197,10 @@ impl World {
 
     /// Hands a payload to a new `drain` that may run for this long.
     pub(crate) async fn drain(&self, payload: Value, runs: Duration) -> Result<Slice, Value> {
+        let deletions = self.deletions().await;
         let mut context = Context::default();
         let runs = i64::try_from(runs.as_millis()).unwrap();
         context.deadline = u64::try_from(now_ms() + runs).unwrap();
-        let deletions = self.deletions().await;
         let answer = drain::handle(&deletions, LambdaEvent::new(payload, context)).await;
         answer.map_err(|error| {
             let diagnostic = lambda_runtime::Diagnostic::from(error);

@@ -5,7 +5,7 @@ use campaigns::cli::seed::REFERENCE;
 use serde_json::{Value, json};
 
 use crate::{
-    function::{Answer, Binary, run_api, start},
+    function::{Answer, Binary, Function, run_api, start},
     harness::{KEY, KEY_ID, World, event, reference_counts, s},
 };
 
@@ -47,6 +47,7 @@ async fn a_request_is_one_json_line_and_no_level_shows_a_key_a_name_or_an_item()
         "delete",
     ];
     let mut events: Vec<_> = names.map(event).to_vec();
+    events[6]["headers"]["idempotency-key"] = SECRET.into();
     events.extend([rest, mistyped, event("delete")]);
     let (answers, log) = run_api(&world, events, &[("RUST_LOG", "trace")]).await;
     let statuses: Vec<_> = answers
@@ -173,4 +174,41 @@ async fn a_bad_setting_stops_the_start_with_its_name() {
             assert_eq!(message.lines().count(), 1, "{message}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slice_is_one_json_line_and_no_level_shows_a_name_or_an_item() {
+    let world = World::new().await;
+    world.seed("campaign_123", REFERENCE).await;
+    let mut claiming = event("delete");
+    claiming["headers"]["prefer"] = "respond-async".into();
+    let id = world.send(claiming).await.deletion_id();
+    let payload = json!({"accountId": crate::harness::ACCOUNT, "deletionId": id});
+    let unknown = event("drain");
+    let malformed = json!({"accountId": SECRET});
+    let events = vec![unknown, malformed, payload];
+    let environment = [("RUST_LOG", "trace")];
+    let function = Function::start(Binary::Drain, &world, events, &environment).await;
+    let answers = function.answers(3).await;
+    for (answer, error_type) in answers.iter().zip(["DeletionNotFound", "InvalidPayload"]) {
+        let Answer::Error(error) = answer else {
+            panic!("{answer:?}");
+        };
+        assert_eq!(error["errorType"], error_type);
+    }
+    assert!(matches!(&answers[2], Answer::Response(slice) if slice["processed"] == 837));
+    let log = function.kill();
+    for secret in [SECRET, "Q4 Enterprise Outreach", "xxxxxxxxxx"] {
+        assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
+    }
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
+        .collect();
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[2]["deletion_id"], id);
+    assert_eq!(
+        (&lines[2]["items"], &lines[2]["status"]),
+        (&json!(837), &json!("succeeded"))
+    );
 }

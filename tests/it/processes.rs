@@ -198,14 +198,14 @@ async fn a_process_that_was_stopped_past_its_lease_changes_nothing_when_it_goes_
             assert_eq!(world.send(asynchronous).await.status, 202);
             event = payload(&world).await.unwrap();
         }
-        let middle = Arc::new(Notify::new());
-        let reached = middle.clone();
+        let (middle, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (reached, held) = (middle.clone(), go_on.clone());
         world
             .proxy
             .policy(move |call| match (call.operation, call.nth) {
                 ("BatchWriteItem", 2) => {
                     reached.notify_one();
-                    Action::Delay(Duration::from_millis(300))
+                    Action::Wait(held.clone())
                 }
                 _ => Action::Pass,
             });
@@ -213,10 +213,13 @@ async fn a_process_that_was_stopped_past_its_lease_changes_nothing_when_it_goes_
         middle.notified().await;
         function.signal("STOP");
         tokio::time::sleep(Duration::from_millis(1_400)).await;
+        assert_eq!(world.records().await[0]["state"], "running");
         let payload = payload(&world).await.unwrap();
         let slice = world.drain(payload, Duration::from_secs(10)).await.unwrap();
         assert_eq!((slice.status, slice.processed), ("succeeded", 60));
         world.assert_gone("campaign_1", &chats(60)).await;
+        // What it had sent arrives now.
+        go_on.notify_one();
         let done = world.dump().await;
         function.signal("CONT");
         let answers = function.answers(1).await;

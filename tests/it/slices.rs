@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::Notify};
 
 use crate::{
-    harness::{ACCOUNT, World, delete_event, s},
-    proxy::{Action, throttled},
+    harness::{ACCOUNT, World, delete_event, s, send},
+    proxy::{Action, error, is_finish, throttled},
     takeover::{chats, world},
 };
 
@@ -47,6 +47,7 @@ fn running(id: &str, processed: u64, moved: bool, wait_seconds: u64) -> Slice {
         status: "running",
         processed,
         moved,
+        held_by_another: wait_seconds > 0,
         wait_seconds,
     }
 }
@@ -87,22 +88,22 @@ async fn slices_go_on_until_the_campaign_is_gone_and_a_done_deletion_stays_done(
         answer,
         json!({
             "deletionId": id, "campaignId": "campaign_1", "status": "succeeded", "processed": 60,
-            "moved": true, "waitSeconds": 0,
+            "moved": true, "heldByAnother": false, "waitSeconds": 0,
         })
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_that_is_alive_is_waited_for_and_nothing_is_written() {
-    let world = world(8).await.lease(5_000);
-    let gate = Arc::new(Notify::new());
-    let started = gate.clone();
+    let world = world(8).await;
+    let (gate, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (started, held) = (gate.clone(), go_on.clone());
     world
         .proxy
         .policy(move |call| match (call.operation, call.nth) {
             ("BatchWriteItem", 0) => {
                 started.notify_one();
-                Action::Delay(Duration::from_millis(500))
+                Action::Wait(held.clone())
             }
             _ => Action::Pass,
         });
@@ -111,12 +112,34 @@ async fn a_lease_that_is_alive_is_waited_for_and_nothing_is_written() {
         let before = world.records().await;
         let id = before[0]["deletionId"].as_str().unwrap();
         let slice = world.drain(payload(id), LONG).await.unwrap();
-        assert_eq!(slice, running(id, 8, false, 5));
+        assert!((20..=30).contains(&slice.wait_seconds), "{slice:?}");
+        assert_eq!(slice, running(id, 8, false, slice.wait_seconds));
         assert_eq!(world.records().await, before);
+        go_on.notify_one();
     };
-    let (first, ()) = tokio::join!(world.delete("campaign_1"), second);
+    let (first, ()) = tokio::join!(Box::pin(world.delete("campaign_1")), second);
     assert_eq!(first.status, 200);
     world.assert_gone("campaign_1", &chats(8)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_could_not_be_given_back_is_no_other_workers() {
+    let world = world(8).await.lease(3_000);
+    let id = claimed(&world).await;
+    // Every finish is refused, as if the role did not allow it.
+    world.proxy.policy(|call| {
+        if is_finish(call) {
+            error(StatusCode::BAD_REQUEST, "AccessDeniedException")
+        } else {
+            Action::Pass
+        }
+    });
+    let slice = world.drain(payload(&id), LONG).await.unwrap();
+    assert!((1..=3).contains(&slice.wait_seconds), "{slice:?}");
+    assert!(!slice.held_by_another && slice.moved);
+    tokio::time::sleep(Duration::from_millis(3_050)).await;
+    let slice = world.drain(payload(&id), LONG).await.unwrap();
+    assert!(!slice.held_by_another && !slice.moved && slice.wait_seconds > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -309,9 +332,16 @@ async fn what_a_request_leaves_is_handed_on_under_the_version_of_its_release() {
     let mut world = world(5).await;
     let step_functions = StepFunctions::answering(&[Start::Started]).await;
     world.hand_off = step_functions.hand_off.clone();
+    world.proxy.policy(|call| match call.operation {
+        "BatchWriteItem" => Action::Delay(Duration::from_secs(2)),
+        _ => Action::Pass,
+    });
+    world.inline_budget = Duration::from_secs(1);
     let mut names = Vec::new();
     for _ in 0..3 {
-        let id = claimed(&world).await;
+        let reply = world.delete("campaign_1").await;
+        assert_eq!(reply.status, 202);
+        let id = reply.deletion_id();
         let record = &world.records().await[0];
         let version = &record["version"];
         let asked = step_functions.asked();
@@ -327,9 +357,53 @@ async fn what_a_request_leaves_is_handed_on_under_the_version_of_its_release() {
     }
     names.dedup();
     assert_eq!(names.len(), 3);
-    // What is done, or another's, is not handed on.
+    // Who has no time to work does not hand on once more what was just released.
+    let before = world.records().await;
+    claimed(&world).await;
+    assert_eq!(world.records().await, before);
+    assert_eq!(step_functions.asked().len(), 3);
+    // What is done is not handed on.
+    world.proxy.pass();
+    world.inline_budget = LONG;
     assert_eq!(world.delete("campaign_1").await.status, 200);
     assert_eq!(step_functions.asked().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_released_is_handed_on_under_the_last_version_of_its_worker() {
+    let mut world = world(5).await.inline_budget(2_000);
+    let step_functions = StepFunctions::answering(&[Start::Started]).await;
+    world.hand_off = step_functions.hand_off.clone();
+    for action in [throttled(), Action::Hang] {
+        world.proxy.policy(move |call| match call.operation {
+            "UpdateItem" => action.clone(),
+            _ => Action::Pass,
+        });
+        let reply = world.delete("campaign_1").await;
+        assert_eq!(reply.status, 202);
+        let asked = step_functions.asked();
+        // The claim; or, where the takeover has no answer, what it was to take over.
+        assert_eq!(asked[0]["name"], format!("{}-1", reply.deletion_id()));
+        assert!(asked.iter().all(|request| *request == asked[0]));
+        break_lease(&world, &reply.deletion_id()).await;
+    }
+    assert_eq!(step_functions.asked().len(), 2);
+}
+
+/// Lets a deletion's lease end at once.
+async fn break_lease(world: &World, id: &str) {
+    world
+        .table
+        .client()
+        .update_item()
+        .table_name(world.table.name())
+        .key("PK", s(&format!("ACCOUNT#{ACCOUNT}")))
+        .key("SK", s(&format!("DELETION#{id}")))
+        .update_expression("SET leaseUntil = :now")
+        .expression_attribute_values(":now", crate::harness::n(campaigns::timestamp::now_ms()))
+        .send()
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -354,8 +428,9 @@ async fn a_hand_off_that_fails_is_no_error_and_takes_no_longer_than_the_budget()
             "BatchWriteItem" => Action::Delay(Duration::from_secs(3)),
             _ => Action::Pass,
         });
+        let api = world.api().await;
         let begun = Instant::now();
-        let reply = world.delete("campaign_1").await;
+        let reply = send(&api, delete_event("campaign_1")).await;
         let elapsed = begun.elapsed();
         assert_eq!(reply.status, 202);
         assert!(elapsed < Duration::from_millis(2_100), "{elapsed:?}");

@@ -473,6 +473,30 @@ fn another_endpoint_is_written_to_after_a_confirmation_only() {
         let output = run(&[&arguments, &endpoint[..]].concat());
         fails(&output, 1, "confirm with --yes");
     }
+    // The campaign is looked at first, so that the question can name it. This
+    // address is this machine's, and not known as such.
+    let serve = Serve::start(&[]);
+    let elsewhere = serve.endpoint_url().replace("127.0.0.1", "0.0.0.0");
+    let mut delete = command();
+    delete
+        .args(["delete", "campaign_123", "--endpoint-url", &elsewhere])
+        .envs([("AWS_REGION", "us-east-1"), ("AWS_ACCESS_KEY_ID", "local")])
+        .env("AWS_SECRET_ACCESS_KEY", "local");
+    let output = delete.output().unwrap();
+    fails(
+        &output,
+        1,
+        "to delete campaign campaign_123 \"Q4 Enterprise Outreach\" of account",
+    );
+    fails(&output, 1, "confirm with --yes");
+    let there = run(&[
+        "list",
+        "--status",
+        "paused",
+        "--endpoint-url",
+        &serve.endpoint_url(),
+    ]);
+    assert!(stdout(&there).contains("campaign_123"));
     fails(
         &run(&[&["demo"], &endpoint[..]].concat()),
         1,
