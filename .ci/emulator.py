@@ -499,12 +499,13 @@ class Execution:
         self.entered = [e["state"] for e in events if e["type"] == "StateEntered"]
         self.path = [state["name"] for state in self.entered]
         outputs = [
-            e["state"]["output"]["slice"]
+            e["state"]["output"].get("slice", {})
             for e in events
             if e["type"] == "StateExited" and e["state"]["name"] == "Drain"
         ]
         # What Drain selects of each answer.
-        self.slices = [(each["status"], each["moved"], each["waitSeconds"]) for each in outputs]
+        members = ("status", "moved", "waitSeconds")
+        self.slices = [tuple(output.get(member) for member in members) for output in outputs]
 
     def check(self, expected_path, expected_error=None):
         """That it has gone this way, and succeeded or failed with this error."""
@@ -562,11 +563,12 @@ class World:
         name="execution",
         definition=None,
         waits=None,
-        jitter=0,
+        jitter=None,
         before=lambda task, nth: None,
     ):
         """Executes the state machine. `before` is called before each call of a task and may name
-        an error to fail it with."""
+        an error to fail it with. `jitter` is the part of its bound that a wait before a retry
+        takes, by default a random one."""
         execution = {
             "definition": definition or self.definition,
             "input": execution_input,
@@ -769,13 +771,13 @@ def failing_function(world):
         check_waited(waited, seconds)
     deletion.check_done(world.engine_url)
 
-    for_ever = world.execute(deletion.input(), before=lambda *_: unavailable)
+    for_ever = world.execute(deletion.input(), jitter=0, before=lambda *_: unavailable)
     for_ever.check(["Begin", "Drain"], unavailable)
     expect("calls", len(for_ever.calls["Drain"]), 1 + RETRIES)
 
     deletion = world.claim("campaign_killed", 75)
     with world.killed_in_its_work(world.emulator, world.options.drain):
-        killed = world.execute(deletion.input())
+        killed = world.execute(deletion.input(), jitter=0)
     expect("errors", [error for error, _ in killed.failures("Drain")], ["Runtime.ExitError"])
     wait, waited = check_lease_was_waited_for(killed)
     deletion.check_done(world.engine_url)
@@ -800,12 +802,13 @@ def many_slices(world):
 
         return before
 
-    def run(name, before):
-        return world.execute(deletion.input(), name, definition, AT_ONCE, before=before)
+    def run(name, before, jitter=None):
+        return world.execute(deletion.input(), name, definition, AT_ONCE, jitter, before)
 
     def goes_on_as(execution, name, slices):
         """The name of the execution that goes on with this one, which has this name."""
         execution.check(path(*slices, end="GoOn") + ["Done"])
+        expect("attempts to go on", len(execution.calls["GoOn"]), 1)
         [start] = execution.calls["GoOn"]
         expect("what starts the next", sorted(start), ["Input", "Name", "StateMachineArn"])
         expect("its input", start["Input"], deletion.input())
@@ -829,10 +832,10 @@ def many_slices(world):
         sys.exit(f"two executions go on as {second}")
 
     # The next one exists already, or nobody can start it.
-    exists = run(first, go_on_fails_with("StepFunctions.ExecutionAlreadyExistsException"))
+    exists = run(first, go_on_fails_with("StepFunctions.ExecutionAlreadyExistsException"), 0)
     goes_on_as(exists, first, ["Idle"] * 2)
     limit_exceeded = "StepFunctions.ExecutionLimitExceededException"
-    refused = run(first, go_on_fails_with(limit_exceeded))
+    refused = run(first, go_on_fails_with(limit_exceeded), 0)
     refused.check(path("Idle", "Idle", end="GoOn"), limit_exceeded)
     expect("attempts to go on", len(refused.calls["GoOn"]), 1 + RETRIES)
 

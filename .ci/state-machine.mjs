@@ -9,7 +9,8 @@
 //   definition, input, name   what is executed, under which name
 //   drainUrl                  where the emulator takes events for drain
 //   waits                     milliseconds of Wait states that do not wait as the definition says
-//   jitter                    0 to 1: which part of its bound a wait before a retry takes
+//   jitter                    which part of its bound a wait before a retry takes, 0 to 1; null
+//                             for a random one
 //
 // Before each call of a task a line {state, parameters} goes out. The answer is {error: null} to
 // go on, or names an error that the call fails with. The execution ends with a line {events}.
@@ -120,9 +121,11 @@ function handlers(definition, drainUrl) {
   );
 }
 
+const { random } = Math;
+
 async function execute({ definition, input, name, drainUrl, waits, jitter }) {
-  // From here the interpreter draws the waits before retries.
-  Math.random = () => jitter;
+  // From here the interpreter draws the waits before retries, and whatever else is random.
+  Math.random = jitter === null ? random : () => jitter;
   const { eventLogs, result } = new StateMachine(definition).run(input, {
     context: { Execution: { Name: name }, StateMachine: { Id: STATE_MACHINE_ARN } },
     overrides: {

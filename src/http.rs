@@ -11,6 +11,7 @@ use std::{pin::pin, time::Duration};
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use tokio::time::Instant;
 
+pub use self::request::{PATHS, Path};
 use self::{headers::Preferences, request::Route, response::Answer};
 use crate::{
     auth::{ApiKey, Principal, SCOPE_DELETE, SCOPE_READ, StoredKey},

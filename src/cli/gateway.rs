@@ -22,20 +22,13 @@ use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::{
-    http::Api,
+    http::{Api, PATHS},
     timestamp::{now_ms, now_rfc3339},
 };
 
 /// The largest body that the gateway takes, bytes ("Quotas for configuring and
 /// running an HTTP API": 10 MB).
 const BODY_LIMIT: usize = 10 * 1024 * 1024;
-
-/// The routes of the template: method, path, and the parameter that ends it.
-pub const ROUTES: [(&str, &str, Option<&str>); 3] = [
-    ("DELETE", "/v1/campaigns/", Some("id")),
-    ("GET", "/v1/deletions/", Some("deletionId")),
-    ("GET", "/v1/deletions", None),
-];
 
 /// Serves until the future is dropped.
 pub async fn serve(listener: TcpListener, api: Api) {
@@ -104,16 +97,16 @@ fn event(
     let path = head.uri.path();
     let method = head.method.as_str();
     let decoded = decode(path);
-    let matched = ROUTES
+    let matched = PATHS
         .iter()
-        .filter(|(route_method, _, _)| *route_method == method)
-        .find_map(|(_, text, parameter)| {
-            let rest = path.strip_prefix(text)?;
-            let is_match = match parameter {
+        .filter(|known| known.method == method)
+        .find_map(|known| {
+            let rest = path.strip_prefix(known.text)?;
+            let is_match = match known.parameter {
                 Some(_) => !rest.is_empty() && !rest.contains('/'),
                 None => rest.is_empty(),
             };
-            is_match.then_some((text, *parameter, rest))
+            is_match.then_some((known.text, known.parameter, rest))
         });
     let query = head.uri.query().unwrap_or_default();
     let route_key = match matched {

@@ -31,16 +31,18 @@ pub(super) enum Route {
 }
 
 /// A path of this service.
-struct Path {
+#[derive(Debug)]
+pub struct Path {
     /// What it is, or, before a parameter, begins with.
-    text: &'static str,
+    pub text: &'static str,
     /// The parameter after it.
-    parameter: Option<&'static str>,
+    pub parameter: Option<&'static str>,
     /// The one method that it has.
-    method: Method,
+    pub method: Method,
 }
 
-const PATHS: [Path; 3] = [
+/// Every path of this service: the routes of the template.
+pub const PATHS: [Path; 3] = [
     Path {
         text: "/v1/campaigns/",
         parameter: Some("id"),

@@ -24,7 +24,7 @@ use crate::{
     takeover::{chats, world},
 };
 
-const ARN: &str = "arn:aws:states:us-east-1:123456789012:stateMachine:Deletions";
+pub(crate) const ARN: &str = "arn:aws:states:us-east-1:123456789012:stateMachine:Deletions";
 const LONG: Duration = Duration::from_secs(10);
 
 fn payload(deletion_id: &str) -> Value {
@@ -233,14 +233,15 @@ async fn a_deletion_whose_campaign_item_is_gone_is_finished() {
 
 /// A stand-in for the Step Functions service: what it was asked, and how it
 /// answers next.
-struct StepFunctions {
+pub(crate) struct StepFunctions {
+    pub(crate) url: String,
     asked: Arc<Mutex<Vec<Value>>>,
     hand_off: HandOff,
 }
 
 /// How the stand-in answers.
 #[derive(Clone, Copy)]
-enum Start {
+pub(crate) enum Start {
     Started,
     AlreadyExists,
     Refused,
@@ -250,7 +251,7 @@ enum Start {
 
 impl StepFunctions {
     /// Answers the first requests with these, and every other one with the last.
-    async fn answering(answers: &[Start]) -> Self {
+    pub(crate) async fn answering(answers: &[Start]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -274,18 +275,19 @@ impl StepFunctions {
         let credentials =
             aws_sdk_dynamodb::config::Credentials::new("local", "local", None, None, "test");
         let sdk = sdk_config()
-            .endpoint_url(url)
+            .endpoint_url(&url)
             .region(aws_config::Region::from_static("us-east-1"))
             .credentials_provider(credentials)
             .load()
             .await;
         Self {
+            url,
             asked,
             hand_off: HandOff::to_state_machine(Some(ARN.to_owned()), &sdk),
         }
     }
 
-    fn asked(&self) -> Vec<Value> {
+    pub(crate) fn asked(&self) -> Vec<Value> {
         self.asked.lock().unwrap().clone()
     }
 }

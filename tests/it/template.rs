@@ -21,7 +21,7 @@ fn every_variable_for_sam_local_is_declared_in_the_template() {
 }
 
 #[test]
-fn the_local_server_has_the_routes_of_the_template() {
+fn the_code_has_the_routes_of_the_template() {
     let mut lines = TEMPLATE.lines().map(str::trim);
     let mut routes = Vec::new();
     while let Some(line) = lines.next() {
@@ -34,12 +34,12 @@ fn the_local_server_has_the_routes_of_the_template() {
         }
     }
     routes.sort();
-    let mut local = campaigns::cli::gateway::ROUTES
-        .map(|(method, text, parameter)| match parameter {
-            Some(parameter) => format!("{method} {text}{{{parameter}}}"),
-            None => format!("{method} {text}"),
+    let mut known = campaigns::http::PATHS
+        .map(|path| match path.parameter {
+            Some(parameter) => format!("{} {}{{{parameter}}}", path.method, path.text),
+            None => format!("{} {}", path.method, path.text),
         })
         .to_vec();
-    local.sort();
-    assert_eq!(routes, local);
+    known.sort();
+    assert_eq!(routes, known);
 }

@@ -18,6 +18,7 @@ use crate::{
     function::signal,
     harness::{KEY, World, item, reference_counts, s},
     proxy::Action,
+    slices::{ARN, Start, StepFunctions},
 };
 
 fn command() -> Command {
@@ -359,6 +360,47 @@ fn a_campaign_is_deleted_from_a_terminal_and_its_deletion_is_shown() {
         1,
         "no deletion of",
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_waited_for_is_left_to_the_state_machine() {
+    let serve = Serve::start(&[]);
+    let url = serve.endpoint_url();
+    for (answer, how) in [
+        (Start::Started, "the state machine goes on with it"),
+        (Start::Refused, "go on with: campaigns delete"),
+    ] {
+        let step_functions = StepFunctions::answering(&[answer]).await;
+        let campaign = format!("campaign_{}", Uuid::new_v4().simple());
+        stdout(&run(&[
+            "seed",
+            &campaign,
+            "--chats",
+            "3",
+            "--endpoint-url",
+            &url,
+        ]));
+        let mut delete = command();
+        delete
+            .args(["delete", &campaign, "--no-wait", "--endpoint-url", &url])
+            .args(["--state-machine-arn", ARN])
+            .env("AWS_ENDPOINT_URL_SFN", &step_functions.url)
+            .envs([("AWS_REGION", "us-east-1"), ("AWS_ACCESS_KEY_ID", "local")])
+            .env("AWS_SECRET_ACCESS_KEY", "local");
+        let said = stdout(&delete.output().unwrap());
+        assert!(said.contains(how), "{said}");
+        assert_eq!(step_functions.asked().len(), 1);
+    }
+    let bad = run(&[
+        "delete",
+        "campaign_123",
+        "--no-wait",
+        "--state-machine-arn",
+        "drain",
+        "--endpoint-url",
+        &url,
+    ]);
+    fails(&bad, 1, "STATE_MACHINE_ARN is 'drain'");
 }
 
 #[test]
