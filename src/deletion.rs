@@ -376,8 +376,10 @@ impl Deletions {
         }
     }
 
-    /// Hands a deletion on under the version that this worker wrote last. No
-    /// other worker wrote it, so the name of the hand-off is used once.
+    /// Hands a deletion on under the version of its record that this worker wrote
+    /// last, and which no other worker wrote; or, where it could write nothing,
+    /// the one that it read: whose writer has handed it on under the same name,
+    /// which is the same start.
     async fn remaining(&self, record: Record, moved: bool, budget: Budget) -> Outcome {
         let handed_on = self.hand_off.start(&record, budget.answer_by).await;
         Outcome::Remaining {

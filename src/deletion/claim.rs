@@ -103,7 +103,7 @@ pub(super) async fn claim<'a>(
             Ok(ClaimAnswer::KeyInUse) => return Ok(Claimed::KeyInUse),
             Err(error @ TableError::Busy(_)) if backoff.wait(deadline).await => {
                 match table.campaign(&id, deadline).await {
-                    Err(TableError::NoAnswer(_)) => {
+                    Err(TableError::Busy(_) | TableError::NoAnswer(_)) => {
                         return look(table, claim, settings, error, budget).await;
                     }
                     read => read?,

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::{
     error::{ProvideErrorMetadata, SdkError},
     operation::transact_write_items::TransactWriteItemsError,
 };
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{Cause, TableError};
 
@@ -30,16 +30,18 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Waits once. `false`, without waiting, when no attempt would be worth it
-    /// after the wait.
+    /// Waits once, and no longer than leaves time for a last attempt. `false`,
+    /// without waiting, when there is no time for one.
     pub async fn wait(&mut self, deadline: Instant) -> bool {
         let bound = BASE.saturating_mul(1 << self.attempts.min(10)).min(CAP);
         self.attempts += 1;
         let wait = bound.mul_f64(fastrand::f64());
-        if Instant::now() + wait + LEAST_ATTEMPT >= deadline {
+        let now = Instant::now();
+        let last_attempt = deadline - LEAST_ATTEMPT;
+        if now >= last_attempt {
             return false;
         }
-        sleep(wait).await;
+        sleep_until(last_attempt.min(now + wait)).await;
         true
     }
 }
@@ -195,6 +197,7 @@ mod tests {
         }
         // 30 s of waits that are half a second on average once at the cap.
         assert!((30..=120).contains(&waits), "{waits}");
-        assert!(deadline - Instant::now() <= CAP + LEAST_ATTEMPT);
+        // The last attempt is as late as may be.
+        assert_eq!(deadline - Instant::now(), LEAST_ATTEMPT);
     }
 }

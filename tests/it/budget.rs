@@ -8,7 +8,10 @@ use std::{
 
 use crate::{
     harness::{Reply, World, delete_event, send},
-    proxy::{Action, error, internal_error, throttled, transaction_in_progress},
+    proxy::{
+        Action, error, internal_error, is_claim, throttled, transaction_conflict,
+        transaction_in_progress,
+    },
     takeover::{chats, world},
 };
 
@@ -210,4 +213,29 @@ async fn an_invalid_key_is_refused_without_waiting_for_the_campaign() {
     let begun = Instant::now();
     world.send(event).await.assert(401, "invalid_api_key");
     assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_stands_is_202_though_its_answer_and_the_first_looks_failed() {
+    let world = world(5).await.inline_budget(2_000);
+    let begun = Instant::now();
+    world.proxy.policy(move |call| {
+        let is_look = call.operation == "GetItem" && call.nth >= 2;
+        match (is_claim(call), call.nth) {
+            (true, 0) => Action::LoseAnswer,
+            (true, _) => transaction_conflict(),
+            // Until after the time in which a claim is made.
+            _ if is_look && begun.elapsed() < Duration::from_millis(1_520) => throttled(),
+            _ => Action::Pass,
+        }
+    });
+    let reply = timed(&world, Duration::from_secs(2)).await;
+    assert_eq!(reply.status, 202, "{reply:?}");
+    world.proxy.pass();
+    let done = world.delete_until_done("campaign_1").await;
+    assert_eq!(
+        (done.status, done.deletion_id()),
+        (200, reply.deletion_id())
+    );
+    world.assert_gone("campaign_1", &chats(5)).await;
 }
