@@ -417,7 +417,7 @@ THROTTLED = {
 
 
 class Proxy(http.server.ThreadingHTTPServer):
-    """Hands requests on to the engine, and throttles deletes."""
+    """Hands requests on to the engine, and throttles deletes and writes of records."""
 
     # More connections than a window of batches.
     request_queue_size = 128
@@ -427,18 +427,23 @@ class Proxy(http.server.ThreadingHTTPServer):
         self.engine = urllib.parse.urlsplit(engine_url).netloc
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.lock = threading.Lock()
-        # How many BatchWriteItem go through before the rest is throttled; None for all.
-        self.passes = None
         # How many were throttled.
         self.throttled = 0
+        self.let_through()
 
-    def lets_through(self):
+    def let_through(self, deletes=None, record_writes=None):
+        """How many requests go through before the rest is throttled; None for all."""
         with self.lock:
-            if self.passes == 0:
+            self.left = {"BatchWriteItem": deletes, "UpdateItem": record_writes}
+
+    def lets_through(self, operation):
+        with self.lock:
+            left = self.left.get(operation)
+            if left == 0:
                 self.throttled += 1
                 return False
-            if self.passes:
-                self.passes -= 1
+            if left:
+                self.left[operation] = left - 1
             return True
 
     def handle_error(self, request, client_address):
@@ -461,8 +466,8 @@ class ProxyHandler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"]))
-        deletes = self.headers["x-amz-target"].endswith(".BatchWriteItem")
-        if deletes and not self.server.lets_through():
+        _, operation = self.headers["x-amz-target"].split(".")
+        if not self.server.lets_through(operation):
             self.answer(400, json.dumps(THROTTLED).encode())
             return
         self.engine.request("POST", "/", body, dict(self.headers))
@@ -498,11 +503,8 @@ class Execution:
         self.calls = calls
         self.entered = [e["state"] for e in events if e["type"] == "StateEntered"]
         self.path = [state["name"] for state in self.entered]
-        outputs = [
-            e["state"]["output"].get("slice", {})
-            for e in events
-            if e["type"] == "StateExited" and e["state"]["name"] == "Drain"
-        ]
+        drained = [e["state"] for e in self.of_state("Drain") if e["type"] == "StateExited"]
+        outputs = [state["output"].get("slice", {}) for state in drained]
         # What Drain selects of each answer.
         members = ("status", "moved", "waitSeconds")
         self.slices = [tuple(output.get(member) for member in members) for output in outputs]
@@ -517,13 +519,21 @@ class Execution:
             expect(f"state {nth} of an execution{how}", state, expected)
         expect("the error", error, expected_error)
 
+    def of_state(self, name):
+        return [e for e in self.events if e.get("state", {}).get("name") == name]
+
     def inputs(self, name, member):
         """A member of the input of a state, at each time that it was entered."""
         return [state["input"][member] for state in self.entered if state["name"] == name]
 
+    def waited(self):
+        """How long each Pause was."""
+        times = [e["timestamp"] / 1000 for e in self.of_state("Pause")]
+        return [left - entered for entered, left in zip(times[::2], times[1::2])]
+
     def failures(self, name):
         """The errors of a state, and how long each was waited before the state was tried again."""
-        of_state = [e for e in self.events if e.get("state", {}).get("name") == name]
+        of_state = self.of_state(name)
         return [
             (e["Error"], (after["timestamp"] - e["timestamp"]) / 1000)
             for e, after in zip(of_state, of_state[1:])
@@ -594,7 +604,7 @@ class World:
         """To be called before each slice, which then deletes so many batches of 25."""
 
         def before(*_):
-            self.proxy.passes = batches
+            self.proxy.let_through(deletes=batches)
 
         return before
 
@@ -619,11 +629,11 @@ class World:
                     sys.exit("the function has not come to its second batch")
                 time.sleep(0.002)
             os.kill(int(status_of(emulator, binary)["Pid"]), signal.SIGKILL)
-            expect("batches that may go through", self.proxy.passes, 0)
-            self.proxy.passes = None
+            expect("batches that may go through", self.proxy.left["BatchWriteItem"], 0)
+            self.proxy.let_through()
 
         before = self.proxy.throttled
-        self.proxy.passes = 1
+        self.proxy.let_through(deletes=1)
         with concurrent.futures.ThreadPoolExecutor() as pool:
             killed = pool.submit(kill)
             yield
@@ -645,11 +655,11 @@ AT_ONCE = {"Pause": 0}
 
 def slices_to_the_end(world):
     """from the start to an empty partition"""
-    # The table takes 20 batches, which are 500 deletes, in the time of a slice.
+    # The table takes 20 batches, which are at most 500 deletes, in the time of a slice.
     total = 2000
     deletion = world.claim("campaign_slices", total)
     execution = world.execute(deletion.input(), before=world.letting_through(20))
-    world.proxy.passes = None
+    world.proxy.let_through()
     calls = len(execution.calls["Drain"])
     execution.check(path(*["Moved"] * (calls - 1)))
     if calls < 3:
@@ -697,10 +707,8 @@ def check_lease_was_waited_for(execution):
         sys.exit(f"waitSeconds {wait} for a lease of {LEASE_SECONDS} s")
     expect("idle slices", execution.inputs("Enough", "idle"), [0])
     expect("pause", execution.inputs("Pause", "pause"), [wait])
-    [entered, left] = [
-        e["timestamp"] / 1000 for e in execution.events if e.get("state", {}).get("name") == "Pause"
-    ]
-    return wait, check_waited(left - entered, wait)
+    [waited] = execution.waited()
+    return wait, check_waited(waited, wait)
 
 
 def check_waited(waited, seconds):
@@ -710,6 +718,31 @@ def check_waited(waited, seconds):
     return waited
 
 
+def own_lease(world):
+    """a slice cannot give its lease back"""
+    deletion = world.claim("campaign_own_lease", 25)
+
+    def throttle(_, nth):
+        # The first slice counts, and the second takes the deletion over and can do no more.
+        limits = [{"deletes": 0}, {"deletes": 0, "record_writes": 1}]
+        world.proxy.let_through(**limits[nth - 1] if nth <= 2 else {})
+
+    execution = world.execute(deletion.input(), before=throttle)
+    execution.check(path("Moved", "Idle"))
+    wait = execution.slices[1][-1]
+    slices = [("running", True, 0), ("running", False, wait), ("succeeded", True, 0)]
+    expect("the slices", execution.slices, slices)
+    if not 1 <= wait <= LEASE_SECONDS:
+        sys.exit(f"waitSeconds {wait} for a lease of {LEASE_SECONDS} s")
+    expect("pauses", execution.inputs("Pause", "pause"), [0, wait + 1])
+    waited = check_waited(execution.waited()[1], wait + 1)
+    deletion.check_done(world.engine_url)
+    return (
+        f"an idle slice that leaves its lease: {waited:.1f} s waited for waitSeconds {wait} and a "
+        "backoff of 1, taken over; counts exact"
+    )
+
+
 def nothing_moves(world):
     """nothing moves"""
     total = 75
@@ -717,7 +750,7 @@ def nothing_moves(world):
 
     def throttle(_, nth):
         # The fifth slice deletes one batch.
-        world.proxy.passes = 1 if nth == 5 else 0
+        world.proxy.let_through(deletes=1 if nth == 5 else 0)
 
     execution = world.execute(deletion.input(), waits=AT_ONCE, before=throttle)
     # The first slice counts, which is progress.
@@ -732,7 +765,7 @@ def nothing_moves(world):
     expect("left in the partition", left, total - 25 + 1)
     now = progress(world.engine_url, deletion.id)
     expect("the record", now, ("running", deletion.counts))
-    world.proxy.passes = None
+    world.proxy.let_through()
     world.execute(deletion.input()).check(path())
     deletion.check_done(world.engine_url)
     return (
@@ -747,7 +780,8 @@ def useless_to_repeat(world):
         (str(uuid.uuid4()), "DeletionNotFound"),
         ("no-uuid", "InvalidPayload"),
     ):
-        execution = world.execute({"accountId": ACCOUNT, "deletionId": deletion_id})
+        execution_input = {"accountId": ACCOUNT, "deletionId": deletion_id}
+        execution = world.execute(execution_input, jitter=0)
         execution.check(["Begin", "Drain"], error)
         expect(f"calls after {error}", len(execution.calls["Drain"]), 1)
     return "DeletionNotFound and InvalidPayload fail the execution after one call"
@@ -783,8 +817,8 @@ def failing_function(world):
     deletion.check_done(world.engine_url)
     return (
         "retried after 0.5, 1 and 2 s (a quarter of the bounds), then Done; for ever: "
-        f"1 + {RETRIES} calls; killed in its work: retried, {waited:.1f} s waited for waitSeconds {wait}, Done; counts "
-        "exact"
+        f"1 + {RETRIES} calls; killed in its work: retried, {waited:.1f} s waited for waitSeconds "
+        f"{wait}, Done; counts exact"
     )
 
 
@@ -842,7 +876,7 @@ def many_slices(world):
     third = goes_on_as(run(second, one_batch), second, ["Moved"] * 2)
     expect("three names in a chain", len({first, second, third}), 3)
     run(third, one_batch).check(path("Moved"))
-    world.proxy.passes = None
+    world.proxy.let_through()
     deletion.check_done(world.engine_url)
     return (
         f"limit 2: three executions in a chain, the later ones under names of {len(second)} "
@@ -919,6 +953,7 @@ def state_machine(options):
     scenarios = (
         slices_to_the_end,
         another_worker,
+        own_lease,
         nothing_moves,
         useless_to_repeat,
         failing_function,
