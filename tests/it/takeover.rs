@@ -120,6 +120,68 @@ async fn a_dead_workers_deletion_is_taken_over_when_its_lease_has_ended() {
     world.assert_gone("campaign_1", &chats(50)).await;
 }
 
+/// A takeover that arrives when another worker has taken over and works.
+async fn too_late(world: &World, late: impl AsyncFnOnce() -> Value) -> (Value, Reply) {
+    let (reading, taken) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (go_on, done) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let policy = (reading.clone(), taken.clone(), go_on.clone(), done.clone());
+    world.proxy.policy(move |call| {
+        let (reading, taken, go_on, done) = &policy;
+        match (call.operation, call.nth) {
+            ("UpdateItem", 0) => {
+                reading.notify_one();
+                Action::Wait(go_on.clone())
+            }
+            ("BatchWriteItem", 0) => {
+                taken.notify_one();
+                Action::Wait(done.clone())
+            }
+            _ => Action::Pass,
+        }
+    });
+    let late = async {
+        let answer = late().await;
+        done.notify_one();
+        answer
+    };
+    let first = async {
+        reading.notified().await;
+        let releasing = async {
+            taken.notified().await;
+            go_on.notify_one();
+        };
+        tokio::join!(Box::pin(world.delete("campaign_1")), releasing).0
+    };
+    tokio::join!(late, first)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_takeover_that_comes_too_late_attaches_to_who_was_first() {
+    for by_drain in [false, true] {
+        let world = world(8).await.inline_budget(0);
+        let id = world.delete("campaign_1").await.deletion_id();
+        let world = world.inline_budget(20_000);
+        let (late, first) = too_late(&world, async || {
+            if by_drain {
+                let payload = json!({"accountId": ACCOUNT, "deletionId": id});
+                let slice = world.drain(payload, Duration::from_secs(10)).await.unwrap();
+                json!([slice.status, slice.held_by_another, slice.deletion_id])
+            } else {
+                let reply = Box::pin(world.delete("campaign_1")).await;
+                json!([reply.status, reply.deletion_id()])
+            }
+        })
+        .await;
+        let expected = if by_drain {
+            json!(["running", true, id])
+        } else {
+            json!([202, id])
+        };
+        assert_eq!((late, first.status), (expected, 200));
+        world.assert_gone("campaign_1", &chats(8)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_lease_is_renewed_while_a_page_takes_long() {
     let world = world(8).await.lease(600);
