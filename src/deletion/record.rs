@@ -166,6 +166,40 @@ mod tests {
     }
 
     #[test]
+    fn a_running_deletion_is_stalled_two_leases_after_its_lease_has_ended() {
+        let mut record = Record {
+            deletion_id: String::new(),
+            campaign_id: CampaignId::parse("campaign_1").unwrap(),
+            campaign_name: String::new(),
+            account_id: String::new(),
+            requested_by: String::new(),
+            previous_status: String::new(),
+            state: RecordState::Running,
+            started_at: String::new(),
+            updated_at: String::new(),
+            progress: Progress::start(),
+            version: 1,
+            owner: None,
+            lease_until_ms: 1_000,
+        };
+        let lease = std::time::Duration::from_secs(30);
+        for (now_ms, lease_ended, stalled) in [
+            (999, false, false),
+            (1_000, true, false),
+            (61_000, true, false),
+            (61_001, true, true),
+            (1_000_000, true, true),
+        ] {
+            assert_eq!(record.lease_ended(now_ms), lease_ended, "{now_ms}");
+            assert_eq!(record.is_stalled(lease, now_ms), stalled, "{now_ms}");
+        }
+        record.state = RecordState::Succeeded {
+            completed_at: String::new(),
+        };
+        assert!(!record.is_stalled(lease, 1_000_000));
+    }
+
+    #[test]
     fn another_pass_counts_from_the_start_again() {
         let mut progress = Progress::start();
         progress.count_page(&keys(&["CHAT#1"]));

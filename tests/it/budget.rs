@@ -239,3 +239,20 @@ async fn a_claim_that_stands_is_202_though_its_answer_and_the_first_looks_failed
     );
     world.assert_gone("campaign_1", &chats(5)).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_whose_time_is_over_before_its_first_page_says_that_it_is_not_complete() {
+    let mut event = delete_event("campaign_1");
+    event["rawQueryString"] = "validateOnly=true".into();
+    for (milliseconds, action) in [(0, Action::Pass), (1_000, Action::Hang)] {
+        let world = world(5).await.inline_budget(milliseconds);
+        world.proxy.policy(move |call| match call.operation {
+            "Query" => action.clone(),
+            _ => Action::Pass,
+        });
+        let reply = world.send(event.clone()).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        assert_eq!(reply.deleted_items(), &chats(0));
+        assert_eq!(reply.body["deletionSummary"]["complete"], false);
+    }
+}
