@@ -14,6 +14,7 @@ mod claim;
 mod counts;
 mod drain;
 mod hold;
+mod preview;
 mod reader;
 mod record;
 mod report;
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 pub use self::{
     budget::Budget,
     counts::{CAMPAIGN_SORT_KEY, Counts},
+    preview::Preview,
     record::{Progress, Record, RecordState, deletion_id},
     report::Report,
 };
@@ -31,10 +33,9 @@ use self::{
     claim::{Claimed, GoneOn},
     drain::Drain,
     hold::{Halt, Hold, NotWritten, Stop},
-    reader::Reader,
 };
 use crate::{
-    campaign::{Campaign, CampaignId, Status},
+    campaign::{Campaign, CampaignId},
     config::DeletionSettings,
     error::Error,
     hand_off::{DeletionRef, HandOff},
@@ -100,17 +101,6 @@ impl Deleted {
             replayed: true,
         }
     }
-}
-
-/// What a deletion would delete.
-#[derive(Debug)]
-pub struct Preview {
-    /// The campaign.
-    pub campaign: Campaign,
-    /// What is in it.
-    pub counts: Counts,
-    /// Whether everything was counted before the time was over.
-    pub complete: bool,
 }
 
 /// The use case, over one table.
@@ -284,57 +274,6 @@ impl Deletions {
             GoneOn::Attached(record) => Some(Outcome::Attached(*record)),
             GoneOn::Over(record) => record.map(|record| Outcome::Complete(*record)),
         })
-    }
-
-    /// Checks everything that [`Deletions::delete`] checks, and counts instead
-    /// of deleting. Writes nothing.
-    ///
-    /// # Errors
-    /// As [`Deletions::delete`]; a campaign in `deleting` is
-    /// [`Error::InvalidStatus`].
-    pub async fn preview(
-        &self,
-        request: &DeletionRequest,
-        found: Option<Campaign>,
-        budget: Budget,
-    ) -> Result<Preview, Error> {
-        let campaign = request.accessible(found)?;
-        if campaign.status.is_deleting() {
-            return Err(Error::InvalidStatus(Status::DELETING.to_owned()));
-        }
-        request.check(&campaign)?;
-        let (counts, complete) = self.count(&campaign.id, budget.work_until).await?;
-        Ok(Preview {
-            campaign,
-            counts,
-            complete,
-        })
-    }
-
-    /// Counts what is in a campaign, and says whether that is all of it or the
-    /// time was over. Writes nothing.
-    ///
-    /// # Errors
-    /// [`TableError`].
-    pub async fn count(
-        &self,
-        campaign: &CampaignId,
-        until: Instant,
-    ) -> Result<(Counts, bool), TableError> {
-        let mut counts = Counts::default();
-        let mut reader = Reader::start(&self.table, campaign, None, until);
-        loop {
-            match reader.next().await {
-                Ok(Some(page)) => page.sort_keys.iter().for_each(|key| counts.add(key)),
-                Ok(None) => return Ok((counts, true)),
-                // The time was over before the table gave the next page.
-                Err(TableError::Busy(_) | TableError::NoAnswer(_)) if counts.total() > 0 => {
-                    return Ok((counts, false));
-                }
-                Err(_) if Instant::now() >= until => return Ok((counts, false)),
-                Err(error) => return Err(error),
-            }
-        }
     }
 
     /// Drains and finishes as far as the budget allows; releases the deletion

@@ -3,6 +3,7 @@
 //! and the local server both call this one.
 
 mod headers;
+mod query;
 mod request;
 mod response;
 
@@ -119,7 +120,7 @@ impl Api {
     ) -> Result<Answer, Error> {
         // A dry run answers what it asks for; otherwise `Prefer` bounds all of it.
         let preferences = headers::preferences(event);
-        let is_dry = request::validate_only(event);
+        let is_dry = query::validate_only(event);
         let budget = match (&is_dry, &preferences) {
             (Ok(false), Ok(preferences)) => self.preferred(*preferences, time),
             _ => time.budget(self.inline_budget),
@@ -198,7 +199,7 @@ impl Api {
             may_read?;
             return Err(request::invalid("The deletion id must be a UUID"));
         };
-        if let Err(error) = request::no_parameters(event) {
+        if let Err(error) = query::no_parameters(event) {
             may_read?;
             return Err(error);
         }
@@ -226,7 +227,7 @@ impl Api {
         log: &mut RequestLog,
     ) -> Result<Answer, Error> {
         let principal = self.principal(event, budget, log).await?;
-        let (limit, after) = request::page(event)?;
+        let (limit, after) = query::page(event)?;
         let requested_by = (!principal.has(SCOPE_READ)).then_some(principal.key_id.as_str());
         let history = self
             .deletions

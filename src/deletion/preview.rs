@@ -1,0 +1,74 @@
+//! What a deletion would delete: the same checks and a count, without any write.
+
+use tokio::time::Instant;
+
+use super::{Budget, Counts, DeletionRequest, Deletions, reader::Reader};
+use crate::{
+    campaign::{Campaign, CampaignId, Status},
+    error::Error,
+    table::TableError,
+};
+
+/// What a deletion would delete.
+#[derive(Debug)]
+pub struct Preview {
+    /// The campaign.
+    pub campaign: Campaign,
+    /// What is in it.
+    pub counts: Counts,
+    /// Whether everything was counted before the time was over.
+    pub complete: bool,
+}
+
+impl Deletions {
+    /// Checks everything that [`Deletions::delete`] checks, and counts instead
+    /// of deleting. Writes nothing.
+    ///
+    /// # Errors
+    /// As [`Deletions::delete`]; a campaign in `deleting` is
+    /// [`Error::InvalidStatus`].
+    pub async fn preview(
+        &self,
+        request: &DeletionRequest,
+        found: Option<Campaign>,
+        budget: Budget,
+    ) -> Result<Preview, Error> {
+        let campaign = request.accessible(found)?;
+        if campaign.status.is_deleting() {
+            return Err(Error::InvalidStatus(Status::DELETING.to_owned()));
+        }
+        request.check(&campaign)?;
+        let (counts, complete) = self.count(&campaign.id, budget.work_until).await?;
+        Ok(Preview {
+            campaign,
+            counts,
+            complete,
+        })
+    }
+
+    /// Counts what is in a campaign, and says whether that is all of it or the
+    /// time was over. Writes nothing.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn count(
+        &self,
+        campaign: &CampaignId,
+        until: Instant,
+    ) -> Result<(Counts, bool), TableError> {
+        let mut counts = Counts::default();
+        let mut reader = Reader::start(&self.table, campaign, None, until);
+        loop {
+            match reader.next().await {
+                Ok(Some(page)) => page.sort_keys.iter().for_each(|key| counts.add(key)),
+                Ok(None) => return Ok((counts, true)),
+                // The time was over before the table gave the next page.
+                Err(TableError::Busy(_) | TableError::NoAnswer(_)) if counts.total() > 0 => {
+                    return Ok((counts, false));
+                }
+                Err(_) if Instant::now() >= until => return Ok((counts, false)),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
