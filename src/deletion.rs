@@ -85,24 +85,6 @@ pub struct Deleted {
     pub replayed: bool,
 }
 
-impl Deleted {
-    fn by_this(outcome: Outcome) -> Self {
-        Self {
-            outcome,
-            replayed: false,
-        }
-    }
-
-    /// The deletion of an earlier request.
-    #[must_use]
-    pub fn by_an_earlier_one(outcome: Outcome) -> Self {
-        Self {
-            outcome,
-            replayed: true,
-        }
-    }
-}
-
 /// The use case, over one table.
 #[derive(Clone, Debug)]
 pub struct Deletions {
@@ -172,28 +154,19 @@ impl Deletions {
     ) -> Result<Deleted, Error> {
         let claimed = claim::claim(&self.table, &self.settings, request, found, budget).await;
         let refusal = match claimed {
-            Ok(Claimed::Held(hold)) => {
-                return Ok(Deleted::by_this(self.advance(*hold, budget).await));
+            Ok(claimed) => {
+                return Ok(Deleted {
+                    outcome: self.work(claimed, budget).await,
+                    replayed: false,
+                });
             }
-            Ok(Claimed::Attached(record)) => {
-                return Ok(Deleted::by_this(Outcome::Attached(*record)));
-            }
-            Ok(Claimed::Unanswered(record)) => {
-                let remaining = self.remaining(*record, false, budget).await;
-                return Ok(Deleted::by_this(remaining));
-            }
-            // Another request with this key was first. If it was for this campaign
-            // and there is nothing to replay, the key names what is not there.
-            Ok(Claimed::KeyInUse) => Error::Table(TableError::Corrupt {
-                kind: "idempotency key",
-                attribute: "deletionId",
-            }),
             Err(error @ Error::Table(_)) => return Err(error),
             Err(refusal) => refusal,
         };
-        // What refuses it may be what that request has done.
+        // Another request with this key may have been first, and may have done
+        // what this one is refused for.
         let replayed = self.replay(request, campaign_id, budget).await?;
-        replayed.map(Deleted::by_an_earlier_one).ok_or(refusal)
+        replayed.ok_or(refusal)
     }
 
     /// What an earlier request with the same idempotency key has come to, as far
@@ -208,7 +181,7 @@ impl Deletions {
         request: &DeletionRequest,
         campaign_id: &CampaignId,
         budget: Budget,
-    ) -> Result<Option<Outcome>, Error> {
+    ) -> Result<Option<Deleted>, Error> {
         let Some(key) = &request.idempotency_key else {
             return Ok(None);
         };
@@ -227,7 +200,11 @@ impl Deletions {
             account_id,
             deletion_id: key_use.deletion_id,
         };
-        Ok(self.resume(&of, budget).await?)
+        let outcome = self.resume(&of, budget).await?;
+        Ok(outcome.map(|outcome| Deleted {
+            outcome,
+            replayed: true,
+        }))
     }
 
     /// The record of a deletion.
@@ -269,11 +246,18 @@ impl Deletions {
         };
         let gone_on = claim::go_on(&self.table, &self.settings, record, budget).await;
         Ok(match gone_on {
-            GoneOn::Unanswered(record) => Some(self.remaining(*record, false, budget).await),
-            GoneOn::Held(hold) => Some(self.advance(*hold, budget).await),
-            GoneOn::Attached(record) => Some(Outcome::Attached(*record)),
+            GoneOn::Claimed(claimed) => Some(self.work(claimed, budget).await),
             GoneOn::Over(record) => record.map(|record| Outcome::Complete(*record)),
         })
+    }
+
+    /// Works on a deletion that this worker holds, and leaves it to who does.
+    async fn work(&self, claimed: Claimed<'_>, budget: Budget) -> Outcome {
+        match claimed {
+            Claimed::Held(hold) => self.advance(*hold, budget).await,
+            Claimed::Attached(record) => Outcome::Attached(*record),
+            Claimed::Unanswered(record) => self.remaining(*record, false, budget).await,
+        }
     }
 
     /// Drains and finishes as far as the budget allows; releases the deletion
@@ -318,7 +302,8 @@ impl Deletions {
     /// Hands a deletion on under the version of its record that this worker wrote
     /// last, and which no other worker wrote; or, where it could write nothing,
     /// the one that it read: whose writer has handed it on under the same name,
-    /// which is the same start.
+    /// which is the same start. (If that execution has ended, the next DELETE
+    /// goes on.)
     async fn remaining(&self, record: Record, moved: bool, budget: Budget) -> Outcome {
         let handed_on = self.hand_off.start(&record, budget.answer_by).await;
         Outcome::Remaining {

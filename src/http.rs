@@ -158,8 +158,8 @@ impl Api {
             return Ok(Answer::previewed(&preview));
         }
         let replayed = self.deletions.replay(&request, &id, budget).await?;
-        let Deleted { outcome, replayed } = if let Some(outcome) = replayed {
-            Deleted::by_an_earlier_one(outcome)
+        let Deleted { outcome, replayed } = if let Some(replayed) = replayed {
+            replayed
         } else {
             let campaign = or_wait(campaign, reading).await?;
             let deletions = &self.deletions;

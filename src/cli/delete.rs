@@ -193,10 +193,14 @@ impl Delete {
             let counting = ProgressBar::new_spinner().with_message("counting");
             counting.enable_steady_tick(LOOK_EVERY);
             let until = Instant::now() + COUNTING;
-            let (left, is_all) = deletions.count(&record.campaign_id, until).await?;
+            // The bar has no end if this is not known.
+            let left = match deletions.count(&record.campaign_id, until).await {
+                Ok((left, true)) => Some(left.total()),
+                _ => None,
+            };
             counting.finish_and_clear();
             let done = record.progress.counted.total();
-            let bar = bar(is_all.then(|| done + left.total()));
+            let bar = bar(left.map(|left| done + left));
             bar.set_position(done);
             bar.reset_eta();
             tokio::select! {

@@ -14,6 +14,7 @@ use crate::{
     deletion::{Budget, Deletions, Outcome, Record},
     drain::Slice,
     hand_off::DeletionRef,
+    table::TableError,
 };
 
 /// After this many slices in a row in which nothing moved, nothing will.
@@ -47,6 +48,8 @@ pub(super) async fn until_done(
                 let id = &of.deletion_id;
                 return Err(CliError::Refused(format!("there is no deletion {id}")));
             }
+            // No repetition makes the record readable.
+            Err(error @ TableError::Corrupt { .. }) => return Err(error.into()),
             Err(error) => (false, 0, Some(error)),
         };
         idle = if progress { 0 } else { idle + 1 };

@@ -24,8 +24,6 @@ pub(super) enum Claimed<'a> {
     Attached(Box<Record>),
     /// The takeover has no answer; the record as it was read.
     Unanswered(Box<Record>),
-    /// Nobody does for this request: its idempotency key was used meanwhile.
-    KeyInUse,
 }
 
 /// What is found behind a campaign in `deleting`.
@@ -100,7 +98,7 @@ pub(super) async fn claim<'a>(
             }
             Ok(ClaimAnswer::Changed(now)) => now.map(|now| *now),
             Ok(ClaimAnswer::RecordExists) => table.campaign(&id, deadline).await?,
-            Ok(ClaimAnswer::KeyInUse) => return Ok(Claimed::KeyInUse),
+            Ok(ClaimAnswer::KeyInUse) => return Err(Error::IdempotencyKeyReused),
             Err(error @ TableError::Busy(_)) if backoff.wait(deadline).await => {
                 match table.campaign(&id, deadline).await {
                     Err(TableError::Busy(_) | TableError::NoAnswer(_)) => {
@@ -186,24 +184,18 @@ async fn attach<'a>(
         && let Some(key_use) = request.key_use()
         && !table.put_key_use(&key_use, &record, deadline).await?
     {
-        return Ok(Found::Claimed(Claimed::KeyInUse));
+        return Err(Error::IdempotencyKeyReused);
     }
     match go_on(table, settings, record, budget).await {
-        GoneOn::Unanswered(record) => Ok(Found::Claimed(Claimed::Unanswered(record))),
-        GoneOn::Held(hold) => Ok(Found::Claimed(Claimed::Held(hold))),
-        GoneOn::Attached(record) => Ok(Found::Claimed(Claimed::Attached(record))),
+        GoneOn::Claimed(claimed) => Ok(Found::Claimed(claimed)),
         GoneOn::Over(_) => behind_a_finished_record(table, campaign, deadline).await,
     }
 }
 
 /// What comes of going on with a deletion whose record was read.
 pub(super) enum GoneOn<'a> {
-    /// This worker holds it now.
-    Held(Box<Hold<'a>>),
-    /// Another worker does, or may; the record as last seen.
-    Attached(Box<Record>),
-    /// The takeover has no answer; the record as it was read.
-    Unanswered(Box<Record>),
+    /// Somebody does.
+    Claimed(Claimed<'a>),
     /// There is nothing to go on with: it is done, or its record is gone.
     Over(Option<Box<Record>>),
 }
@@ -223,13 +215,13 @@ pub(super) async fn go_on<'a>(
     // but hand it on once more.
     let is_waiting = budget.work_is_over() && !record.is_stalled(settings.lease, now);
     if !record.lease_ended(now) || is_waiting {
-        return GoneOn::Attached(Box::new(record));
+        return GoneOn::Claimed(Claimed::Attached(Box::new(record)));
     }
     let deadline = budget.claim_until;
     match Hold::take_over(table, settings.lease, record.clone(), deadline).await {
-        Ok(hold) => GoneOn::Held(Box::new(hold)),
+        Ok(hold) => GoneOn::Claimed(Claimed::Held(Box::new(hold))),
         Err(NotWritten::Lost(Some(now))) if now.state == RecordState::Running => {
-            GoneOn::Attached(now)
+            GoneOn::Claimed(Claimed::Attached(now))
         }
         Err(NotWritten::Lost(now)) => GoneOn::Over(now),
         Err(NotWritten::Unanswered(error)) => {
@@ -239,7 +231,7 @@ pub(super) async fn go_on<'a>(
                 "deletion {} is not taken over: {error}",
                 record.deletion_id,
             );
-            GoneOn::Unanswered(Box::new(record))
+            GoneOn::Claimed(Claimed::Unanswered(Box::new(record)))
         }
     }
 }

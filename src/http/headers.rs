@@ -201,22 +201,10 @@ fn entity_tags(list: &str, tags: &mut Vec<String>) -> Option<()> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
-
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "reads better where it is called"
-    )]
-    fn event(headers: Value) -> ApiGatewayV2httpRequest {
-        let event = json!({
-            "version": "2.0",
-            "headers": headers["headers"],
-            "requestContext": {"http": {"method": "DELETE"}},
-        });
-        serde_json::from_value(event).unwrap()
-    }
+    use crate::http::request::event;
 
     fn prefer(header: &str) -> Option<(bool, Option<u64>)> {
         preferences(&event(json!({"headers": {"prefer": header}})))

@@ -111,24 +111,10 @@ fn bad_limit() -> Error {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
-
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "reads better where it is called"
-    )]
-    fn event(value: Value) -> ApiGatewayV2httpRequest {
-        let mut event = json!({
-            "version": "2.0",
-            "requestContext": {"http": {"method": "DELETE"}},
-        });
-        for (name, value) in value.as_object().unwrap() {
-            event[name] = value.clone();
-        }
-        serde_json::from_value(event).unwrap()
-    }
+    use crate::http::request::event;
 
     #[test]
     fn only_one_well_spelt_validate_only_is_taken() {

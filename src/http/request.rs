@@ -135,26 +135,28 @@ pub(super) fn invalid(why: &'static str) -> Error {
     Error::Validation(Cow::Borrowed(why))
 }
 
+/// An event of a DELETE with these members, for the tests of what is read off it.
+#[cfg(test)]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "reads better where it is called"
+)]
+pub(super) fn event(members: serde_json::Value) -> ApiGatewayV2httpRequest {
+    let mut event = serde_json::json!({
+        "version": "2.0",
+        "requestContext": {"http": {"method": "DELETE"}},
+    });
+    for (name, value) in members.as_object().unwrap() {
+        event[name] = value.clone();
+    }
+    serde_json::from_value(event).unwrap()
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
-
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "reads better where it is called"
-    )]
-    fn event(value: Value) -> ApiGatewayV2httpRequest {
-        let mut event = json!({
-            "version": "2.0",
-            "requestContext": {"http": {"method": "DELETE"}},
-        });
-        for (name, value) in value.as_object().unwrap() {
-            event[name] = value.clone();
-        }
-        serde_json::from_value(event).unwrap()
-    }
 
     fn delete(id: &str, prefix: &str) -> Route {
         Route::DeleteCampaign {

@@ -521,6 +521,30 @@ async fn deletions_are_listed_newest_first_page_by_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_cannot_be_read_hides_no_other() {
+    let world = world(5).await;
+    let newer = "0190a8c2-b5c2-7e3f-8000-000000000000";
+    let unreadable = [
+        ("PK", s(&format!("ACCOUNT#{ACCOUNT}"))),
+        ("SK", s(&format!("DELETION#{newer}"))),
+        ("deletionId", s(newer)),
+    ];
+    world.put(item(&unreadable)).await;
+    let id = world.delete("campaign_1").await.deletion_id();
+    for query in ["", "limit=1", "limit=2"] {
+        let listed = world.send(list(query)).await;
+        assert_eq!(
+            listed.body["deletions"].as_array().map(Vec::len),
+            Some(1),
+            "{listed:?}"
+        );
+        assert_eq!(listed.body["deletions"][0]["deletionId"], id);
+        assert_eq!(listed.body["after"], Value::Null, "{query}");
+    }
+    world.send(get(newer)).await.assert(500, "internal_error");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_campaign_whose_record_is_gone_is_claimed_anew_with_the_same_key() {
     let world = world(5).await;
     let mut asynchronous = with("campaign_1", "idempotency-key", "k");
@@ -570,6 +594,12 @@ async fn no_reading_and_no_repetition_takes_longer_than_the_budget() {
         // The table hangs as the deletion is gone on with.
         (Some(keyed()), "UpdateItem", [202, 202]),
         (Some(keyed()), "GetItem", [500, 503]),
+        // A key that attaches cannot be stored; this request has claimed nothing.
+        (
+            Some(with("campaign_1", "idempotency-key", "k-2")),
+            "PutItem",
+            [500, 503],
+        ),
         // `Prefer` bounds the reading of the campaign, too.
         (Some(waiting), "GetItem", [500, 503]),
     ] {

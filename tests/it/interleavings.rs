@@ -197,7 +197,7 @@ fn any_interleaving_of_slices_crashes_and_stragglers_gives_the_same_counts() {
     };
     TestRunner::new(config)
         .run(&drawn, |(children, page, steps)| {
-            runtime.block_on(async { drop(holds(children, page, steps).await) });
+            runtime.block_on(async { drop(Box::pin(holds(children, page, steps)).await) });
             Ok(())
         })
         .unwrap();
