@@ -131,6 +131,12 @@ impl Campaign {
         format!("\"{}\"", self.updated_at)
     }
 
+    /// Whether the campaign is protected from deletion.
+    #[must_use]
+    pub fn is_protected(&self) -> bool {
+        self.deletion_protection == Some(true)
+    }
+
     /// Refuses an account that does not own the campaign, whatever its status.
     ///
     /// # Errors
@@ -154,7 +160,7 @@ impl Campaign {
         if self.status.as_str() == Status::ACTIVE {
             return Err(Error::CampaignActive);
         }
-        if self.deletion_protection == Some(true) {
+        if self.is_protected() {
             return Err(Error::DeletionProtected);
         }
         if !DELETABLE.contains(&self.status.as_str()) {

@@ -2,7 +2,14 @@
 //! Values are checked once, at the start: a bad one stops the process with the
 //! variable's name, the value, and what is allowed.
 
-use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
+mod retention;
+
+use std::{fmt::Display, num::NonZeroU32, ops::RangeInclusive, str::FromStr, time::Duration};
+
+pub use self::retention::{
+    CleanupSettings, MAX_CAMPAIGNS_PER_RUN, MAX_DELETE_SHARE_PERCENT, MAX_RUNNING_CLEANUPS, Mode,
+    RETENTION_DAYS, RETENTION_MODE, RETENTION_STATUSES, RetentionSettings,
+};
 
 /// A variable that is missing or has a value that is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +38,15 @@ pub struct DeletionSettings {
     /// `LEASE_SECONDS`: how long a worker may be silent before another one may
     /// take its deletion over.
     pub lease: Duration,
+    /// `MAX_WRITE_UNITS_PER_SECOND`: the pace of a deletion that somebody asked
+    /// for, in consumed write units; `None` for as fast as the table takes it.
+    pub pace: Option<NonZeroU32>,
+    /// `MAX_RETENTION_WRITE_UNITS_PER_SECOND`: the same for a deletion that
+    /// retention has started.
+    pub retention_pace: Option<NonZeroU32>,
+    /// `AUDIT_RETENTION_DAYS`: how long the record of a finished deletion is kept;
+    /// `None` for ever.
+    pub audit_retention: Option<Duration>,
 }
 
 /// The settings of the `drain` function.
@@ -66,6 +82,15 @@ pub const LEASE_SECONDS: &str = "LEASE_SECONDS";
 /// `STATE_MACHINE_ARN`: the Step Functions state machine that calls `drain`.
 pub const STATE_MACHINE_ARN: &str = "STATE_MACHINE_ARN";
 
+/// `MAX_WRITE_UNITS_PER_SECOND`, consumed write units per second; 0 for
+/// no limit.
+pub const MAX_WRITE_UNITS_PER_SECOND: &str = "MAX_WRITE_UNITS_PER_SECOND";
+/// `MAX_RETENTION_WRITE_UNITS_PER_SECOND`, consumed write units per second; by
+/// default what [`MAX_WRITE_UNITS_PER_SECOND`] is.
+pub const MAX_RETENTION_WRITE_UNITS_PER_SECOND: &str = "MAX_RETENTION_WRITE_UNITS_PER_SECOND";
+/// `AUDIT_RETENTION_DAYS`, days; 0 keeps records for ever.
+pub const AUDIT_RETENTION_DAYS: &str = "AUDIT_RETENTION_DAYS";
+
 /// The default of [`INLINE_BUDGET_SECONDS`].
 pub const DEFAULT_INLINE_BUDGET_SECONDS: u64 = 20;
 /// The default of [`LEASE_SECONDS`].
@@ -78,6 +103,13 @@ pub const INLINE_BUDGET_RANGE: RangeInclusive<u64> = 0..=29;
 /// The seconds that [`LEASE_SECONDS`] may be: an hour is longer than any
 /// function runs.
 pub const LEASE_RANGE: RangeInclusive<u64> = 1..=3600;
+/// The days that a retention may be, 0 for none: more than a hundred years are a
+/// mistake.
+pub const DAYS_RANGE: RangeInclusive<u64> = 0..=36_500;
+/// The write units per second that a pace may be, 0 for no limit. A table takes
+/// 40,000 by default ("Service, account, and table quotas"), so the most is no
+/// limit either.
+pub const PACE_RANGE: RangeInclusive<u32> = 0..=1_000_000;
 
 impl DrainSettings {
     /// Reads the settings through `lookup`, which is [`environment`] in a
@@ -114,11 +146,31 @@ impl ApiSettings {
 }
 
 impl DeletionSettings {
-    fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+    /// Reads the settings, as [`DrainSettings::read`] does.
+    ///
+    /// # Errors
+    /// As [`DrainSettings::read`].
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let pace = number(&lookup, MAX_WRITE_UNITS_PER_SECOND, 0, PACE_RANGE)?;
+        let retention_pace = number(
+            &lookup,
+            MAX_RETENTION_WRITE_UNITS_PER_SECOND,
+            pace,
+            PACE_RANGE,
+        )?;
         Ok(Self {
-            lease: seconds(lookup, LEASE_SECONDS, DEFAULT_LEASE_SECONDS, LEASE_RANGE)?,
+            lease: seconds(&lookup, LEASE_SECONDS, DEFAULT_LEASE_SECONDS, LEASE_RANGE)?,
+            pace: NonZeroU32::new(pace),
+            retention_pace: NonZeroU32::new(retention_pace),
+            audit_retention: days(number(&lookup, AUDIT_RETENTION_DAYS, 0, DAYS_RANGE)?),
         })
     }
+}
+
+/// Whole days, of which 0 are none.
+#[must_use]
+pub fn days(days: u64) -> Option<Duration> {
+    (days > 0).then(|| Duration::from_hours(24 * days))
 }
 
 /// A variable of the process's environment.

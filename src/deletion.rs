@@ -14,6 +14,7 @@ mod claim;
 mod counts;
 mod drain;
 mod hold;
+mod pace;
 mod preview;
 mod reader;
 mod record;
@@ -26,7 +27,7 @@ pub use self::{
     budget::Budget,
     counts::{CAMPAIGN_SORT_KEY, Counts},
     preview::Preview,
-    record::{Progress, Record, RecordState, deletion_id},
+    record::{BY_CLI, BY_RETENTION, Progress, Record, RecordState, deletion_id},
     report::Report,
 };
 use self::{
@@ -55,6 +56,9 @@ pub struct DeletionRequest {
     pub if_match: Option<Vec<String>>,
     /// The key under which a repetition of the request is recognised.
     pub idempotency_key: Option<IdempotencyKey>,
+    /// Whether the campaign is deleted only if it still is what the requester
+    /// found, instead of being checked again when it has changed.
+    pub only_as_found: bool,
 }
 
 /// What an advance comes to.
@@ -221,6 +225,18 @@ impl Deletions {
             .await
     }
 
+    /// Whether nobody is at a running deletion.
+    #[must_use]
+    pub fn is_stalled(&self, record: &Record) -> bool {
+        record.is_stalled(self.settings.lease, now_ms())
+    }
+
+    /// Whether there is somebody who goes on with what is left of a deletion.
+    #[must_use]
+    pub fn hands_on(&self) -> bool {
+        !matches!(self.hand_off, HandOff::None)
+    }
+
     /// What a record says to its owner and to operators.
     #[must_use]
     pub fn report<'a>(&self, record: &'a Record) -> Report<'a> {
@@ -254,7 +270,8 @@ impl Deletions {
     /// Works on a deletion that this worker holds, and leaves it to who does.
     async fn work(&self, claimed: Claimed<'_>, budget: Budget) -> Outcome {
         match claimed {
-            Claimed::Held(hold) => self.advance(*hold, budget).await,
+            // Boxed, since it is large and everything that waits for it contains it.
+            Claimed::Held(hold) => Box::pin(self.advance(*hold, budget)).await,
             Claimed::Attached(record) => Outcome::Attached(*record),
             Claimed::Unanswered(record) => self.remaining(*record, false, budget).await,
         }

@@ -148,6 +148,7 @@ impl Api {
             requested_by: principal.key_id,
             if_match: headers::if_match(event)?,
             idempotency_key: headers::idempotency_key(event)?,
+            only_as_found: false,
         };
         // A dry run spends no key.
         if is_dry {

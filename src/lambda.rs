@@ -13,11 +13,13 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
-    config::{ApiSettings, DrainSettings, environment},
+    cleanup::{self, Cleanup},
+    config::{ApiSettings, CleanupSettings, DrainSettings, environment},
     deletion::Deletions,
     drain,
     hand_off::HandOff,
     http::Api,
+    metric::Metrics,
     table::{Table, sdk_config},
     telemetry::{self, Format},
 };
@@ -64,6 +66,26 @@ pub fn run_drain() -> ExitCode {
         // The state machine that has called calls again.
         let deletions = &Deletions::new(table, settings.deletion, HandOff::None);
         lambda_runtime::run(service_fn(move |event| drain::handle(deletions, event))).await
+    })
+}
+
+/// Runs the `cleanup` function until Lambda ends it, as [`run_api`] does.
+#[must_use]
+pub fn run_cleanup() -> ExitCode {
+    run("cleanup", async || {
+        let settings = CleanupSettings::read(environment)?;
+        let metrics = &Metrics::start("cleanup")?;
+        let sdk = sdk_config().load().await;
+        let hand_off = HandOff::to_state_machine(settings.state_machine_arn, &sdk);
+        let table = Table::new(Client::new(&sdk), settings.table_name);
+        let deletions = Deletions::new(table, settings.deletion, hand_off);
+        let cleanup = &Cleanup::new(deletions, settings.retention);
+        let answer = async move |event| {
+            let answer = Box::pin(cleanup::handle(cleanup, event)).await;
+            metrics.flush();
+            answer
+        };
+        lambda_runtime::run(service_fn(answer)).await
     })
 }
 

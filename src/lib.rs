@@ -14,15 +14,18 @@
 //! - [`error`]: every refusal, and the one table to its answer
 //! - [`http`]: request to principal to use case to response
 //! - [`drain`]: one slice for the state machine
+//! - [`cleanup`]: for the schedule: stalled deletions, and campaigns past retention
 //! - [`lambda`]: the functions' start and invocations
 //! - [`config`]: every environment variable
 //! - [`telemetry`]: what is logged, and what never is
+//! - [`metric`]: what is counted
 //! - [`timestamp`]: the clock
 //! - `cli`: the terminal, with the local server (feature `cli`)
 
 pub mod auth;
 mod beside;
 pub mod campaign;
+pub mod cleanup;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
@@ -33,6 +36,7 @@ pub mod hand_off;
 pub mod http;
 pub mod idempotency;
 pub mod lambda;
+pub mod metric;
 pub mod table;
 pub mod telemetry;
 pub mod timestamp;

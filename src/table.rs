@@ -7,6 +7,7 @@ mod children;
 mod expressions;
 mod history;
 mod idempotency;
+mod index;
 pub mod item;
 pub mod keys;
 mod records;
@@ -22,12 +23,13 @@ use aws_sdk_dynamodb::{
 use tokio::time::Instant;
 
 #[cfg(feature = "cli")]
-pub use self::admin::{ListedCampaign, ListedKey};
+pub use self::admin::ListedKey;
 pub use self::{
-    children::{BATCH_SIZE, Page},
+    children::{BATCH_SIZE, DeletesSent, Page},
     history::History,
     idempotency::NewKeyUse,
-    records::{Change, Claim, ClaimAnswer, FinishAnswer, WriteAnswer},
+    index::{ListedCampaign, Listing},
+    records::{Change, Claim, ClaimAnswer, Completion, FinishAnswer, WriteAnswer},
     retry::Backoff,
 };
 use self::{item::Item, keys::Key, retry::until_answered};

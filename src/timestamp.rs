@@ -37,6 +37,13 @@ pub fn rfc3339(epoch_seconds: i64) -> String {
         .unwrap_or_else(|| "1970-01-01T00:00:00Z".to_owned())
 }
 
+/// The epoch seconds of an RFC 3339 text; `None` if it is none.
+#[must_use]
+pub fn epoch_seconds(text: &str) -> Option<i64> {
+    let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    Some(at.unix_timestamp())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,6 +51,12 @@ mod tests {
     #[test]
     fn times_are_whole_seconds_in_utc() {
         assert_eq!(rfc3339(1_705_764_600), "2024-01-20T15:30:00Z");
+        assert_eq!(epoch_seconds("2024-01-20T15:30:00Z"), Some(1_705_764_600));
+        assert_eq!(
+            epoch_seconds("2024-01-20T17:30:00.999+02:00"),
+            Some(1_705_764_600)
+        );
+        assert_eq!(epoch_seconds("2024-01-20"), None);
         assert_eq!(now_rfc3339().len(), "2024-01-20T15:30:00Z".len());
     }
 }

@@ -4,6 +4,8 @@
 use std::{
     io::{IsTerminal, Write},
     net::IpAddr,
+    num::NonZeroU32,
+    ops::RangeInclusive,
     time::Duration,
 };
 
@@ -16,7 +18,9 @@ use tokio::time::Instant;
 use super::CliError;
 use crate::{
     config::{
-        DEFAULT_LEASE_SECONDS, DEFAULT_TABLE_NAME, DeletionSettings, LEASE_RANGE, LEASE_SECONDS,
+        AUDIT_RETENTION_DAYS, DAYS_RANGE, DEFAULT_LEASE_SECONDS, DEFAULT_TABLE_NAME,
+        DeletionSettings, LEASE_RANGE, LEASE_SECONDS, MAX_RETENTION_WRITE_UNITS_PER_SECOND,
+        MAX_WRITE_UNITS_PER_SECOND, PACE_RANGE, days,
     },
     table::{Table, sdk_config},
 };
@@ -36,9 +40,9 @@ pub struct Connect {
     pub endpoint_url: Option<String>,
 }
 
-/// The option that says how long a lease is.
+/// The options that say how a deletion is done.
 #[derive(Args, Clone, Copy, Debug)]
-pub struct Lease {
+pub struct DeletionOptions {
     /// How long a worker may be silent before another takes over, seconds.
     #[arg(
         long,
@@ -46,15 +50,47 @@ pub struct Lease {
         default_value_t = DEFAULT_LEASE_SECONDS,
         value_parser = clap::value_parser!(u64).range(LEASE_RANGE)
     )]
-    pub lease_seconds: u64,
+    lease_seconds: u64,
+    /// The pace of a deletion, consumed write units per second; 0 for no limit.
+    #[arg(
+        long,
+        env = MAX_WRITE_UNITS_PER_SECOND,
+        default_value_t = 0,
+        value_parser = clap::value_parser!(u32).range(pace_range())
+    )]
+    max_write_units_per_second: u32,
+    /// The pace of a deletion that retention starts; by default the same.
+    #[arg(
+        long,
+        env = MAX_RETENTION_WRITE_UNITS_PER_SECOND,
+        value_parser = clap::value_parser!(u32).range(pace_range())
+    )]
+    max_retention_write_units_per_second: Option<u32>,
+    /// How long the record of a finished deletion is kept, days; 0 for ever.
+    #[arg(
+        long,
+        env = AUDIT_RETENTION_DAYS,
+        default_value_t = 0,
+        value_parser = clap::value_parser!(u64).range(DAYS_RANGE)
+    )]
+    audit_retention_days: u64,
 }
 
-impl Lease {
+fn pace_range() -> RangeInclusive<i64> {
+    i64::from(*PACE_RANGE.start())..=i64::from(*PACE_RANGE.end())
+}
+
+impl DeletionOptions {
     /// The settings of a deletion from a terminal.
     #[must_use]
     pub fn settings(self) -> DeletionSettings {
+        let pace = self.max_write_units_per_second;
+        let retention_pace = self.max_retention_write_units_per_second;
         DeletionSettings {
             lease: Duration::from_secs(self.lease_seconds),
+            pace: NonZeroU32::new(pace),
+            retention_pace: NonZeroU32::new(retention_pace.unwrap_or(pace)),
+            audit_retention: days(self.audit_retention_days),
         }
     }
 }

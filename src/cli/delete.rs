@@ -9,14 +9,14 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     CliError,
-    connect::{Confirm, Connect, Lease, PATIENCE, patience},
+    connect::{Confirm, Connect, DeletionOptions, PATIENCE, patience},
     drive::until_done,
     status::print_one,
 };
 use crate::{
     campaign::{Campaign, CampaignId},
     config,
-    deletion::{Budget, Counts, DeletionRequest, Deletions, Outcome, Record, RecordState},
+    deletion::{BY_CLI, Budget, Counts, DeletionRequest, Deletions, Outcome, Record, RecordState},
     error::Error,
     hand_off::{DeletionRef, HandOff},
     table::{Table, sdk_config},
@@ -53,7 +53,7 @@ pub(super) struct Delete {
     #[arg(long, env = config::STATE_MACHINE_ARN, value_name = "ARN", default_value = "")]
     state_machine_arn: String,
     #[command(flatten)]
-    lease: Lease,
+    options: DeletionOptions,
     #[command(flatten)]
     connect: Connect,
     #[command(flatten)]
@@ -67,9 +67,10 @@ impl Delete {
         let campaign = campaign.ok_or_else(|| self.not_there(&table))?;
         let request = DeletionRequest {
             account_id: campaign.account_id.clone(),
-            requested_by: "cli".to_owned(),
+            requested_by: BY_CLI.to_owned(),
             if_match: None,
             idempotency_key: None,
+            only_as_found: false,
         };
         if self.dry_run {
             return self.dry_run(&table, &request, campaign).await;
@@ -105,7 +106,7 @@ impl Delete {
     }
 
     fn deletions(&self, table: &Table, hand_off: HandOff) -> Deletions {
-        Deletions::new(table.clone(), self.lease.settings(), hand_off)
+        Deletions::new(table.clone(), self.options.settings(), hand_off)
     }
 
     fn not_there(&self, table: &Table) -> CliError {

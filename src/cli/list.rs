@@ -5,9 +5,12 @@ use comfy_table::{Table as TextTable, presets};
 
 use super::{
     CliError,
-    connect::{Connect, PATIENCE},
+    connect::{Connect, patience},
 };
-use crate::campaign::{DELETABLE, Status};
+use crate::{
+    campaign::{DELETABLE, Status},
+    table::ListedCampaign,
+};
 
 /// `campaigns list`.
 #[derive(Args, Debug)]
@@ -42,33 +45,47 @@ impl List {
         };
         let mut campaigns = Vec::new();
         for status in &statuses {
-            campaigns.extend(table.campaigns_by_status(status, PATIENCE).await?);
+            let mut listing = table.campaigns_by_status(status);
+            while let Some(page) = listing.next_page(patience()).await? {
+                campaigns.extend(page);
+            }
         }
         if let Some(account) = &self.account {
-            campaigns.retain(|campaign| campaign.account_id == *account);
+            campaigns.retain(|listed| listed.campaign.account_id == *account);
         }
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&campaigns)?);
+            let said: Vec<_> = campaigns.iter().map(as_json).collect();
+            println!("{}", serde_json::to_string_pretty(&said)?);
             return Ok(());
         }
         let mut text = TextTable::new();
         text.load_style(presets::NOTHING);
         text.set_header(["ID", "STATUS", "ACCOUNT", "UPDATED", "PROTECTED", "NAME"]);
-        for campaign in &campaigns {
+        for ListedCampaign { campaign, .. } in &campaigns {
             text.add_row([
                 campaign.id.as_str(),
-                &campaign.status,
+                campaign.status.as_str(),
                 &campaign.account_id,
                 &campaign.updated_at,
-                if campaign.deletion_protection {
-                    "yes"
-                } else {
-                    ""
-                },
+                if campaign.is_protected() { "yes" } else { "" },
                 &campaign.name,
             ]);
         }
         println!("{text}");
         Ok(())
     }
+}
+
+fn as_json(listed: &ListedCampaign) -> serde_json::Value {
+    let campaign = &listed.campaign;
+    serde_json::json!({
+        "id": campaign.id.as_str(),
+        "name": campaign.name,
+        "accountId": campaign.account_id,
+        "status": campaign.status.as_str(),
+        "updatedAt": campaign.updated_at,
+        "completedAt": listed.completed_at,
+        "deletionProtection": campaign.is_protected(),
+        "deletionId": campaign.deletion_id,
+    })
 }

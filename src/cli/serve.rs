@@ -7,7 +7,7 @@ use clap::{Args, Parser};
 
 use super::{
     CliError,
-    connect::{Connect, Lease},
+    connect::{Connect, DeletionOptions},
     demo::{self, DEMO_ACCOUNT},
     drive::in_the_background,
     engine::{Engine, listen},
@@ -50,7 +50,7 @@ pub(super) struct Serve {
     )]
     inline_budget_seconds: u64,
     #[command(flatten)]
-    lease: Lease,
+    options: DeletionOptions,
 }
 
 #[derive(Parser)]
@@ -93,7 +93,7 @@ impl Serve {
         }
         let scopes = SCOPES.map(ToOwned::to_owned).to_vec();
         let (key, _) = issue(&table, DEMO_ACCOUNT, scopes, None).await?;
-        let settings = self.lease.settings();
+        let settings = self.options.settings();
         let (queue, handed_on) = tokio::sync::mpsc::unbounded_channel();
         let background = Deletions::new(table.clone(), settings.clone(), HandOff::None);
         tokio::spawn(in_the_background(background, handed_on));

@@ -6,7 +6,7 @@ use comfy_table::{Table as TextTable, presets};
 
 use super::{
     CliError,
-    connect::{Connect, Lease, PATIENCE, patience},
+    connect::{Connect, DeletionOptions, patience},
     delete::kinds,
 };
 use crate::{
@@ -38,7 +38,7 @@ pub(super) struct Status {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    lease: Lease,
+    options: DeletionOptions,
     #[command(flatten)]
     connect: Connect,
 }
@@ -46,7 +46,7 @@ pub(super) struct Status {
 impl Status {
     pub(super) async fn run(self) -> Result<(), CliError> {
         let table = self.connect.table().await;
-        let deletions = Deletions::new(table.clone(), self.lease.settings(), HandOff::None);
+        let deletions = Deletions::new(table.clone(), self.options.settings(), HandOff::None);
         if let Some(id) = &self.id {
             let record = self.find(&table, id).await?;
             let record = record.ok_or_else(|| self.not_found(id))?;
@@ -131,18 +131,20 @@ impl Status {
 /// The deletions of every campaign in `deleting`, by the index.
 async fn running(table: &Table) -> Result<Vec<Record>, CliError> {
     let mut records = Vec::new();
-    let campaigns = table.campaigns_by_status(CampaignStatus::DELETING, PATIENCE);
-    for campaign in campaigns.await? {
-        let record = match &campaign.deletion_id {
-            Some(id) => table.record(&campaign.account_id, id, patience()).await?,
-            None => None,
-        };
-        match record {
-            Some(record) => records.push(record),
-            None => eprintln!(
-                "campaign {} of account {} is in deleting and has no record: delete it again",
-                campaign.id, campaign.account_id
-            ),
+    let mut listing = table.campaigns_by_status(CampaignStatus::DELETING);
+    while let Some(page) = listing.next_page(patience()).await? {
+        for campaign in page.into_iter().map(|listed| listed.campaign) {
+            let record = match &campaign.deletion_id {
+                Some(id) => table.record(&campaign.account_id, id, patience()).await?,
+                None => None,
+            };
+            match record {
+                Some(record) => records.push(record),
+                None => eprintln!(
+                    "campaign {} of account {} is in deleting and has no record: delete it again",
+                    campaign.id, campaign.account_id
+                ),
+            }
         }
     }
     Ok(records)

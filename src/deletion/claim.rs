@@ -59,7 +59,7 @@ const FIRST_VERSION: u64 = 1;
 /// not known that anything was claimed.
 pub(super) async fn claim<'a>(
     table: &'a Table,
-    settings: &DeletionSettings,
+    settings: &'a DeletionSettings,
     request: &DeletionRequest,
     mut found: Option<Campaign>,
     budget: Budget,
@@ -69,6 +69,13 @@ pub(super) async fn claim<'a>(
     let mut sent: Option<Claim> = None;
     loop {
         let campaign = request.accessible(found)?;
+        if request.only_as_found
+            && let Some(sent) = &sent
+            && sent.campaign != campaign
+            && campaign.deletion_id.as_ref() != Some(&sent.record.deletion_id)
+        {
+            return Err(Error::PreconditionFailed);
+        }
         let (deletion_id, version) = if campaign.status.is_deleting() {
             match attach(table, settings, request, &campaign, sent.as_ref(), budget).await? {
                 Found::Claimed(claimed) => return Ok(claimed),
@@ -93,7 +100,7 @@ pub(super) async fn claim<'a>(
         let id = claim.campaign.id.clone();
         found = match table.claim(&claim, deadline).await {
             Ok(ClaimAnswer::Claimed) => {
-                let hold = Hold::claimed(table, settings.lease, claim.record);
+                let hold = Hold::claimed(table, settings, claim.record);
                 return Ok(Claimed::Held(Box::new(hold)));
             }
             Ok(ClaimAnswer::Changed(now)) => now.map(|now| *now),
@@ -121,13 +128,13 @@ pub(super) async fn claim<'a>(
 async fn look<'a>(
     table: &'a Table,
     claim: Claim,
-    settings: &DeletionSettings,
+    settings: &'a DeletionSettings,
     error: TableError,
     budget: Budget,
 ) -> Result<Claimed<'a>, Error> {
     match table.campaign(&claim.campaign.id, budget.write_until).await {
         Ok(Some(now)) if now.deletion_id.as_ref() == Some(&claim.record.deletion_id) => {
-            let hold = Hold::claimed(table, settings.lease, claim.record);
+            let hold = Hold::claimed(table, settings, claim.record);
             Ok(Claimed::Held(Box::new(hold)))
         }
         _ => Err(error.into()),
@@ -143,7 +150,7 @@ async fn look<'a>(
 /// ever delete such a one, so it is claimed anew.
 async fn attach<'a>(
     table: &'a Table,
-    settings: &DeletionSettings,
+    settings: &'a DeletionSettings,
     request: &DeletionRequest,
     campaign: &Campaign,
     sent: Option<&Claim>,
@@ -176,7 +183,7 @@ async fn attach<'a>(
         return Ok(Found::claimable_anew());
     }
     if sent.is_some_and(|claim| claim.record == record) {
-        let hold = Hold::claimed(table, settings.lease, record);
+        let hold = Hold::claimed(table, settings, record);
         return Ok(Found::Claimed(Claimed::Held(Box::new(hold))));
     }
     // A repeated request is to get this deletion's answer, even when it is over.
@@ -203,7 +210,7 @@ pub(super) enum GoneOn<'a> {
 /// Takes a deletion over if it runs and its lease has ended.
 pub(super) async fn go_on<'a>(
     table: &'a Table,
-    settings: &DeletionSettings,
+    settings: &'a DeletionSettings,
     record: Record,
     budget: Budget,
 ) -> GoneOn<'a> {
@@ -218,7 +225,7 @@ pub(super) async fn go_on<'a>(
         return GoneOn::Claimed(Claimed::Attached(Box::new(record)));
     }
     let deadline = budget.claim_until;
-    match Hold::take_over(table, settings.lease, record.clone(), deadline).await {
+    match Hold::take_over(table, settings, record.clone(), deadline).await {
         Ok(hold) => GoneOn::Claimed(Claimed::Held(Box::new(hold))),
         Err(NotWritten::Lost(Some(now))) if now.state == RecordState::Running => {
             GoneOn::Claimed(Claimed::Attached(now))

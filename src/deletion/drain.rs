@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     Budget, Progress,
     hold::{Halt, Hold, Stop},
+    pace::Pace,
     reader::Reader,
     window::Window,
 };
@@ -18,6 +19,12 @@ use crate::{
     campaign::CampaignId,
     table::{BATCH_SIZE, Backoff, Table, TableError},
 };
+
+/// How many deletes are sent at once, and how fast: it lasts as long as a slice.
+struct Flow {
+    window: Window,
+    pace: Pace,
+}
 
 /// The drain of one slice.
 pub(super) struct Drain<'a> {
@@ -53,7 +60,10 @@ impl<'a> Drain<'a> {
     /// Passes over the partition until it is empty: one reading from the start
     /// that found nothing but the campaign item.
     pub(super) async fn run(&mut self, hold: &mut Hold<'_>) -> Result<(), Stop> {
-        let mut window = Window::default();
+        let mut flow = Flow {
+            window: Window::default(),
+            pace: Pace::new(hold.pace()),
+        };
         loop {
             let after = if self.begins_pass {
                 None
@@ -61,7 +71,7 @@ impl<'a> Drain<'a> {
                 self.deleted_through.clone()
             };
             let from_the_start = after.is_none();
-            let found_something = self.pass(hold, after, &mut window).await?;
+            let found_something = self.pass(hold, after, &mut flow).await?;
             if from_the_start && !found_something {
                 return Ok(());
             }
@@ -83,7 +93,7 @@ impl<'a> Drain<'a> {
         &mut self,
         hold: &mut Hold<'_>,
         after: Option<String>,
-        window: &mut Window,
+        flow: &mut Flow,
     ) -> Result<bool, Stop> {
         let Budget {
             work_until,
@@ -103,7 +113,7 @@ impl<'a> Drain<'a> {
                 self.table,
                 &self.campaign,
                 counted,
-                window,
+                flow,
                 work_until,
             ));
             let reading = beside(reader.next(), &mut deletes);
@@ -194,59 +204,114 @@ fn out_of_time(unacknowledged: usize) -> Halt {
     }
 }
 
-/// Deletes these keys in batches, several at a time. What is handed back is
-/// sent again after a backoff, until the time to work is over.
+/// Deletes these keys in batches, several at a time and no faster than the pace.
+/// What is handed back is sent again after a backoff, until the time to work is
+/// over.
 async fn delete_all(
     table: &Table,
     campaign: &CampaignId,
     sort_keys: Vec<String>,
-    window: &mut Window,
+    flow: &mut Flow,
     until: Instant,
 ) -> Result<(), Halt> {
+    let Flow { window, pace } = flow;
     let batches = sort_keys.chunks(BATCH_SIZE).map(<[String]>::to_vec);
     let mut waiting: VecDeque<Vec<String>> = batches.collect();
     let mut unacknowledged = sort_keys.len();
     let mut in_flight = FuturesUnordered::new();
     loop {
-        while in_flight.len() < window.size()
-            && Instant::now() < until
-            && let Some(batch) = waiting.pop_front()
-        {
-            let new = Backoff::default();
-            in_flight.push(delete(table, campaign, batch, new, until, false));
-        }
-        match in_flight.next().await {
-            None if unacknowledged == 0 => return Ok(()),
-            None => return Err(out_of_time(unacknowledged)),
-            Some(Err(error)) => return Err(halt(unacknowledged, error)),
-            Some(Ok((batch, left, backoff))) => {
-                unacknowledged -= batch.saturating_sub(left.len());
-                if left.is_empty() {
-                    window.went_through();
-                } else if Instant::now() < until {
-                    window.came_back(in_flight.len());
-                    in_flight.push(delete(table, campaign, left, backoff, until, true));
-                }
+        // Whether the pace, and nothing else, keeps the next batch back.
+        let mut next_at = None;
+        while in_flight.len() < window.size() && Instant::now() < until && !waiting.is_empty() {
+            next_at = pace.next_at().map(|at| at.min(until));
+            if next_at.is_some() {
+                break;
             }
+            let batch = waiting.pop_front().unwrap_or_default();
+            let sending = Sending {
+                charged: pace.charge(batch.len()),
+                batch,
+                backoff: Backoff::default(),
+                came_back: false,
+            };
+            in_flight.push(sending.send(table, campaign, until));
+        }
+        let answer = tokio::select! {
+            biased;
+            Some(answer) = in_flight.next() => answer,
+            () = sleep_until(next_at.unwrap_or(until)), if next_at.is_some() => continue,
+            else => {
+                return if unacknowledged == 0 {
+                    Ok(())
+                } else {
+                    Err(out_of_time(unacknowledged))
+                };
+            }
+        };
+        let sent = answer.map_err(|error| halt(unacknowledged, error))?;
+        let deleted = sent.size.saturating_sub(sent.left.len());
+        unacknowledged -= deleted;
+        if let Some(consumed) = sent.consumed {
+            pace.settle(sent.charged, deleted, consumed);
+        }
+        if sent.left.is_empty() {
+            window.went_through();
+        } else if Instant::now() < until {
+            window.came_back(in_flight.len());
+            let again = Sending {
+                charged: pace.charge(sent.left.len()),
+                batch: sent.left,
+                backoff: sent.backoff,
+                came_back: true,
+            };
+            in_flight.push(again.send(table, campaign, until));
         }
     }
 }
 
-/// Sends one batch, after a wait if it came back before; its size and what came
-/// back of it.
-async fn delete(
-    table: &Table,
-    campaign: &CampaignId,
+/// A batch that is to be sent.
+struct Sending {
     batch: Vec<String>,
-    mut backoff: Backoff,
-    until: Instant,
+    /// Write units that its pace was charged.
+    charged: f64,
+    backoff: Backoff,
+    /// Whether it has to wait, since it was sent before.
     came_back: bool,
-) -> Result<(usize, Vec<String>, Backoff), TableError> {
-    let size = batch.len();
-    if came_back && !backoff.wait(until).await {
-        sleep_until(until).await;
-        return Ok((size, batch, backoff));
+}
+
+/// A batch that was sent.
+struct Sent {
+    size: usize,
+    /// What came back of it.
+    left: Vec<String>,
+    charged: f64,
+    /// Write units, where they are known.
+    consumed: Option<f64>,
+    backoff: Backoff,
+}
+
+impl Sending {
+    /// Sends it, after a wait if it came back before.
+    async fn send(
+        mut self,
+        table: &Table,
+        campaign: &CampaignId,
+        until: Instant,
+    ) -> Result<Sent, TableError> {
+        let size = self.batch.len();
+        let (left, consumed) = if self.came_back && !self.backoff.wait(until).await {
+            sleep_until(until).await;
+            (self.batch, Some(0.0))
+        } else {
+            let answer = table.delete_batch(campaign, self.batch, until).await?;
+            (answer.left, answer.consumed)
+        };
+        Ok(Sent {
+            size,
+            left,
+            charged: self.charged,
+            consumed,
+            backoff: self.backoff,
+        })
     }
-    let left = table.delete_batch(campaign, batch, until).await?;
-    Ok((size, left, backoff))
 }

@@ -3,23 +3,24 @@
 //! outstanding at a time. Once a write shows that somebody else has written,
 //! the hold is lost and its worker stops.
 
-use std::{pin::pin, time::Duration};
+use std::{num::NonZeroU32, pin::pin, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
-use super::{Progress, Record};
+use super::{BY_RETENTION, Progress, Record};
 use crate::{
     beside::beside,
-    table::{Change, FinishAnswer, Table, TableError, WriteAnswer},
-    timestamp::{now_ms, now_rfc3339},
+    config::DeletionSettings,
+    table::{Change, Completion, FinishAnswer, Table, TableError, WriteAnswer},
+    timestamp::{now_ms, now_rfc3339, now_seconds},
 };
 
 /// A deletion in the hands of this worker.
 #[derive(Debug)]
 pub(super) struct Hold<'a> {
     table: &'a Table,
-    lease: Duration,
+    settings: &'a DeletionSettings,
     owner: String,
     record: Record,
     /// When the lease that the record shows was begun.
@@ -78,10 +79,14 @@ pub(super) fn lease_end(lease: Duration) -> i64 {
 
 impl<'a> Hold<'a> {
     /// The hold of the worker whose claim has put this record.
-    pub(super) fn claimed(table: &'a Table, lease: Duration, record: Record) -> Self {
+    pub(super) fn claimed(
+        table: &'a Table,
+        settings: &'a DeletionSettings,
+        record: Record,
+    ) -> Self {
         Self {
             table,
-            lease,
+            settings,
             owner: record.owner.clone().unwrap_or_default(),
             record,
             lease_begun: Instant::now(),
@@ -92,24 +97,34 @@ impl<'a> Hold<'a> {
     /// somebody else was first.
     pub(super) async fn take_over(
         table: &'a Table,
-        lease: Duration,
+        settings: &'a DeletionSettings,
         seen: Record,
         deadline: Instant,
     ) -> Result<Self, NotWritten> {
         let mut hold = Self {
             table,
-            lease,
+            settings,
             owner: new_owner(),
             record: seen,
             lease_begun: Instant::now(),
         };
-        hold.write(lease_end(lease), Change::Hold, deadline).await?;
+        let lease_end = lease_end(settings.lease);
+        hold.write(lease_end, Change::Hold, deadline).await?;
         Ok(hold)
     }
 
     /// The record as this worker last saw it.
     pub(super) fn record(&self) -> &Record {
         &self.record
+    }
+
+    /// The most write units per second that this deletion may consume.
+    pub(super) fn pace(&self) -> Option<NonZeroU32> {
+        if self.record.requested_by == BY_RETENTION {
+            self.settings.retention_pace
+        } else {
+            self.settings.pace
+        }
     }
 
     /// The record as this worker last saw it.
@@ -123,7 +138,7 @@ impl<'a> Hold<'a> {
         progress: Progress,
         deadline: Instant,
     ) -> Result<(), NotWritten> {
-        let lease_end = lease_end(self.lease);
+        let lease_end = lease_end(self.settings.lease);
         self.write(lease_end, Change::Progress(progress), deadline)
             .await
     }
@@ -137,13 +152,13 @@ impl<'a> Hold<'a> {
     ) -> Result<F::Output, NotWritten> {
         let mut work = pin!(work);
         loop {
-            let renew_at = self.lease_begun + self.lease / 3;
+            let renew_at = self.lease_begun + self.settings.lease / 3;
             tokio::select! {
                 biased;
                 done = &mut work => return Ok(done),
                 () = sleep_until(renew_at) => {}
             }
-            let lease_end = lease_end(self.lease);
+            let lease_end = lease_end(self.settings.lease);
             let renewal = self.write(lease_end, Change::Hold, deadline);
             let (renewed, done) = beside(renewal, &mut work).await;
             renewed?;
@@ -166,11 +181,11 @@ impl<'a> Hold<'a> {
     /// Deletes the campaign item and marks the record succeeded. If the
     /// campaign item is another's now, the record is finished without it.
     pub(super) async fn finish(&mut self, deadline: Instant) -> Result<(), NotWritten> {
-        let completed_at = now_rfc3339();
+        let completion = self.completion();
         let token = Uuid::new_v4().to_string();
         let answer = self
             .table
-            .finish(&self.record, &self.owner, &completed_at, &token, deadline)
+            .finish(&self.record, &self.owner, &completion, &token, deadline)
             .await
             .map_err(NotWritten::Unanswered)?;
         match answer {
@@ -184,9 +199,19 @@ impl<'a> Hold<'a> {
                     self.record.campaign_id,
                 );
                 let lease_end = self.record.lease_until_ms;
-                self.write(lease_end, Change::FinishReplaced { completed_at }, deadline)
+                self.write(lease_end, Change::FinishReplaced(completion), deadline)
                     .await
             }
+        }
+    }
+
+    /// The completion of this deletion, now.
+    fn completion(&self) -> Completion {
+        let kept = self.settings.audit_retention;
+        let kept = kept.map(|kept| i64::try_from(kept.as_secs()).unwrap_or(i64::MAX));
+        Completion {
+            completed_at: now_rfc3339(),
+            ttl_at: kept.map(|kept| now_seconds().saturating_add(kept)),
         }
     }
 

@@ -7,6 +7,11 @@ use uuid::Uuid;
 use super::Counts;
 use crate::campaign::CampaignId;
 
+/// `requestedBy` of a deletion that retention has started.
+pub const BY_RETENTION: &str = "retention";
+/// `requestedBy` of a deletion that was started from a terminal.
+pub const BY_CLI: &str = "cli";
+
 /// A deletion record as it was last seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {

@@ -1,5 +1,5 @@
-//! What only a terminal does with the table: making it, filling it, listing
-//! campaigns, and keeping API keys. Nothing of this is in a Lambda function, so
+//! What only a terminal does with the table: making it, filling it, and keeping
+//! API keys. Nothing of this is in a Lambda function, so
 //! no function's role needs `Scan` or `CreateTable` for it.
 
 use std::time::Duration;
@@ -31,27 +31,6 @@ const STATUS_INDEX_PROJECTION: [&str; 5] = [
     "deletionId",
     "deletionProtection",
 ];
-
-/// A campaign as the index shows it.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ListedCampaign {
-    /// The campaign's id.
-    pub id: String,
-    /// Its name.
-    pub name: String,
-    /// The account that owns it.
-    pub account_id: String,
-    /// Its `campaignStatus`.
-    pub status: String,
-    /// RFC 3339.
-    pub updated_at: String,
-    /// Whether it is protected from deletion.
-    pub deletion_protection: bool,
-    /// The deletion that has claimed it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub deletion_id: Option<String>,
-}
 
 /// An API key's item with its place in the table.
 #[derive(Clone, Debug)]
@@ -187,35 +166,6 @@ impl Table {
         }
     }
 
-    /// Every campaign with this status, oldest `updatedAt` first, from the
-    /// index; eventually consistent. Each page is waited for as long as
-    /// `patience`.
-    ///
-    /// # Errors
-    /// [`TableError`].
-    pub async fn campaigns_by_status(
-        &self,
-        status: &str,
-        patience: Duration,
-    ) -> Result<Vec<ListedCampaign>, TableError> {
-        const OPERATION: &str = "Query";
-        let query = self
-            .client()
-            .query()
-            .table_name(self.name())
-            .index_name(STATUS_INDEX)
-            .key_condition_expression("campaignStatus = :status")
-            .expression_attribute_values(":status", AttributeValue::S(status.to_owned()));
-        let found = every_page(patience, async |from, deadline| {
-            let request = query.clone().set_exclusive_start_key(from);
-            until_answered(OPERATION, deadline, || request.clone().send())
-                .await
-                .map(|answer| (answer.items, answer.last_evaluated_key))
-                .map_err(|failure| failure.into_table_error(OPERATION))
-        });
-        found.await?.iter().map(item::listed_campaign).collect()
-    }
-
     /// Every API key, by a scan: only a terminal may do this. Each page is waited
     /// for as long as `patience`.
     ///
@@ -231,23 +181,27 @@ impl Table {
             .filter_expression("begins_with(#PK, :prefix)")
             .expression_attribute_names("#PK", PK)
             .expression_attribute_values(":prefix", AttributeValue::S(API_KEY_PREFIX.to_owned()));
-        let found = every_page(patience, async |from, deadline| {
-            let request = scan.clone().set_exclusive_start_key(from);
-            until_answered(OPERATION, deadline, || request.clone().send())
-                .await
-                .map(|answer| (answer.items, answer.last_evaluated_key))
-                .map_err(|failure| failure.into_table_error(OPERATION))
-        });
         let mut listed = Vec::new();
-        for found in found.await? {
-            let key = item::key_of(&found)?;
-            match item::stored_key(&found) {
-                Ok(stored) => listed.push(ListedKey { key, stored }),
-                // One that nobody can use; the others can be listed and revoked.
-                Err(error) => tracing::warn!("item {} is left out: {error}", key.pk),
+        let mut from = None;
+        loop {
+            let request = scan.clone().set_exclusive_start_key(from);
+            let deadline = Instant::now() + patience;
+            let answer = until_answered(OPERATION, deadline, || request.clone().send())
+                .await
+                .map_err(|failure| failure.into_table_error(OPERATION))?;
+            for found in answer.items.unwrap_or_default() {
+                let key = item::key_of(&found)?;
+                match item::stored_key(&found) {
+                    Ok(stored) => listed.push(ListedKey { key, stored }),
+                    // One that nobody can use; the others can be listed and revoked.
+                    Err(error) => tracing::warn!("item {} is left out: {error}", key.pk),
+                }
+            }
+            from = answer.last_evaluated_key;
+            if from.is_none() {
+                return Ok(listed);
             }
         }
-        Ok(listed)
     }
 
     /// Revokes the API key at this place; `false` if it is gone.
@@ -268,22 +222,5 @@ impl Table {
             .expression_attribute_values(":revoked", AttributeValue::S("revoked".to_owned()));
         let answer = until_answered(OPERATION, deadline, || request.clone().send()).await;
         unless_refused(OPERATION, answer)
-    }
-}
-
-/// The items of every page. `page` gives one, and where the next begins.
-async fn every_page(
-    patience: Duration,
-    page: impl AsyncFn(Option<Item>, Instant) -> Result<(Option<Vec<Item>>, Option<Item>), TableError>,
-) -> Result<Vec<Item>, TableError> {
-    let mut every = Vec::new();
-    let mut from = None;
-    loop {
-        let (items, next) = page(from, Instant::now() + patience).await?;
-        every.extend(items.unwrap_or_default());
-        from = next;
-        if from.is_none() {
-            return Ok(every);
-        }
     }
 }

@@ -6,7 +6,9 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{
     operation::batch_write_item::BatchWriteItemError,
-    types::{AttributeValue, DeleteRequest, WriteRequest},
+    types::{
+        AttributeValue, ConsumedCapacity, DeleteRequest, ReturnConsumedCapacity, WriteRequest,
+    },
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -32,6 +34,17 @@ pub struct Page {
     /// Where the next page starts (after this sort key); `None` at the end of
     /// the partition.
     pub next: Option<String>,
+}
+
+/// What became of a batch of deletes.
+#[derive(Debug, PartialEq)]
+pub struct DeletesSent {
+    /// The sort keys whose deletes were not acknowledged and are to be sent again:
+    /// they were handed back, the batch was throttled as a whole, or it had no
+    /// answer.
+    pub left: Vec<String>,
+    /// The write units that the batch has consumed, where that is known.
+    pub consumed: Option<f64>,
 }
 
 impl Table {
@@ -76,10 +89,7 @@ impl Table {
         Ok(Page { sort_keys, next })
     }
 
-    /// Sends one batch of at most [`BATCH_SIZE`] deletes, once; the sort keys
-    /// whose deletes were not acknowledged and are to be sent again, because
-    /// they were handed back, the batch was throttled as a whole, or it had no
-    /// answer.
+    /// Sends one batch of at most [`BATCH_SIZE`] deletes, once.
     ///
     /// # Errors
     /// [`TableError::Refused`] when sending it again is useless.
@@ -88,7 +98,7 @@ impl Table {
         campaign: &CampaignId,
         sort_keys: Vec<String>,
         deadline: Instant,
-    ) -> Result<Vec<String>, TableError> {
+    ) -> Result<DeletesSent, TableError> {
         const OPERATION: &str = "BatchWriteItem";
         let deletes = sort_keys
             .iter()
@@ -103,15 +113,35 @@ impl Table {
         let request = self
             .client()
             .batch_write_item()
-            .request_items(self.name(), deletes);
-        match timeout_at(deadline, Box::pin(request.send())).await {
-            Ok(Ok(answer)) => unprocessed(answer.unprocessed_items),
-            Ok(Err(error)) if verdict::<BatchWriteItemError>(&error) == Verdict::Answered => {
-                Err(TableError::refused(OPERATION, &error))
+            .request_items(self.name(), deletes)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let error = match timeout_at(deadline, Box::pin(request.send())).await {
+            Ok(Ok(answer)) => {
+                return Ok(DeletesSent {
+                    left: unprocessed(answer.unprocessed_items)?,
+                    consumed: consumed(answer.consumed_capacity.as_deref()),
+                });
             }
-            Ok(Err(_)) | Err(_) => Ok(sort_keys),
+            Ok(Err(error)) => Some(error),
+            Err(_) => None,
+        };
+        match error.map(|error| (verdict::<BatchWriteItemError>(&error), error)) {
+            Some((Verdict::Answered, error)) => Err(TableError::refused(OPERATION, &error)),
+            Some((Verdict::Busy, _)) => Ok(DeletesSent {
+                left: sort_keys,
+                consumed: Some(0.0),
+            }),
+            Some((Verdict::NoAnswer, _)) | None => Ok(DeletesSent {
+                left: sort_keys,
+                consumed: None,
+            }),
         }
     }
+}
+
+/// The write units that all tables of a request have consumed together.
+fn consumed(tables: Option<&[ConsumedCapacity]>) -> Option<f64> {
+    tables?.iter().map(|table| table.capacity_units).sum()
 }
 
 fn unprocessed(

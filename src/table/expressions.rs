@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::{
     item::{self, Item},
     keys,
-    records::Change,
+    records::{Change, Completion},
 };
 use crate::{
     deletion::{Record, RecordState},
@@ -66,19 +66,23 @@ impl RecordWrite {
             condition,
             expressions: of,
         };
-        if let Change::FinishReplaced { completed_at } = change {
-            write.succeed(completed_at, true);
+        if let Change::FinishReplaced(completion) = change {
+            write.succeed(completion, true);
         }
         write
     }
 
     /// Makes this the last write of the record.
-    pub(super) fn succeed(&mut self, completed_at: &str, campaign_replaced: bool) {
+    pub(super) fn succeed(&mut self, completion: &Completion, campaign_replaced: bool) {
         let of = &mut self.expressions;
         let mut sets = vec![
             of.assign("state", "done", text(RecordState::SUCCEEDED)),
-            of.assign("completedAt", "completed", text(completed_at)),
+            of.assign("completedAt", "completed", text(&completion.completed_at)),
         ];
+        if let Some(ttl_at) = completion.ttl_at {
+            let ttl_at = AttributeValue::N(ttl_at.to_string());
+            sets.push(of.assign("ttlAt", "ttlAt", ttl_at));
+        }
         if campaign_replaced {
             let replaced = AttributeValue::Bool(true);
             sets.push(of.assign("campaignReplaced", "replaced", replaced));

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::TableError;
+use super::{
+    ListedCampaign, TableError,
+    keys::{CAMPAIGN_PREFIX, PK},
+};
 use crate::{
     auth::StoredKey,
     campaign::{Campaign, CampaignId, Status},
@@ -112,30 +115,30 @@ pub fn stored_key(item: &Item) -> Result<StoredKey, TableError> {
     })
 }
 
-/// Reads a campaign as the index projects it.
+/// Reads a campaign as the index projects it: its id is in its key.
 ///
 /// # Errors
 /// [`TableError::Corrupt`].
-#[cfg(feature = "cli")]
-pub fn listed_campaign(item: &Item) -> Result<super::ListedCampaign, TableError> {
+pub fn listed_campaign(item: &Item) -> Result<ListedCampaign, TableError> {
     let attributes = Attributes {
         item,
         kind: "campaign",
     };
-    let partition = attributes.text(super::keys::PK)?;
-    Ok(super::ListedCampaign {
-        id: partition
-            .strip_prefix("CAMPAIGN#")
-            .ok_or_else(|| attributes.corrupt(super::keys::PK))?
-            .to_owned(),
-        name: attributes.optional_text("name")?.unwrap_or_default(),
-        account_id: attributes.optional_text("accountId")?.unwrap_or_default(),
-        status: attributes.text("campaignStatus")?,
-        updated_at: attributes.text("updatedAt")?,
-        deletion_protection: attributes
-            .optional("deletionProtection", |value| value.as_bool().ok().copied())?
-            .unwrap_or(false),
-        deletion_id: attributes.optional_text("deletionId")?,
+    let partition = attributes.text(PK)?;
+    let id = partition.strip_prefix(CAMPAIGN_PREFIX);
+    let id = id.and_then(|id| CampaignId::parse(id).ok());
+    Ok(ListedCampaign {
+        campaign: Campaign {
+            id: id.ok_or_else(|| attributes.corrupt(PK))?,
+            name: attributes.optional_text("name")?.unwrap_or_default(),
+            account_id: attributes.text("accountId")?,
+            status: Status::new(attributes.text("campaignStatus")?),
+            updated_at: attributes.text("updatedAt")?,
+            deletion_protection: attributes
+                .optional("deletionProtection", |value| value.as_bool().ok().copied())?,
+            deletion_id: attributes.optional_text("deletionId")?,
+        },
+        completed_at: attributes.optional_text("completedAt")?,
     })
 }
 

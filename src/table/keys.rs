@@ -27,10 +27,13 @@ pub struct Key {
     pub sk: String,
 }
 
+/// What the partition key of a campaign begins with.
+pub const CAMPAIGN_PREFIX: &str = "CAMPAIGN#";
+
 /// The partition key of a campaign and of everything in it.
 #[must_use]
 pub fn campaign_partition(id: &CampaignId) -> String {
-    format!("CAMPAIGN#{id}")
+    format!("{CAMPAIGN_PREFIX}{id}")
 }
 
 /// The campaign item.

@@ -63,10 +63,16 @@ pub enum Change {
     /// Counts and marks: a count-ahead or a release.
     Progress(Progress),
     /// The deletion is done although the campaign item is another's now.
-    FinishReplaced {
-        /// RFC 3339.
-        completed_at: String,
-    },
+    FinishReplaced(Completion),
+}
+
+/// The end of a deletion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// RFC 3339.
+    pub completed_at: String,
+    /// When the record expires, epoch seconds; `None` for never.
+    pub ttl_at: Option<i64>,
 }
 
 /// What became of a conditional write of a record.
@@ -217,13 +223,13 @@ impl Table {
         &self,
         seen: &Record,
         owner: &str,
-        completed_at: &str,
+        completion: &Completion,
         token: &str,
         deadline: Instant,
     ) -> Result<FinishAnswer, TableError> {
         let lease_until_ms = seen.lease_until_ms;
         let mut write = RecordWrite::new(seen, owner, lease_until_ms, &Change::Hold);
-        write.succeed(completed_at, false);
+        write.succeed(completion, false);
         let mut ours = Expressions::default();
         let condition = format!(
             "{} OR attribute_not_exists({})",
@@ -258,7 +264,7 @@ impl Table {
         let error = loop {
             match self.transact(items.clone(), token, deadline).await {
                 Ok(()) => {
-                    let completed_at = completed_at.to_owned();
+                    let completed_at = completion.completed_at.clone();
                     return Ok(FinishAnswer::Record(WriteAnswer::Written(Box::new(
                         Record {
                             state: RecordState::Succeeded { completed_at },

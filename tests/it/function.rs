@@ -36,6 +36,7 @@ struct Queue {
 pub(crate) enum Binary {
     Api,
     Drain,
+    Cleanup,
 }
 
 /// A running function.
@@ -155,6 +156,7 @@ pub(crate) fn start(binary: Binary, environment: &[(&str, &str)], more: &[(&str,
     let path = match binary {
         Binary::Api => env!("CARGO_BIN_EXE_api"),
         Binary::Drain => env!("CARGO_BIN_EXE_drain"),
+        Binary::Cleanup => env!("CARGO_BIN_EXE_cleanup"),
     };
     Command::new(path)
         .env_clear()

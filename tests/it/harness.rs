@@ -10,12 +10,13 @@ use std::{
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use campaigns::{
     campaign::CampaignId,
+    cleanup::{self, Cleanup},
     cli::{
         connect::Connect,
         engine::Engine,
         seed::{Children, Plan},
     },
-    config::DeletionSettings,
+    config::{DeletionSettings, Mode, RetentionSettings},
     deletion::Deletions,
     drain::{self, Slice},
     hand_off::HandOff,
@@ -47,6 +48,7 @@ pub(crate) struct World {
     pub(crate) table: Table,
     pub(crate) proxy: Proxy,
     pub(crate) settings: DeletionSettings,
+    pub(crate) retention: RetentionSettings,
     pub(crate) inline_budget: Duration,
     pub(crate) hand_off: HandOff,
     /// `None` when the endpoint is another process's.
@@ -160,6 +162,17 @@ impl World {
             proxy: Proxy::start(url).await,
             settings: DeletionSettings {
                 lease: Duration::from_secs(30),
+                pace: None,
+                retention_pace: None,
+                audit_retention: None,
+            },
+            retention: RetentionSettings {
+                age: None,
+                statuses: vec!["archived".to_owned(), "completed".to_owned()],
+                mode: Mode::Enforce,
+                max_campaigns_per_run: 50,
+                max_running: 5,
+                max_delete_share_percent: 100,
             },
             inline_budget: Duration::from_secs(20),
             hand_off: HandOff::None,
@@ -198,14 +211,23 @@ impl World {
     /// Hands a payload to a new `drain` that may run for this long.
     pub(crate) async fn drain(&self, payload: Value, runs: Duration) -> Result<Slice, Value> {
         let deletions = self.deletions().await;
-        let mut context = Context::default();
-        let runs = i64::try_from(runs.as_millis()).unwrap();
-        context.deadline = u64::try_from(now_ms() + runs).unwrap();
-        let answer = drain::handle(&deletions, LambdaEvent::new(payload, context)).await;
-        answer.map_err(|error| {
-            let diagnostic = lambda_runtime::Diagnostic::from(error);
-            json!({"errorType": diagnostic.error_type, "errorMessage": diagnostic.error_message})
-        })
+        let event = LambdaEvent::new(payload, runs_for(runs));
+        drain::handle(&deletions, event).await.map_err(diagnostic)
+    }
+
+    /// Hands an event to a new `cleanup` that may run for this long.
+    pub(crate) async fn cleanup_for(&self, event: Value, runs: Duration) -> Result<Value, Value> {
+        let cleanup = Cleanup::new(self.deletions().await, self.retention.clone());
+        let event = LambdaEvent::new(event, runs_for(runs));
+        let summary = Box::pin(cleanup::handle(&cleanup, event)).await;
+        let summary = summary.map_err(diagnostic)?;
+        Ok(serde_json::to_value(summary).unwrap())
+    }
+
+    /// What a new `cleanup` says to a scheduled event.
+    pub(crate) async fn cleanup(&self) -> Value {
+        let runs = Duration::from_mins(1);
+        self.cleanup_for(event("schedule"), runs).await.unwrap()
     }
 
     /// Hands an event to a new handler.
@@ -262,29 +284,21 @@ impl World {
 
     /// Puts a campaign item alone; `attributes` replace the usual ones.
     pub(crate) async fn put_campaign(&self, id: &str, attributes: &[(&str, AttributeValue)]) {
-        let mut item = item(&[
-            ("PK", s(&format!("CAMPAIGN#{id}"))),
-            ("SK", s("CAMPAIGN")),
-            ("id", s(id)),
-            ("name", s("Q4 Enterprise Outreach")),
-            ("accountId", s(ACCOUNT)),
-            ("campaignStatus", s("paused")),
-            ("createdAt", s("2026-01-01T00:00:00Z")),
-            ("updatedAt", s("2026-01-02T03:04:05Z")),
-        ]);
-        for (name, value) in attributes {
-            item.insert((*name).to_owned(), value.clone());
-        }
-        self.put(item).await;
+        self.put(campaign(id, attributes)).await;
     }
 
     /// Puts children with these sort keys.
     pub(crate) async fn put_children(&self, id: &str, sort_keys: &[String]) {
-        for batch in sort_keys.chunks(25) {
-            let puts = batch.iter().map(|key| {
-                let child = item(&[("PK", s(&format!("CAMPAIGN#{id}"))), ("SK", s(key))]);
-                let put = PutRequest::builder().set_item(Some(child)).build().unwrap();
-                WriteRequest::builder().put_request(put).build()
+        let child = |key: &String| item(&[("PK", s(&format!("CAMPAIGN#{id}"))), ("SK", s(key))]);
+        self.put_all(sort_keys.iter().map(child).collect()).await;
+    }
+
+    /// Puts items, many at a time.
+    pub(crate) async fn put_all(&self, items: Vec<Item>) {
+        for batch in items.chunks(25) {
+            let puts = batch.iter().map(|item| {
+                let put = PutRequest::builder().set_item(Some(item.clone())).build();
+                WriteRequest::builder().put_request(put.unwrap()).build()
             });
             let answer = self
                 .table
@@ -379,6 +393,20 @@ impl World {
     }
 }
 
+/// The context of an invocation that may run for this long.
+fn runs_for(runs: Duration) -> Context {
+    let mut context = Context::default();
+    let runs = i64::try_from(runs.as_millis()).unwrap();
+    context.deadline = u64::try_from(now_ms() + runs).unwrap();
+    context
+}
+
+/// A function's error as Lambda hands it on.
+fn diagnostic(error: impl Into<lambda_runtime::Diagnostic>) -> Value {
+    let diagnostic = error.into();
+    json!({"errorType": diagnostic.error_type, "errorMessage": diagnostic.error_message})
+}
+
 /// Hands an event to a handler.
 pub(crate) async fn send(api: &Api, event: Value) -> Reply {
     let mut context = Context::default();
@@ -407,6 +435,24 @@ pub(crate) fn item(attributes: &[(&str, AttributeValue)]) -> Item {
         .iter()
         .map(|(name, value)| ((*name).to_owned(), value.clone()))
         .collect()
+}
+
+/// A campaign item; `attributes` replace the usual ones.
+pub(crate) fn campaign(id: &str, attributes: &[(&str, AttributeValue)]) -> Item {
+    let mut item = item(&[
+        ("PK", s(&format!("CAMPAIGN#{id}"))),
+        ("SK", s("CAMPAIGN")),
+        ("id", s(id)),
+        ("name", s("Q4 Enterprise Outreach")),
+        ("accountId", s(ACCOUNT)),
+        ("campaignStatus", s("paused")),
+        ("createdAt", s("2026-01-01T00:00:00Z")),
+        ("updatedAt", s("2026-01-02T03:04:05Z")),
+    ]);
+    for (name, value) in attributes {
+        item.insert((*name).to_owned(), value.clone());
+    }
+    item
 }
 
 /// An item as plain JSON.

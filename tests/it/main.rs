@@ -14,6 +14,7 @@
 mod answers;
 mod authentication;
 mod budget;
+mod cleanup;
 mod deletion;
 mod faults;
 mod fence;
@@ -28,6 +29,7 @@ mod processes;
 mod proxy;
 mod races;
 mod refusals;
+mod retention;
 mod slices;
 mod takeover;
 mod template;

@@ -15,15 +15,20 @@ use tokio::sync::Notify;
 
 use crate::{
     function::{Answer, Binary, Function},
-    harness::{ACCOUNT, World, delete_event, endpoint},
+    harness::{ACCOUNT, World, delete_event, endpoint, event},
     proxy::Action,
     takeover::{chats, world},
     terminal::Serve,
 };
 
 const CHILDREN: u64 = 23;
-/// The shortest lease there is, seconds.
-const LEASE: [(&str, &str); 1] = [("LEASE_SECONDS", "1")];
+/// The shortest lease there is; and campaigns in `paused` are past retention.
+const SETTINGS: [(&str, &str); 4] = [
+    ("LEASE_SECONDS", "1"),
+    ("RETENTION_DAYS", "30"),
+    ("RETENTION_STATUSES", "paused"),
+    ("RETENTION_MODE", "enforce"),
+];
 /// How many worlds are at work at the same time: they mostly wait for leases.
 const AT_ONCE: usize = 6;
 
@@ -73,7 +78,7 @@ async fn run(binary: Binary, world: &World, event: Value, point: Option<Point>) 
         // What it sends from here on, until it is killed, does not arrive.
         Action::Wait(never.clone())
     });
-    let function = Function::start(binary, world, vec![event], &LEASE).await;
+    let function = Function::start(binary, world, vec![event], &SETTINGS).await;
     let answer = tokio::select! {
         answers = function.answers(1) => answers.into_iter().next(),
         () = dead.notified() => {
@@ -110,6 +115,7 @@ async fn killed_at(url: &str, binary: Binary, first: Point, deaths: &AtomicUsize
     let event = match binary {
         Binary::Api => delete_event("campaign_1"),
         Binary::Drain => payload(&world).await.unwrap(),
+        Binary::Cleanup => event("schedule"),
     };
     let died = run(binary, &world, event, Some(first)).await.is_none();
     let seed = u64::try_from(first.boundary * 4).unwrap() + u64::from(first.applied);
@@ -188,16 +194,25 @@ async fn drain_may_be_killed_at_any_request_boundary_and_those_who_resume_too() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn cleanup_may_be_killed_at_any_request_boundary_and_those_who_resume_too() {
+    // The campaigns in `deleting`, those in `paused`, the claim, and the same.
+    killed_everywhere(Binary::Cleanup, 14).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_was_stopped_past_its_lease_changes_nothing_when_it_goes_on() {
-    for binary in [Binary::Api, Binary::Drain] {
+    for binary in [Binary::Api, Binary::Drain, Binary::Cleanup] {
         let world = world(60).await.lease(1_000);
-        let mut event = delete_event("campaign_1");
-        if matches!(binary, Binary::Drain) {
-            let mut asynchronous = event;
-            asynchronous["headers"]["prefer"] = "respond-async".into();
-            assert_eq!(world.send(asynchronous).await.status, 202);
-            event = payload(&world).await.unwrap();
-        }
+        let event = match binary {
+            Binary::Api => delete_event("campaign_1"),
+            Binary::Drain => {
+                let mut asynchronous = delete_event("campaign_1");
+                asynchronous["headers"]["prefer"] = "respond-async".into();
+                assert_eq!(world.send(asynchronous).await.status, 202);
+                payload(&world).await.unwrap()
+            }
+            Binary::Cleanup => event("schedule"),
+        };
         let (middle, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (reached, held) = (middle.clone(), go_on.clone());
         world
@@ -209,7 +224,7 @@ async fn a_process_that_was_stopped_past_its_lease_changes_nothing_when_it_goes_
                 }
                 _ => Action::Pass,
             });
-        let function = Function::start(binary, &world, vec![event], &LEASE).await;
+        let function = Function::start(binary, &world, vec![event], &SETTINGS).await;
         middle.notified().await;
         function.signal("STOP");
         tokio::time::sleep(Duration::from_millis(1_400)).await;
@@ -230,6 +245,10 @@ async fn a_process_that_was_stopped_past_its_lease_changes_nothing_when_it_goes_
         match binary {
             Binary::Api => assert_eq!(response["statusCode"], 200),
             Binary::Drain => assert_eq!(response["status"], "succeeded"),
+            Binary::Cleanup => {
+                let id = &world.records().await[0]["deletionId"];
+                assert_eq!(response["started"], json!([id]));
+            }
         }
         world.proxy.settle().await;
         assert_eq!(world.dump().await, done);

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use campaigns::{drain::Slice, hand_off::HandOff, table::sdk_config};
+use campaigns::{drain::Slice, hand_off::HandOff, table::sdk_config, timestamp::now_ms};
 use http_body_util::{BodyExt, Full};
 use hyper::{
     Request, Response, StatusCode,
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::Notify};
 
 use crate::{
-    harness::{ACCOUNT, World, delete_event, s, send},
+    harness::{ACCOUNT, World, delete_event, n, s, send},
     proxy::{Action, error, is_finish, throttled},
     takeover::{chats, world},
 };
@@ -32,7 +32,7 @@ fn payload(deletion_id: &str) -> Value {
 }
 
 /// Claims `campaign_1` and leaves all of it.
-async fn claimed(world: &World) -> String {
+pub(crate) async fn claimed(world: &World) -> String {
     let mut event = delete_event("campaign_1");
     event["headers"]["prefer"] = "respond-async".into();
     let reply = world.send(event).await;
@@ -236,7 +236,7 @@ async fn a_deletion_whose_campaign_item_is_gone_is_finished() {
 pub(crate) struct StepFunctions {
     pub(crate) url: String,
     asked: Arc<Mutex<Vec<Value>>>,
-    hand_off: HandOff,
+    pub(crate) hand_off: HandOff,
 }
 
 /// How the stand-in answers.
@@ -387,13 +387,13 @@ async fn what_cannot_be_released_is_handed_on_under_the_last_version_of_its_work
         // The claim; or, where the takeover has no answer, what it was to take over.
         assert_eq!(asked[0]["name"], format!("{}-1", reply.deletion_id()));
         assert!(asked.iter().all(|request| *request == asked[0]));
-        break_lease(&world, &reply.deletion_id()).await;
+        end_lease(&world, &reply.deletion_id(), now_ms()).await;
     }
     assert_eq!(step_functions.asked().len(), 2);
 }
 
-/// Lets a deletion's lease end at once.
-async fn break_lease(world: &World, id: &str) {
+/// Lets a deletion's lease end, or have ended, at this time, epoch milliseconds.
+pub(crate) async fn end_lease(world: &World, id: &str, at_ms: i64) {
     world
         .table
         .client()
@@ -402,7 +402,7 @@ async fn break_lease(world: &World, id: &str) {
         .key("PK", s(&format!("ACCOUNT#{ACCOUNT}")))
         .key("SK", s(&format!("DELETION#{id}")))
         .update_expression("SET leaseUntil = :now")
-        .expression_attribute_values(":now", crate::harness::n(campaigns::timestamp::now_ms()))
+        .expression_attribute_values(":now", n(at_ms))
         .send()
         .await
         .unwrap();

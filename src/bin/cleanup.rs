@@ -1,0 +1,8 @@
+//! The `cleanup` function: deletions that stand still, and campaigns past
+//! retention, called by a schedule.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    campaigns::lambda::run_cleanup()
+}

@@ -1,0 +1,263 @@
+//! Which campaigns are past retention: every campaign with one of the statuses is
+//! looked at, in the index, and the oldest are kept. Memory is bounded by how
+//! many are kept, not by how many there are.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{NAMED, NAMED_SKIPPED, Reason, Skipped};
+use crate::{
+    campaign::{Campaign, CampaignId},
+    config::RetentionSettings,
+    table::{ListedCampaign, Table, TableError},
+    timestamp::epoch_seconds,
+};
+
+/// How many candidates are kept beyond those that a run may start: some may have
+/// changed since the index was written, and are left alone.
+const SPARE: usize = 1_000;
+
+/// With fewer campaigns than this, any share of them may be past retention.
+const GUARDED_FROM: u64 = 20;
+
+/// A campaign past retention.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The campaign as the index shows it.
+    pub campaign: Campaign,
+    /// When it was completed, or else changed: epoch seconds.
+    pub since: i64,
+}
+
+/// The oldest of all that were offered.
+#[derive(Debug)]
+struct Oldest<T> {
+    kept: BTreeMap<(i64, CampaignId), T>,
+    most: usize,
+}
+
+/// What a look at every campaign has found.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// How many campaigns there are with these statuses.
+    pub(super) total: u64,
+    /// How many of them are past retention, protected ones included.
+    pub(super) past: u64,
+    /// How many of these could be deleted.
+    pub(super) deletable: u64,
+    /// How many were left alone, for a reason in `skipped`.
+    pub(super) skipped_count: u64,
+    candidates: Oldest<Campaign>,
+    skipped: Oldest<Reason>,
+}
+
+impl<T> Oldest<T> {
+    fn new(most: usize) -> Self {
+        let kept = BTreeMap::new();
+        Self { kept, most }
+    }
+
+    fn offer(&mut self, since: i64, id: CampaignId, what: T) {
+        self.kept.insert((since, id), what);
+        if self.kept.len() > self.most {
+            self.kept.pop_last();
+        }
+    }
+}
+
+impl Found {
+    /// Looks at every campaign with one of the statuses; those are past retention
+    /// whose time is `age` before `now` (epoch seconds).
+    pub(super) async fn look(
+        table: &Table,
+        settings: &RetentionSettings,
+        age: Duration,
+        now: i64,
+        deadline: Instant,
+    ) -> Result<Self, TableError> {
+        let cutoff = now.saturating_sub(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
+        let mut found = Self {
+            total: 0,
+            past: 0,
+            deletable: 0,
+            skipped_count: 0,
+            candidates: Oldest::new((settings.max_campaigns_per_run + SPARE).max(NAMED)),
+            skipped: Oldest::new(NAMED_SKIPPED),
+        };
+        for status in &settings.statuses {
+            let mut listing = table.campaigns_by_status(status);
+            while let Some(page) = listing.next_page(deadline).await? {
+                for listed in page {
+                    found.add(listed, cutoff);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn add(&mut self, listed: ListedCampaign, cutoff: i64) {
+        self.total += 1;
+        let campaign = listed.campaign;
+        let since = listed.completed_at.as_ref().unwrap_or(&campaign.updated_at);
+        let Some(since) = epoch_seconds(since) else {
+            // Never deleted, and named before all that have a time.
+            self.skip(i64::MIN, campaign.id, Reason::UnreadableTime);
+            return;
+        };
+        if since >= cutoff {
+            return;
+        }
+        self.past += 1;
+        if campaign.is_protected() {
+            self.skip(since, campaign.id, Reason::Protected);
+        } else {
+            self.deletable += 1;
+            self.candidates.offer(since, campaign.id.clone(), campaign);
+        }
+    }
+
+    fn skip(&mut self, since: i64, id: CampaignId, reason: Reason) {
+        self.skipped_count += 1;
+        self.skipped.offer(since, id, reason);
+    }
+
+    /// Whether so large a share is past retention that a mistake is likelier than
+    /// an intention.
+    pub(super) fn is_guarded(&self, most_percent: u64) -> bool {
+        most_percent < 100
+            && self.total >= GUARDED_FROM
+            && self.past.saturating_mul(100) > self.total.saturating_mul(most_percent)
+    }
+
+    /// The candidates, oldest first, and the oldest of those that were left alone.
+    pub(super) fn into_parts(self) -> (Vec<Candidate>, Vec<Skipped>) {
+        let candidates = self.candidates.kept.into_iter();
+        let candidates = candidates.map(|((since, _), campaign)| Candidate { campaign, since });
+        let skipped = self.skipped.kept.into_iter();
+        let skipped = skipped.map(|((_, id), reason)| Skipped {
+            campaign_id: id.to_string(),
+            reason,
+        });
+        (candidates.collect(), skipped.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{campaign::Status, timestamp::rfc3339};
+
+    const CUTOFF: i64 = 1_000_000;
+
+    fn found() -> Found {
+        Found {
+            total: 0,
+            past: 0,
+            deletable: 0,
+            skipped_count: 0,
+            candidates: Oldest::new(3),
+            skipped: Oldest::new(2),
+        }
+    }
+
+    fn listed(id: &str, completed: Option<i64>, updated: i64) -> ListedCampaign {
+        ListedCampaign {
+            campaign: Campaign {
+                id: CampaignId::parse(id).unwrap(),
+                name: String::new(),
+                account_id: "account_1".into(),
+                status: Status::new("completed"),
+                updated_at: rfc3339(updated),
+                deletion_protection: None,
+                deletion_id: None,
+            },
+            completed_at: completed.map(rfc3339),
+        }
+    }
+
+    fn ids(candidates: &[Candidate]) -> Vec<&str> {
+        let ids = candidates.iter().map(|found| found.campaign.id.as_str());
+        ids.collect()
+    }
+
+    #[test]
+    fn completed_at_counts_before_updated_at_and_the_boundary_stays() {
+        let mut found = found();
+        for (id, completed, updated) in [
+            ("completed_before", Some(CUTOFF - 1), CUTOFF + 5),
+            ("completed_at", Some(CUTOFF), CUTOFF - 5),
+            ("updated_before", None, CUTOFF - 2),
+            ("updated_at", None, CUTOFF),
+        ] {
+            found.add(listed(id, completed, updated), CUTOFF);
+        }
+        assert_eq!((found.total, found.past, found.deletable), (4, 2, 2));
+        let (candidates, skipped) = found.into_parts();
+        assert_eq!(ids(&candidates), ["updated_before", "completed_before"]);
+        assert!(skipped.is_empty());
+    }
+
+    #[test]
+    fn the_oldest_are_kept_and_protected_ones_are_not_in_their_way() {
+        let mut found = found();
+        for age in [3, 9, 1, 7, 5] {
+            found.add(listed(&format!("c{age}"), None, CUTOFF - age), CUTOFF);
+            let mut protected = listed(&format!("p{age}"), None, CUTOFF - 10 - age);
+            protected.campaign.deletion_protection = Some(true);
+            found.add(protected, CUTOFF);
+        }
+        assert_eq!(
+            (found.past, found.deletable, found.skipped_count),
+            (10, 5, 5)
+        );
+        let (candidates, skipped) = found.into_parts();
+        assert_eq!(ids(&candidates), ["c9", "c7", "c5"]);
+        let skipped: Vec<_> = skipped
+            .into_iter()
+            .map(|s| (s.campaign_id, s.reason))
+            .collect();
+        let protected = |id: &str| (id.to_owned(), Reason::Protected);
+        assert_eq!(skipped, [protected("p9"), protected("p7")]);
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_read_is_never_old() {
+        for time in ["", "soon", "1970", "0000-00-00T00:00:00Z"] {
+            let mut found = found();
+            let mut unreadable = listed("c", None, 0);
+            unreadable.completed_at = Some(time.to_owned());
+            found.add(unreadable, CUTOFF);
+            assert_eq!(
+                (found.past, found.deletable, found.skipped_count),
+                (0, 0, 1)
+            );
+        }
+    }
+
+    #[test]
+    fn more_than_the_share_is_guarded_from_twenty_campaigns_on() {
+        for (past, total, percent, guarded) in [
+            (19, 19, 0, false),
+            (20, 20, 50, true),
+            (10, 20, 50, false),
+            (11, 20, 50, true),
+            (20, 20, 100, false),
+            (1, 20, 0, true),
+            (0, 20, 0, false),
+            (67, 100, 66, true),
+            (66, 100, 66, false),
+        ] {
+            let found = Found {
+                total,
+                past,
+                ..found()
+            };
+            assert_eq!(
+                found.is_guarded(percent),
+                guarded,
+                "{past} of {total}, {percent} %"
+            );
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What starts a clean-up.
+
+use serde_json::{Value, json};
+
+/// What starts a clean-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trigger {
+    /// A schedule: everything is done that the settings say.
+    Schedule,
+    /// Somebody who wants to know what would be done: nothing is written.
+    Report,
+}
+
+/// Reads an event: one of an EventBridge rule's schedule (source `aws.events`) or
+/// of EventBridge Scheduler (`aws.scheduler`), or `{"mode": "report"}` and nothing
+/// else. There is no event that raises the mode of the settings.
+pub(super) fn trigger(event: &Value) -> Option<Trigger> {
+    if *event == json!({"mode": "report"}) {
+        return Some(Trigger::Report);
+    }
+    let event = event.as_object()?;
+    let source = event.get("source")?.as_str()?;
+    let is_scheduled = match event.get("detail-type") {
+        Some(kind) => kind == "Scheduled Event",
+        None => true,
+    };
+    (matches!(source, "aws.events" | "aws.scheduler") && is_scheduled).then_some(Trigger::Schedule)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schedule_or_a_report_and_nothing_else() {
+        for (event, expected) in [
+            (json!({"mode": "report"}), Some(Trigger::Report)),
+            (
+                json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}),
+                Some(Trigger::Schedule),
+            ),
+            (
+                json!({"source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": "{}"}),
+                Some(Trigger::Schedule),
+            ),
+            (json!({"source": "aws.scheduler"}), Some(Trigger::Schedule)),
+            (json!({"mode": "enforce"}), None),
+            (json!({"mode": "report", "more": 1}), None),
+            (json!({"mode": "Report"}), None),
+            (
+                json!({"source": "aws.s3", "detail-type": "Scheduled Event"}),
+                None,
+            ),
+            (
+                json!({"source": "aws.events", "detail-type": "Object Created"}),
+                None,
+            ),
+            (json!({"source": ["aws.events"]}), None),
+            (json!({}), None),
+            (json!([]), None),
+            (json!("report"), None),
+            (json!(null), None),
+        ] {
+            assert_eq!(trigger(&event), expected, "{event}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Campaigns by their status, from the index, page by page: how running
+//! deletions and campaigns past retention are found without a scan. The index
+//! is eventually consistent, so what it shows may have changed or be gone.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use tokio::time::Instant;
+
+use super::{Table, TableError, item, keys::STATUS_INDEX, retry::until_answered};
+use crate::campaign::Campaign;
+
+/// A campaign as the index shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedCampaign {
+    /// The campaign.
+    pub campaign: Campaign,
+    /// RFC 3339, if the campaign was ever completed.
+    pub completed_at: Option<String>,
+}
+
+/// The campaigns with one status, oldest `updatedAt` first.
+#[derive(Debug)]
+pub struct Listing<'a> {
+    table: &'a Table,
+    status: String,
+    from: Option<item::Item>,
+    is_over: bool,
+}
+
+impl Table {
+    /// The campaigns with this status. Nothing is read yet.
+    #[must_use]
+    pub fn campaigns_by_status(&self, status: &str) -> Listing<'_> {
+        Listing {
+            table: self,
+            status: status.to_owned(),
+            from: None,
+            is_over: false,
+        }
+    }
+}
+
+impl Listing<'_> {
+    /// The next page, up to 1 MB of entries; `None` after the last one. An entry
+    /// that cannot be read is logged and left out, so that it is in nobody's way.
+    ///
+    /// # Errors
+    /// [`TableError`]. The same page can be asked for again.
+    pub async fn next_page(
+        &mut self,
+        deadline: Instant,
+    ) -> Result<Option<Vec<ListedCampaign>>, TableError> {
+        const OPERATION: &str = "Query";
+        if self.is_over {
+            return Ok(None);
+        }
+        let request = self
+            .table
+            .client()
+            .query()
+            .table_name(self.table.name())
+            .index_name(STATUS_INDEX)
+            .key_condition_expression("campaignStatus = :status")
+            .expression_attribute_values(":status", AttributeValue::S(self.status.clone()))
+            .set_exclusive_start_key(self.from.clone());
+        let answer = until_answered(OPERATION, deadline, || request.clone().send())
+            .await
+            .map_err(|failure| failure.into_table_error(OPERATION))?;
+        self.from = answer.last_evaluated_key;
+        self.is_over = self.from.is_none();
+        let mut page = Vec::new();
+        for found in answer.items.unwrap_or_default() {
+            match item::listed_campaign(&found) {
+                Ok(listed) => page.push(listed),
+                Err(error) => tracing::warn!("an entry of {STATUS_INDEX} is left out: {error}"),
+            }
+        }
+        Ok(Some(page))
+    }
+}
