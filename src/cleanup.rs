@@ -167,26 +167,35 @@ impl Cleanup {
         }
     }
 
-    /// One run within this budget. A dry one writes nothing.
+    /// One run within this budget.
     ///
     /// # Errors
     /// [`CleanupError::TableUnavailable`].
-    pub async fn run(&self, is_dry: bool, budget: Budget) -> Result<Summary, CleanupError> {
-        let mode = if is_dry {
-            Mode::Report
-        } else {
-            self.retention.mode
-        };
-        let mut summary = Summary::new(mode);
-        let running = self.rescue(&mut summary, is_dry, budget).await?;
-        if let Some(age) = self.retention.age {
-            if budget.work_is_over() {
-                tracing::warn!("going on with deletions has left no time for retention");
-                return Ok(summary);
-            }
-            self.retain(&mut summary, age, running, budget).await?;
+    pub async fn run(&self, budget: Budget) -> Result<Summary, CleanupError> {
+        let mut summary = Summary::new(self.retention.mode);
+        let running = self.rescue(&mut summary, false, budget).await?;
+        if budget.work_is_over() && self.retention.age.is_some() {
+            tracing::warn!("going on with deletions has left no time for retention");
+            return Ok(summary);
+        }
+        let candidates = self.list(&mut summary, budget).await?;
+        if summary.mode == Mode::Enforce && !summary.guarded {
+            self.start(&mut summary, candidates.into(), running, budget)
+                .await;
         }
         Ok(summary)
+    }
+
+    /// What a run within this budget would do, and the candidates that one run may
+    /// start, with some to spare, oldest first. Nothing is written.
+    ///
+    /// # Errors
+    /// [`CleanupError::TableUnavailable`].
+    pub async fn report(&self, budget: Budget) -> Result<(Summary, Vec<Candidate>), CleanupError> {
+        let mut summary = Summary::new(Mode::Report);
+        self.rescue(&mut summary, true, budget).await?;
+        let candidates = self.list(&mut summary, budget).await?;
+        Ok((summary, candidates))
     }
 }
 
@@ -200,7 +209,8 @@ pub async fn handle(cleanup: &Cleanup, event: LambdaEvent<Value>) -> Result<Summ
     let request_id = context.request_id.as_str();
     let budget = Budget::of_slice(start, lambda::deadline(&context));
     let run = match event::trigger(&event) {
-        Some(trigger) => cleanup.run(trigger == Trigger::Report, budget).await,
+        Some(Trigger::Schedule) => cleanup.run(budget).await,
+        Some(Trigger::Report) => cleanup.report(budget).await.map(|(summary, _)| summary),
         None => Err(CleanupError::InvalidEvent),
     };
     let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -220,6 +230,16 @@ pub async fn handle(cleanup: &Cleanup, event: LambdaEvent<Value>) -> Result<Summ
             summary.started.len(),
         ),
         Err(error) => tracing::error!(request_id, elapsed_ms, "a clean-up failed: {error}"),
+    }
+    if let Ok(summary) = &run
+        && summary.guarded
+    {
+        tracing::error!(
+            request_id,
+            "more of {} campaigns are past retention than MAX_DELETE_SHARE_PERCENT allows: none \
+             is deleted",
+            summary.campaign_count,
+        );
     }
     run
 }

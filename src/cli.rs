@@ -2,6 +2,8 @@
 //! operator or a developer does to a table from outside. None of this is in a
 //! Lambda function.
 
+mod audit;
+mod cleanup;
 pub mod connect;
 mod delete;
 pub mod demo;
@@ -40,6 +42,8 @@ Examples:
   campaigns seed big --total 100000 --endpoint-url http://127.0.0.1:8000
   campaigns delete campaign_123 --dry-run --endpoint-url http://127.0.0.1:8000
   campaigns list --status paused --endpoint-url http://127.0.0.1:8000
+  campaigns audit --account account_demo --format csv --endpoint-url http://127.0.0.1:8000
+  campaigns cleanup --retention-days 90 --endpoint-url http://127.0.0.1:8000
   campaigns key issue --account account_demo --endpoint-url http://127.0.0.1:8000
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage.";
@@ -58,6 +62,10 @@ enum Command {
     Status(status::Status),
     /// List campaigns.
     List(list::List),
+    /// Export an account's deletions.
+    Audit(audit::Audit),
+    /// Go on with deletions that stand still, and delete campaigns past retention.
+    Cleanup(cleanup::Cleanup),
     /// Issue, list and revoke API keys.
     #[command(subcommand)]
     Key(key::Key),
@@ -111,6 +119,8 @@ fn start(command: Option<Command>) -> Result<(), CliError> {
                 Command::Delete(delete) => Box::pin(delete.run()).await,
                 Command::Status(status) => status.run().await,
                 Command::List(list) => list.run().await,
+                Command::Audit(audit) => audit.run().await,
+                Command::Cleanup(cleanup) => Box::pin(cleanup.run()).await,
                 Command::Key(key) => key.run().await,
             }
         })

@@ -1,11 +1,11 @@
 //! Deleting, or listing, campaigns past retention.
 
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
 
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    Cleanup, CleanupError, LOOK_EVERY, Mode, NAMED, PATIENCE, Reason, Summary,
+    Cleanup, CleanupError, LOOK_EVERY, NAMED, PATIENCE, Reason, Summary,
     candidates::{Candidate, Found},
 };
 use crate::{
@@ -39,45 +39,23 @@ impl Cleanup {
         }
     }
 
-    /// Looks which campaigns are past retention, and deletes as many as the
-    /// settings and the time allow, oldest first. `running` are the deletions of
-    /// retention that run already.
-    pub(super) async fn retain(
-        &self,
-        summary: &mut Summary,
-        age: Duration,
-        running: Vec<DeletionRef>,
-        budget: Budget,
-    ) -> Result<(), CleanupError> {
-        let candidates = self.list(summary, age, budget.work_until).await?;
-        if summary.mode == Mode::Enforce && !summary.guarded {
-            self.start(summary, candidates.into(), running, budget)
-                .await;
-        }
-        Ok(())
-    }
-
     /// Lists what is past retention, in the summary too.
-    async fn list(
+    pub(super) async fn list(
         &self,
         summary: &mut Summary,
-        age: Duration,
-        deadline: Instant,
+        budget: Budget,
     ) -> Result<Vec<Candidate>, CleanupError> {
+        let Some(age) = self.retention.age else {
+            return Ok(Vec::new());
+        };
+        let deadline = budget.work_until;
         let table = self.deletions.table();
         let found = Found::look(table, &self.retention, age, now_seconds(), deadline).await?;
         summary.campaign_count = found.total;
         summary.candidate_count = found.deletable;
         summary.guarded = found.is_guarded(self.retention.max_delete_share_percent);
         if summary.guarded {
-            let (past, total) = (found.past, found.total);
             metric::mass_deletion_guarded();
-            tracing::error!(
-                past,
-                total,
-                "{past} of {total} campaigns are past retention, more than \
-                 MAX_DELETE_SHARE_PERCENT: none is deleted",
-            );
         }
         let counted = found.skipped_count;
         let (candidates, skipped) = found.into_parts();
@@ -91,9 +69,10 @@ impl Cleanup {
         Ok(candidates)
     }
 
-    /// Starts deletions, no more at once than the settings allow, and waits for one
-    /// to end while there are as many.
-    async fn start(
+    /// Starts deletions, oldest first, no more at once than the settings allow, and
+    /// waits for one to end while there are as many. `running` are the deletions of
+    /// retention that run already.
+    pub(super) async fn start(
         &self,
         summary: &mut Summary,
         mut candidates: VecDeque<Candidate>,

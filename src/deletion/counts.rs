@@ -94,6 +94,14 @@ impl Counts {
             .map(|(counter, count)| (counter.name, count))
     }
 
+    /// Every counter with its name, in the order of the reference.
+    pub fn every(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        COUNTERS
+            .iter()
+            .zip(self.0)
+            .map(|(counter, count)| (counter.name, count))
+    }
+
     /// Reads counters by name. `None` when a name is not known: such a record
     /// was written by a newer version, and going on with it would lose counts.
     #[must_use]

@@ -25,6 +25,7 @@ mod kill;
 mod late;
 mod logs;
 mod model;
+mod operator;
 mod processes;
 mod proxy;
 mod races;
