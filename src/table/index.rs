@@ -8,6 +8,10 @@ use tokio::time::Instant;
 use super::{Table, TableError, item, keys::STATUS_INDEX, retry::until_answered};
 use crate::campaign::Campaign;
 
+/// The most entries in a page. A page ends at 1 MB anyway; this bounds the memory
+/// that its entries take here, and costs a request per 1,000 of them.
+const PAGE_LIMIT: i32 = 1_000;
+
 /// A campaign as the index shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedCampaign {
@@ -40,7 +44,7 @@ impl Table {
 }
 
 impl Listing<'_> {
-    /// The next page, up to 1 MB of entries; `None` after the last one. An entry
+    /// The next page; `None` after the last one. An entry
     /// that cannot be read is logged and left out, so that it is in nobody's way.
     ///
     /// # Errors
@@ -59,6 +63,7 @@ impl Listing<'_> {
             .query()
             .table_name(self.table.name())
             .index_name(STATUS_INDEX)
+            .limit(PAGE_LIMIT)
             .key_condition_expression("campaignStatus = :status")
             .expression_attribute_values(":status", AttributeValue::S(self.status.clone()))
             .set_exclusive_start_key(self.from.clone());

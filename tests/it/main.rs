@@ -26,6 +26,7 @@ mod late;
 mod logs;
 mod model;
 mod operator;
+mod pace;
 mod processes;
 mod proxy;
 mod races;
