@@ -17,6 +17,7 @@ use crate::{
 
 const LONG_AGO: i64 = 3_600_000;
 const REPORT: &str = "cleanup-report";
+const SECRET: &str = "personal-data-of-a-prospect";
 
 /// `campaign_1` with this many chats, of which some are deleted by a worker that
 /// nothing is heard of any more.
@@ -365,8 +366,15 @@ async fn the_built_function_goes_on_after_a_killed_worker_and_says_so_in_metrics
         ("LEASE_SECONDS", "1"),
         ("RETENTION_DAYS", "30"),
         ("RETENTION_MODE", "enforce"),
+        ("RUST_LOG", "trace"),
     ];
-    let events = vec![event("schedule"), json!({"mode": "enforce"}), event(REPORT)];
+    // One that cannot be read, and an event with something in it.
+    let unreadable = ("deletionProtection", s(SECRET));
+    let completed = ("campaignStatus", s("completed"));
+    let attributes = [unreadable, completed, ("name", s(SECRET))];
+    world.put_campaign("unreadable", &attributes).await;
+    let malformed = json!({"mode": "enforce", "name": SECRET});
+    let events = vec![event("schedule"), malformed, event(REPORT)];
     let function = Function::start(Binary::Cleanup, &world, events, &environment).await;
     let answers = function.answers(3).await;
     let printed = function.kill();
@@ -387,6 +395,12 @@ async fn the_built_function_goes_on_after_a_killed_worker_and_says_so_in_metrics
     assert_eq!(refused["errorType"], "InvalidEvent");
     assert_eq!(report["mode"], "report");
     world.assert_gone("campaign_1", &chats(45)).await;
+    for secret in [SECRET, "Q4 Enterprise Outreach", "CHAT#"] {
+        assert!(
+            !printed.contains(secret),
+            "{secret} is in the log:\n{printed}"
+        );
+    }
     let expected = [
         ("StalledDeletions", json!(1.0)),
         ("MassDeletionGuarded", json!(1)),
