@@ -65,6 +65,9 @@ pub struct ApiSettings {
     pub table_name: String,
     /// `INLINE_BUDGET_SECONDS`: how long one request may take before it answers 202.
     pub inline_budget: Duration,
+    /// `RATE_LIMIT_PER_MINUTE`: how many requests a key may make to each route in
+    /// a minute; `None` for any number.
+    pub rate_limit: Option<NonZeroU32>,
     /// `STATE_MACHINE_ARN`: what goes on with a deletion; `None` for nothing.
     pub state_machine_arn: Option<String>,
     /// What every way in shares.
@@ -82,6 +85,8 @@ pub const LEASE_SECONDS: &str = "LEASE_SECONDS";
 /// `STATE_MACHINE_ARN`: the Step Functions state machine that calls `drain`.
 pub const STATE_MACHINE_ARN: &str = "STATE_MACHINE_ARN";
 
+/// `RATE_LIMIT_PER_MINUTE`, requests of a key to each route; 0 for no limit.
+pub const RATE_LIMIT_PER_MINUTE: &str = "RATE_LIMIT_PER_MINUTE";
 /// `MAX_WRITE_UNITS_PER_SECOND`, consumed write units per second; 0 for
 /// no limit.
 pub const MAX_WRITE_UNITS_PER_SECOND: &str = "MAX_WRITE_UNITS_PER_SECOND";
@@ -95,6 +100,8 @@ pub const AUDIT_RETENTION_DAYS: &str = "AUDIT_RETENTION_DAYS";
 pub const DEFAULT_INLINE_BUDGET_SECONDS: u64 = 20;
 /// The default of [`LEASE_SECONDS`].
 pub const DEFAULT_LEASE_SECONDS: u64 = 30;
+/// The default of [`RATE_LIMIT_PER_MINUTE`].
+pub const DEFAULT_RATE_LIMIT: u32 = 60;
 /// The default of [`TABLE_NAME`] in a terminal.
 pub const DEFAULT_TABLE_NAME: &str = "campaigns";
 
@@ -103,6 +110,9 @@ pub const INLINE_BUDGET_RANGE: RangeInclusive<u64> = 0..=29;
 /// The seconds that [`LEASE_SECONDS`] may be: an hour is longer than any
 /// function runs.
 pub const LEASE_RANGE: RangeInclusive<u64> = 1..=3600;
+/// The requests per minute that [`RATE_LIMIT_PER_MINUTE`] may be. An item takes
+/// 1,000 writes a second, so the most is no limit either.
+pub const RATE_LIMIT_RANGE: RangeInclusive<u32> = 0..=1_000_000;
 /// The days that a retention may be, 0 for none: more than a hundred years are a
 /// mistake.
 pub const DAYS_RANGE: RangeInclusive<u64> = 0..=36_500;
@@ -139,6 +149,12 @@ impl ApiSettings {
                 DEFAULT_INLINE_BUDGET_SECONDS,
                 INLINE_BUDGET_RANGE,
             )?,
+            rate_limit: NonZeroU32::new(number(
+                &lookup,
+                RATE_LIMIT_PER_MINUTE,
+                DEFAULT_RATE_LIMIT,
+                RATE_LIMIT_RANGE,
+            )?),
             state_machine_arn: state_machine_arn(lookup(STATE_MACHINE_ARN))?,
             deletion: DeletionSettings::read(lookup)?,
         })

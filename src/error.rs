@@ -28,6 +28,10 @@ pub enum Error {
     /// The subscription of the key's account is not active.
     #[error("inactive subscription")]
     SubscriptionInactive,
+    /// The key was used more often than it may be; how long until its next window,
+    /// seconds.
+    #[error("the key is over its limit")]
+    RateLimited(u64),
     /// The key lacks the scope.
     #[error("the key lacks the scope")]
     MissingScope,
@@ -74,105 +78,79 @@ pub struct Public<'a> {
 }
 
 impl Error {
-    /// The one table from error to answer.
+    /// What is sent of the error: the one place from error to answer.
     #[must_use]
     pub fn public(&self) -> Public<'_> {
-        let (status, code, message): (_, _, Cow<'_, str>) = match self {
-            Self::UnknownPath => (
-                StatusCode::NOT_FOUND,
-                "not_found",
-                "There is no such route".into(),
-            ),
-            Self::MethodNotAllowed(allowed) => (
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                format!("This route answers {allowed} only").into(),
-            ),
-            Self::MissingApiKey => (
-                StatusCode::UNAUTHORIZED,
-                "missing_api_key",
-                "No API key was provided".into(),
-            ),
-            Self::InvalidApiKeyFormat => (
-                StatusCode::UNAUTHORIZED,
-                "invalid_api_key_format",
-                "The API key format is invalid".into(),
-            ),
-            Self::InvalidApiKey => (
-                StatusCode::UNAUTHORIZED,
-                "invalid_api_key",
-                "The API key is not recognized".into(),
-            ),
-            Self::SubscriptionInactive => (
-                StatusCode::FORBIDDEN,
-                "subscription_inactive",
-                "Your subscription is inactive".into(),
-            ),
-            Self::MissingScope => (
-                StatusCode::FORBIDDEN,
-                "forbidden",
-                "The API key doesn't have permissions to perform the request".into(),
-            ),
-            Self::Validation(why) => (
-                StatusCode::BAD_REQUEST,
-                "validation_error",
-                Cow::Borrowed(why.as_ref()),
-            ),
-            Self::CampaignNotFound => (
-                StatusCode::NOT_FOUND,
-                "not_found",
-                "Campaign not found".into(),
-            ),
-            Self::ForeignCampaign => (
-                StatusCode::FORBIDDEN,
-                "forbidden",
-                "You do not have access to this campaign".into(),
-            ),
-            Self::CampaignActive => (
-                StatusCode::CONFLICT,
-                "campaign_active",
-                "Cannot delete active campaign. Please pause the campaign first.".into(),
-            ),
-            Self::DeletionProtected => (
-                StatusCode::CONFLICT,
-                "deletion_protected",
-                "Cannot delete a campaign that is protected from deletion. Switch its deletion protection off first.".into(),
-            ),
-            Self::InvalidStatus(status) => (
-                StatusCode::CONFLICT,
-                "invalid_status",
-                format!("Cannot delete a campaign whose status is '{status}'.").into(),
-            ),
-            Self::PreconditionFailed => (
-                StatusCode::PRECONDITION_FAILED,
-                "precondition_failed",
-                "The campaign has changed: If-Match does not match its current ETag".into(),
-            ),
-            Self::DeletionNotFound => (
-                StatusCode::NOT_FOUND,
-                "not_found",
-                "Deletion not found".into(),
-            ),
-            Self::IdempotencyKeyReused => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "idempotency_key_reused",
-                "This Idempotency-Key was used to delete another campaign".into(),
-            ),
-            Self::Table(error) if error.is_busy() => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "unavailable",
-                "The service is busy. Please try again.".into(),
-            ),
-            Self::Table(_) => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal_error",
-                "An internal error occurred".into(),
-            ),
-        };
+        let (status, code) = self.status_and_code();
         Public {
             status,
             code,
-            message,
+            message: self.message(),
+        }
+    }
+
+    fn status_and_code(&self) -> (StatusCode, &'static str) {
+        use StatusCode as S;
+
+        match self {
+            Self::UnknownPath | Self::CampaignNotFound | Self::DeletionNotFound => {
+                (S::NOT_FOUND, "not_found")
+            }
+            Self::MethodNotAllowed(_) => (S::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::MissingApiKey => (S::UNAUTHORIZED, "missing_api_key"),
+            Self::InvalidApiKeyFormat => (S::UNAUTHORIZED, "invalid_api_key_format"),
+            Self::InvalidApiKey => (S::UNAUTHORIZED, "invalid_api_key"),
+            Self::SubscriptionInactive => (S::FORBIDDEN, "subscription_inactive"),
+            Self::RateLimited(_) => (S::TOO_MANY_REQUESTS, "rate_limit_exceeded"),
+            Self::MissingScope | Self::ForeignCampaign => (S::FORBIDDEN, "forbidden"),
+            Self::Validation(_) => (S::BAD_REQUEST, "validation_error"),
+            Self::CampaignActive => (S::CONFLICT, "campaign_active"),
+            Self::DeletionProtected => (S::CONFLICT, "deletion_protected"),
+            Self::InvalidStatus(_) => (S::CONFLICT, "invalid_status"),
+            Self::PreconditionFailed => (S::PRECONDITION_FAILED, "precondition_failed"),
+            Self::IdempotencyKeyReused => (S::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
+            Self::Table(error) if error.is_busy() => (S::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::Table(_) => (S::INTERNAL_SERVER_ERROR, "internal_error"),
+        }
+    }
+
+    fn message(&self) -> Cow<'_, str> {
+        match self {
+            Self::UnknownPath => "There is no such route".into(),
+            Self::MethodNotAllowed(allowed) => format!("This route answers {allowed} only").into(),
+            Self::MissingApiKey => "No API key was provided".into(),
+            Self::InvalidApiKeyFormat => "The API key format is invalid".into(),
+            Self::InvalidApiKey => "The API key is not recognized".into(),
+            Self::SubscriptionInactive => "Your subscription is inactive".into(),
+            Self::RateLimited(_) => "Too many requests hit the API too quickly".into(),
+            Self::MissingScope => {
+                "The API key doesn't have permissions to perform the request".into()
+            }
+            Self::Validation(why) => Cow::Borrowed(why.as_ref()),
+            Self::CampaignNotFound => "Campaign not found".into(),
+            Self::ForeignCampaign => "You do not have access to this campaign".into(),
+            Self::CampaignActive => {
+                "Cannot delete active campaign. Please pause the campaign first.".into()
+            }
+            Self::DeletionProtected => {
+                "Cannot delete a campaign that is protected from deletion. Switch its deletion \
+             protection off first."
+                    .into()
+            }
+            Self::InvalidStatus(status) => {
+                format!("Cannot delete a campaign whose status is '{status}'.").into()
+            }
+            Self::PreconditionFailed => {
+                "The campaign has changed: If-Match does not match its current ETag".into()
+            }
+            Self::DeletionNotFound => "Deletion not found".into(),
+            Self::IdempotencyKeyReused => {
+                "This Idempotency-Key was used to delete another campaign".into()
+            }
+            Self::Table(error) if error.is_busy() => {
+                "The service is busy. Please try again.".into()
+            }
+            Self::Table(_) => "An internal error occurred".into(),
         }
     }
 

@@ -7,10 +7,10 @@ mod query;
 mod request;
 mod response;
 
-use std::{pin::pin, time::Duration};
+use std::{num::NonZeroU32, pin::pin, time::Duration};
 
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use tokio::time::Instant;
+use tokio::{task::JoinHandle, time::Instant};
 
 pub use self::request::{PATHS, Path};
 use self::{headers::Preferences, request::Route, response::Answer};
@@ -21,6 +21,9 @@ use crate::{
     deletion::{Budget, Counts, Deleted, DeletionRequest, Deletions, Outcome, Record, deletion_id},
     error::Error,
     hand_off::DeletionRef,
+    metric,
+    rate::{Counter, Limited, Usage},
+    table::{Counted, CountedKey, TableError},
     timestamp::now_seconds,
 };
 
@@ -35,11 +38,17 @@ impl From<InvalidCampaignId> for Error {
 pub struct Api {
     deletions: Deletions,
     inline_budget: Duration,
+    rate_limit: Option<NonZeroU32>,
 }
 
-/// What one line of the log says about a request.
+/// What is known of a request when it is answered: what one line of the log says,
+/// and more.
 #[derive(Debug, Default)]
 struct RequestLog {
+    /// How the caller stands with its limit.
+    usage: Option<Usage>,
+    /// Counters that are being removed while the request is worked on.
+    tidying: Option<JoinHandle<()>>,
     key_id: Option<String>,
     campaign_id: Option<CampaignId>,
     deletion_id: Option<String>,
@@ -58,12 +67,18 @@ impl RequestLog {
 }
 
 impl Api {
-    /// The HTTP side of `deletions`; one request takes `inline_budget` at most.
+    /// The HTTP side of `deletions`; one request takes `inline_budget` at most, and
+    /// a key may make `rate_limit` to each route in a minute.
     #[must_use]
-    pub fn new(deletions: Deletions, inline_budget: Duration) -> Self {
+    pub fn new(
+        deletions: Deletions,
+        inline_budget: Duration,
+        rate_limit: Option<NonZeroU32>,
+    ) -> Self {
         Self {
             deletions,
             inline_budget,
+            rate_limit,
         }
     }
 
@@ -86,6 +101,15 @@ impl Api {
             Ok(answer) => (answer, None),
             Err(error) => (Answer::error(&error, request_id), Some(error)),
         };
+        let answer = match &log.usage {
+            Some(usage) => answer.with_usage(usage),
+            None => answer,
+        };
+        // Nothing works on after a function has answered.
+        if let Some(tidying) = log.tidying.take() {
+            // Err: it has panicked, which is its own matter.
+            let _ = tidying.await;
+        }
         let elapsed = time.start.elapsed();
         log_request(&log, request_id, &answer, error.as_ref(), elapsed);
         answer.into_response(request_id)
@@ -133,11 +157,10 @@ impl Api {
                 Err(_) => Ok(None),
             }
         });
-        let key_hash = ApiKey::from_header(request::authorization(event))?.hash();
         // A caller who is refused does not wait for the campaign.
-        let stored_key = table.stored_key(&key_hash, budget.claim_until);
-        let (stored_key, campaign) = beside(stored_key, &mut reading).await;
-        let principal = admit(stored_key?, log)?;
+        let admitting = self.admit(event, Limited::DeleteCampaign, budget, log);
+        let (principal, campaign) = beside(admitting, &mut reading).await;
+        let principal = principal?;
         principal.require(SCOPE_DELETE)?;
         let id = id.clone()?;
         log.campaign_id = Some(id.clone());
@@ -194,7 +217,7 @@ impl Api {
         budget: Budget,
         log: &mut RequestLog,
     ) -> Result<Answer, Error> {
-        let principal = self.principal(event, budget, log).await?;
+        let principal = self.admit(event, Limited::GetDeletion, budget, log).await?;
         let may_read = principal.require(SCOPE_READ);
         let Some(deletion_id) = deletion_id(id) else {
             may_read?;
@@ -227,7 +250,9 @@ impl Api {
         budget: Budget,
         log: &mut RequestLog,
     ) -> Result<Answer, Error> {
-        let principal = self.principal(event, budget, log).await?;
+        let principal = self
+            .admit(event, Limited::ListDeletions, budget, log)
+            .await?;
         let (limit, after) = query::page(event)?;
         let requested_by = (!principal.has(SCOPE_READ)).then_some(principal.key_id.as_str());
         let history = self
@@ -263,16 +288,74 @@ impl Api {
         }
     }
 
-    async fn principal(
+    /// Who calls, if they may: a key that is known and valid, whose subscription is
+    /// active, and which is not over its limit for this route.
+    async fn admit(
         &self,
         event: &ApiGatewayV2httpRequest,
+        route: Limited,
         budget: Budget,
         log: &mut RequestLog,
     ) -> Result<Principal, Error> {
-        let key = ApiKey::from_header(request::authorization(event))?;
+        let hash = ApiKey::from_header(request::authorization(event))?.hash();
+        let (stored_key, usage) = match self.rate_limit {
+            Some(limit) => self.counted(hash, limit, route, budget, log).await?,
+            None => (self.read_key(&hash, budget).await?, None),
+        };
+        log.key_id = Some(stored_key.key_id.clone());
+        let admitted = stored_key.admit(now_seconds());
+        if !matches!(admitted, Err(Error::InvalidApiKey)) {
+            log.usage = usage;
+        }
+        let principal = admitted?;
+        match &log.usage {
+            Some(usage) if usage.is_over() => Err(Error::RateLimited(usage.counter.resets_in)),
+            _ => Ok(principal),
+        }
+    }
+
+    async fn read_key(&self, hash: &str, budget: Budget) -> Result<StoredKey, Error> {
         let table = self.deletions.table();
-        let stored_key = table.stored_key(&key.hash(), budget.claim_until).await?;
-        admit(stored_key, log)
+        let stored_key = table.stored_key(hash, budget.claim_until).await?;
+        stored_key.ok_or(Error::InvalidApiKey)
+    }
+
+    /// Reads a key by counting its use. A use that cannot be counted is let
+    /// through: a limit is no reason to refuse everybody.
+    async fn counted(
+        &self,
+        hash: String,
+        limit: NonZeroU32,
+        route: Limited,
+        budget: Budget,
+        log: &mut RequestLog,
+    ) -> Result<(StoredKey, Option<Usage>), Error> {
+        let table = self.deletions.table();
+        let counter = Counter::at(route, now_seconds());
+        match table.count_use(&hash, &counter, budget.claim_until).await {
+            Ok(Counted::Key(CountedKey { stored, uses, over })) => {
+                if !over.is_empty() {
+                    let table = table.clone();
+                    log.tidying = Some(tokio::spawn(async move {
+                        table.remove_counters(&hash, &over, budget.answer_by).await;
+                    }));
+                }
+                let usage = Usage {
+                    limit,
+                    uses,
+                    counter,
+                };
+                Ok((stored, Some(usage)))
+            }
+            Ok(Counted::Unknown) => Err(Error::InvalidApiKey),
+            Ok(Counted::Throttled) => Err(Error::RateLimited(counter.resets_in)),
+            Err(error @ TableError::Corrupt { .. }) => Err(error.into()),
+            Err(error) => {
+                metric::rate_limit_failed_open();
+                tracing::warn!("a use of a key is not counted: {error}");
+                Ok((self.read_key(&hash, budget).await?, None))
+            }
+        }
     }
 }
 
@@ -287,12 +370,6 @@ impl Time {
     fn budget(self, inline: Duration) -> Budget {
         Budget::new(self.start, inline, self.deadline)
     }
-}
-
-fn admit(stored_key: Option<StoredKey>, log: &mut RequestLog) -> Result<Principal, Error> {
-    let stored_key = stored_key.ok_or(Error::InvalidApiKey)?;
-    log.key_id = Some(stored_key.key_id.clone());
-    stored_key.admit(now_seconds())
 }
 
 async fn or_wait<T>(done: Option<T>, waiting: impl Future<Output = T>) -> T {

@@ -50,7 +50,7 @@ pub fn run_api() -> ExitCode {
         let hand_off = HandOff::to_state_machine(settings.state_machine_arn, &sdk);
         let table = Table::new(Client::new(&sdk), settings.table_name);
         let deletions = Deletions::new(table, settings.deletion, hand_off);
-        let api = &Api::new(deletions, settings.inline_budget);
+        let api = &Api::new(deletions, settings.inline_budget, settings.rate_limit);
         let answer = move |event| Box::pin(handle(api, event));
         lambda_runtime::run(service_fn(answer)).await
     })

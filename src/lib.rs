@@ -8,6 +8,7 @@
 //! - [`campaign`]: ids, statuses, and the policy of what may be deleted
 //! - [`auth`]: API keys, and who their bearer is
 //! - [`deletion`]: the protocol: claim, drain, count, finish
+//! - [`rate`]: how often a key may call
 //! - [`idempotency`]: a repeated request gets the same deletion's answer
 //! - [`hand_off`]: who goes on when a request has to answer
 //! - [`table`]: DynamoDB: keys, items, and the conditional writes that fence
@@ -37,6 +38,7 @@ pub mod http;
 pub mod idempotency;
 pub mod lambda;
 pub mod metric;
+pub mod rate;
 pub mod table;
 pub mod telemetry;
 pub mod timestamp;

@@ -17,6 +17,9 @@ pub const STALLED_DELETIONS: &str = "StalledDeletions";
 /// Counter: runs of the clean-up that were over `MAX_DELETE_SHARE_PERCENT`.
 pub const MASS_DELETION_GUARDED: &str = "MassDeletionGuarded";
 
+/// Counter: requests that went through although their key's use was not counted.
+pub const RATE_LIMIT_FAILED_OPEN: &str = "RateLimitFailedOpen";
+
 /// `AWS_LAMBDA_FUNCTION_NAME`: set by Lambda.
 const AWS_LAMBDA_FUNCTION_NAME: &str = "AWS_LAMBDA_FUNCTION_NAME";
 
@@ -48,6 +51,10 @@ impl Metrics {
 
 pub(crate) fn stalled_deletions(found: u32) {
     gauge!(STALLED_DELETIONS).set(found);
+}
+
+pub(crate) fn rate_limit_failed_open() {
+    counter!(RATE_LIMIT_FAILED_OPEN).increment(1);
 }
 
 pub(crate) fn mass_deletion_guarded() {

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "cli")]
 mod admin;
+mod api_keys;
 mod children;
 mod expressions;
 mod history;
@@ -25,6 +26,7 @@ use tokio::time::Instant;
 #[cfg(feature = "cli")]
 pub use self::admin::ListedKey;
 pub use self::{
+    api_keys::{Counted, CountedKey},
     children::{BATCH_SIZE, DeletesSent, Page},
     history::History,
     idempotency::NewKeyUse,
@@ -34,7 +36,6 @@ pub use self::{
 };
 use self::{item::Item, keys::Key, retry::until_answered};
 use crate::{
-    auth::StoredKey,
     campaign::{Campaign, CampaignId},
     deletion::Record,
 };
@@ -175,20 +176,6 @@ impl Table {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
-    }
-
-    /// The API key with this hash. Strongly consistent, so that a revoked key
-    /// is refused from the moment of its revocation.
-    ///
-    /// # Errors
-    /// [`TableError`].
-    pub async fn stored_key(
-        &self,
-        hash: &str,
-        deadline: Instant,
-    ) -> Result<Option<StoredKey>, TableError> {
-        let found = self.get(keys::api_key(hash), deadline).await?;
-        found.as_ref().map(item::stored_key).transpose()
     }
 
     /// The campaign item, strongly consistent.

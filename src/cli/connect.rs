@@ -11,7 +11,7 @@ use std::{
 
 use aws_config::Region;
 use aws_sdk_dynamodb::{Client, config::Credentials};
-use clap::Args;
+use clap::{Args, builder::RangedI64ValueParser};
 use lambda_http::http::Uri;
 use tokio::time::Instant;
 
@@ -56,14 +56,14 @@ pub struct DeletionOptions {
         long,
         env = MAX_WRITE_UNITS_PER_SECOND,
         default_value_t = 0,
-        value_parser = clap::value_parser!(u32).range(pace_range())
+        value_parser = number_in(PACE_RANGE)
     )]
     max_write_units_per_second: u32,
     /// The pace of a deletion that retention starts; by default the same.
     #[arg(
         long,
         env = MAX_RETENTION_WRITE_UNITS_PER_SECOND,
-        value_parser = clap::value_parser!(u32).range(pace_range())
+        value_parser = number_in(PACE_RANGE)
     )]
     max_retention_write_units_per_second: Option<u32>,
     /// How long the record of a finished deletion is kept, days; 0 for ever.
@@ -76,8 +76,11 @@ pub struct DeletionOptions {
     audit_retention_days: u64,
 }
 
-fn pace_range() -> RangeInclusive<i64> {
-    i64::from(*PACE_RANGE.start())..=i64::from(*PACE_RANGE.end())
+/// A parser of numbers in this range.
+#[must_use]
+pub fn number_in(range: RangeInclusive<u32>) -> RangedI64ValueParser<u32> {
+    let (least, most) = range.into_inner();
+    clap::value_parser!(u32).range(i64::from(least)..=i64::from(most))
 }
 
 impl DeletionOptions {

@@ -1,13 +1,13 @@
 //! `campaigns serve`: the whole service on this machine, with demo data and
 //! lines to paste.
 
-use std::{path::PathBuf, time::Duration};
+use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser};
 
 use super::{
     CliError,
-    connect::{Connect, DeletionOptions},
+    connect::{Connect, DeletionOptions, number_in},
     demo::{self, DEMO_ACCOUNT},
     drive::in_the_background,
     engine::{Engine, listen},
@@ -16,7 +16,10 @@ use super::{
 };
 use crate::{
     auth::SCOPES,
-    config::{DEFAULT_INLINE_BUDGET_SECONDS, DEFAULT_TABLE_NAME, INLINE_BUDGET_RANGE},
+    config::{
+        DEFAULT_INLINE_BUDGET_SECONDS, DEFAULT_RATE_LIMIT, DEFAULT_TABLE_NAME, INLINE_BUDGET_RANGE,
+        RATE_LIMIT_PER_MINUTE, RATE_LIMIT_RANGE,
+    },
     deletion::Deletions,
     hand_off::HandOff,
     http::Api,
@@ -49,6 +52,14 @@ pub(super) struct Serve {
         value_parser = clap::value_parser!(u64).range(INLINE_BUDGET_RANGE)
     )]
     inline_budget_seconds: u64,
+    /// How many requests a key may make to each route in a minute; 0 for any number.
+    #[arg(
+        long,
+        env = RATE_LIMIT_PER_MINUTE,
+        default_value_t = DEFAULT_RATE_LIMIT,
+        value_parser = number_in(RATE_LIMIT_RANGE)
+    )]
+    rate_limit_per_minute: u32,
     #[command(flatten)]
     options: DeletionOptions,
 }
@@ -100,6 +111,7 @@ impl Serve {
         let api = Api::new(
             Deletions::new(table, settings, HandOff::Background(queue)),
             Duration::from_secs(self.inline_budget_seconds),
+            NonZeroU32::new(self.rate_limit_per_minute),
         );
         let kept = self.data.as_ref().map_or_else(
             || "in memory, gone at the end".to_owned(),

@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::{
     deletion::{Counts, Preview, Record, RecordState, Report},
     error::Error,
+    rate::Usage,
 };
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -195,6 +196,18 @@ impl Answer {
         }
     }
 
+    /// The same, with how the caller stands with its limit.
+    pub(super) fn with_usage(self, usage: &Usage) -> Self {
+        let headers = usage.headers().into_iter();
+        headers.fold(self, |answer, (name, value)| {
+            match HeaderValue::from_str(&value) {
+                Ok(value) => answer.with(HeaderName::from_static(name), value),
+                // Names of policies and numbers are always a header's value.
+                Err(_) => answer,
+            }
+        })
+    }
+
     /// The answer of an error.
     pub(super) fn error(error: &Error, request_id: &str) -> Self {
         let public = error.public();
@@ -211,6 +224,9 @@ impl Answer {
         match (public.status, error) {
             (StatusCode::UNAUTHORIZED, _) => {
                 answer.with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+            }
+            (_, Error::RateLimited(seconds)) => {
+                answer.with(header::RETRY_AFTER, HeaderValue::from(*seconds))
             }
             (StatusCode::SERVICE_UNAVAILABLE, _) => answer.with(header::RETRY_AFTER, RETRY_AFTER),
             (_, Error::MethodNotAllowed(allowed)) => {

@@ -115,6 +115,19 @@ pub fn stored_key(item: &Item) -> Result<StoredKey, TableError> {
     })
 }
 
+/// How often a key was used, by this counter in its item.
+///
+/// # Errors
+/// [`TableError::Corrupt`].
+pub fn uses(item: &Item, counter: &str) -> Result<u64, TableError> {
+    item.get(counter)
+        .and_then(number)
+        .ok_or(TableError::Corrupt {
+            kind: "api key",
+            attribute: "counter",
+        })
+}
+
 /// Reads a campaign as the index projects it: its id is in its key.
 ///
 /// # Errors

@@ -653,8 +653,8 @@ async fn every_event_of_the_folder_is_answered_as_its_name_says() {
         world.put_campaign("campaign_foreign", &[foreign]).await;
         assert_eq!(world.send(event(name)).await.status, *status, "{name}");
     }
-    // A payload of `drain`, and what `sam local` is told.
-    expected.extend([("drain", 0), ("env", 0)]);
+    // Payloads of the other functions, and what `sam local` is told.
+    expected.extend(["drain", "schedule", "cleanup-report", "env"].map(|name| (name, 0)));
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("events");
     let files = std::fs::read_dir(folder)
         .unwrap()

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    num::NonZeroU32,
     path::Path,
     time::Duration,
 };
@@ -50,6 +51,7 @@ pub(crate) struct World {
     pub(crate) settings: DeletionSettings,
     pub(crate) retention: RetentionSettings,
     pub(crate) inline_budget: Duration,
+    pub(crate) rate_limit: Option<NonZeroU32>,
     pub(crate) hand_off: HandOff,
     /// `None` when the endpoint is another process's.
     _engine: Option<Engine>,
@@ -175,6 +177,7 @@ impl World {
                 max_delete_share_percent: 100,
             },
             inline_budget: Duration::from_secs(20),
+            rate_limit: None,
             hand_off: HandOff::None,
             _engine: engine,
         };
@@ -195,7 +198,7 @@ impl World {
 
     /// A new handler over the proxy, as a new function instance would be.
     pub(crate) async fn api(&self) -> Api {
-        Api::new(self.deletions().await, self.inline_budget)
+        Api::new(self.deletions().await, self.inline_budget, self.rate_limit)
     }
 
     /// The use case over the proxy, as a new function instance would have it.

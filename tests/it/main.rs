@@ -23,6 +23,7 @@ mod harness;
 mod interleavings;
 mod kill;
 mod late;
+mod limits;
 mod logs;
 mod model;
 mod operator;

@@ -1,0 +1,144 @@
+//! API keys: reading one, and reading one by the write that counts its use.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::{
+    error::ProvideErrorMetadata,
+    types::{AttributeValue, ReturnValue},
+};
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    Cause, Table, TableError,
+    expressions::Expressions,
+    item, keys,
+    retry::{Verdict, verdict},
+};
+use crate::{auth::StoredKey, rate::Counter};
+
+/// How long counters that are over are tried to be removed, beside the request's
+/// own work.
+const TIDYING: Duration = Duration::from_secs(1);
+
+/// A key that was read by counting its use.
+#[derive(Clone, Debug)]
+pub struct CountedKey {
+    /// The key.
+    pub stored: StoredKey,
+    /// How often it was used in the counter's window, this use included.
+    pub uses: u64,
+    /// Counters in its item that nobody counts in any more.
+    pub over: Vec<String>,
+}
+
+/// What became of counting a use.
+#[derive(Debug)]
+pub enum Counted {
+    /// It is counted.
+    Key(CountedKey),
+    /// There is no such key, and nothing was written.
+    Unknown,
+    /// The key's item takes no more writes: its bearer is over any limit.
+    Throttled,
+}
+
+impl Table {
+    /// The API key with this hash. Strongly consistent, so that a revoked key
+    /// is refused from the moment of its revocation.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn stored_key(
+        &self,
+        hash: &str,
+        deadline: Instant,
+    ) -> Result<Option<StoredKey>, TableError> {
+        let found = self.get(keys::api_key(hash), deadline).await?;
+        found.as_ref().map(item::stored_key).transpose()
+    }
+
+    /// The same, by counting a use. Tried once, for as long as one attempt may take:
+    /// a repetition could count twice.
+    ///
+    /// # Errors
+    /// [`TableError`]; the use may be counted or not.
+    pub async fn count_use(
+        &self,
+        hash: &str,
+        counter: &Counter,
+        deadline: Instant,
+    ) -> Result<Counted, TableError> {
+        const OPERATION: &str = "UpdateItem";
+        let attribute = counter.attribute();
+        let request = self
+            .client()
+            .update_item()
+            .table_name(self.name())
+            .set_key(Some(keys::api_key(hash).attributes()))
+            .update_expression("ADD #counter :one")
+            .condition_expression("attribute_exists(#PK)")
+            .expression_attribute_names("#counter", &attribute)
+            .expression_attribute_names("#PK", keys::PK)
+            .expression_attribute_values(":one", AttributeValue::N("1".to_owned()))
+            .return_values(ReturnValue::AllNew);
+        let Ok(answer) = timeout_at(deadline, Box::pin(request.send())).await else {
+            return Err(TableError::NoAnswer(Cause::deadline(OPERATION)));
+        };
+        let error = match answer {
+            Ok(answer) => {
+                let item = answer.attributes.unwrap_or_default();
+                let over = item.keys().filter(|name| counter.is_over(name));
+                return Ok(Counted::Key(CountedKey {
+                    stored: item::stored_key(&item)?,
+                    uses: item::uses(&item, &attribute)?,
+                    over: over.cloned().collect(),
+                }));
+            }
+            Err(error) => error,
+        };
+        if error.code() == Some("ConditionalCheckFailedException") {
+            return Ok(Counted::Unknown);
+        }
+        match verdict(&error) {
+            Verdict::Busy => Ok(Counted::Throttled),
+            Verdict::NoAnswer => Err(TableError::NoAnswer(Cause::of(OPERATION, &error))),
+            Verdict::Answered => Err(TableError::refused(OPERATION, &error)),
+        }
+    }
+
+    /// Removes counters that are over from a key's item. Tried once; a failure is
+    /// logged, and the next one removes them.
+    pub async fn remove_counters(&self, hash: &str, over: &[String], deadline: Instant) {
+        if over.is_empty() {
+            return;
+        }
+        let mut of = Expressions::default();
+        let names: Vec<String> = over
+            .iter()
+            .enumerate()
+            .map(|(number, counter)| {
+                let placeholder = format!("#counter{number}");
+                of.names.insert(placeholder.clone(), counter.clone());
+                placeholder
+            })
+            .collect();
+        let exists = format!("attribute_exists({})", of.name(keys::PK));
+        let request = self
+            .client()
+            .update_item()
+            .table_name(self.name())
+            .set_key(Some(keys::api_key(hash).attributes()))
+            .update_expression(format!("REMOVE {}", names.join(", ")))
+            .condition_expression(exists)
+            .set_expression_attribute_names(Some(of.names));
+        let deadline = deadline.min(Instant::now() + TIDYING);
+        match timeout_at(deadline, Box::pin(request.send())).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                let cause = Cause::of("UpdateItem", &error);
+                tracing::warn!("counters that are over are not removed: {cause}");
+            }
+            Err(_) => tracing::warn!("counters that are over are not removed in time"),
+        }
+    }
+}

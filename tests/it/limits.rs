@@ -1,0 +1,300 @@
+//! How often a key may call.
+
+use std::{
+    num::NonZeroU32,
+    time::{Duration, Instant},
+};
+
+use aws_sdk_dynamodb::{Client, config::timeout::TimeoutConfig};
+use campaigns::{
+    deletion::Deletions,
+    hand_off::HandOff,
+    http::Api,
+    rate::{Counter, Limited},
+    table::Table,
+    timestamp::now_seconds,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    harness::{KEY, Reply, World, delete_event, event, n, s, send},
+    proxy::{Action, Call, internal_error, serial_round_trips, throttled},
+};
+
+async fn world(limit: u32) -> World {
+    let mut world = World::new().await;
+    world.rate_limit = NonZeroU32::new(limit);
+    world
+}
+
+/// Waits for a minute that has this many seconds left.
+async fn within_a_minute(seconds: u64) {
+    let left = Counter::at(Limited::DeleteCampaign, now_seconds()).resets_in;
+    if left < seconds {
+        tokio::time::sleep(Duration::from_secs(left)).await;
+    }
+}
+
+fn is_count(call: &Call<'_>) -> bool {
+    let key = call.body["Key"]["PK"]["S"].as_str().unwrap_or_default();
+    call.operation == "UpdateItem" && key.starts_with("APIKEY#")
+}
+
+fn assert_limited(reply: &Reply) {
+    reply.assert(429, "rate_limit_exceeded");
+    assert_eq!(
+        reply.body["message"],
+        "Too many requests hit the API too quickly"
+    );
+    let wait: u64 = reply.headers["retry-after"].parse().unwrap();
+    assert!((1..=60).contains(&wait), "{wait}");
+}
+
+/// The attributes of the key's item that are counters.
+async fn counters(world: &World) -> Vec<(String, Value)> {
+    let dump = world.dump().await;
+    let keys = dump
+        .into_iter()
+        .filter(|((pk, _), _)| pk.starts_with("APIKEY#"));
+    let attributes = keys.flat_map(|(_, item)| item.as_object().unwrap().clone());
+    attributes
+        .filter(|(name, _)| name.starts_with("rate#"))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_thousand_requests_at_once_exactly_the_limit_passes() {
+    const LIMIT: usize = 137;
+    let world = world(u32::try_from(LIMIT).unwrap()).await;
+    within_a_minute(40).await;
+    // A busy machine takes longer for a thousand than one request may wait.
+    let patient = world.table.client().config().to_builder();
+    let patient = patient.timeout_config(TimeoutConfig::disabled()).build();
+    let table = Table::new(Client::from_conf(patient), world.table.name().to_owned());
+    let mut requests = Vec::new();
+    // As many instances of the function as there would be.
+    for _ in 0..20 {
+        let deletions = Deletions::new(table.clone(), world.settings.clone(), HandOff::None);
+        let api = Api::new(deletions, world.inline_budget, world.rate_limit);
+        requests.extend((0..50).map(|_| {
+            let api = api.clone();
+            tokio::spawn(async move { send(&api, delete_event("campaign_1")).await })
+        }));
+    }
+    let (mut passed, mut limited) = (0, 0);
+    for request in requests {
+        let reply = request.await.unwrap();
+        if reply.status == 404 {
+            passed += 1;
+        } else {
+            assert_limited(&reply);
+            limited += 1;
+        }
+    }
+    assert_eq!((passed, limited), (LIMIT, 1_000 - LIMIT));
+    let [(_, count)] = counters(&world).await.try_into().unwrap();
+    assert_eq!(count, 1_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_and_every_key_has_its_own_limit_and_headers_say_how_it_stands() {
+    let world = world(2).await;
+    let other = "other_other_other_other_other_other_0123";
+    world.put_key(other, &[]).await;
+    within_a_minute(20).await;
+    for left in ["1", "0"] {
+        let reply = world.delete("campaign_1").await;
+        reply.assert(404, "not_found");
+        assert_eq!(
+            reply.headers["ratelimit-policy"],
+            "\"delete-campaign\";q=2;w=60"
+        );
+        let said = &reply.headers["ratelimit"];
+        let (said, resets_in) = said.split_once(";t=").unwrap();
+        assert_eq!(said, format!("\"delete-campaign\";r={left}"));
+        assert!((1..=60).contains(&resets_in.parse::<u64>().unwrap()));
+    }
+    let limited = world.delete("campaign_1").await;
+    assert_limited(&limited);
+    assert!(limited.headers["ratelimit"].starts_with("\"delete-campaign\";r=0;t="));
+    for (name, policy, status) in [
+        ("list-deletions", "\"list-deletions\";q=2;w=60", 200),
+        ("get-deletion", "\"get-deletion\";q=2;w=60", 404),
+    ] {
+        let reply = world.send(event(name)).await;
+        assert_eq!(
+            (reply.status, reply.headers["ratelimit-policy"].as_str()),
+            (status, policy)
+        );
+    }
+    let mut theirs = delete_event("campaign_1");
+    theirs["headers"]["authorization"] = format!("Bearer {other}").into();
+    world.send(theirs).await.assert(404, "not_found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_limit_is_looked_at_after_the_subscription_and_before_the_scope() {
+    let world = world(1).await;
+    within_a_minute(20).await;
+    world
+        .put_key(KEY, &[("subscription", s("cancelled"))])
+        .await;
+    for _ in 0..3 {
+        let reply = world.delete("campaign_1").await;
+        reply.assert(403, "subscription_inactive");
+        assert!(reply.headers.contains_key("ratelimit"));
+    }
+    world
+        .put_key(
+            KEY,
+            &[(
+                "scopes",
+                aws_sdk_dynamodb::types::AttributeValue::Ss(vec!["none".into()]),
+            )],
+        )
+        .await;
+    world.delete("campaign_1").await.assert(403, "forbidden");
+    assert_limited(&world.delete("campaign_1").await);
+    // Who is nobody has no limit, and is told of none.
+    world.put_key(KEY, &[("state", s("revoked"))]).await;
+    let mut malformed = delete_event("campaign_1");
+    malformed["headers"]["authorization"] = "Bearer short".into();
+    let mut unknown_route = delete_event("campaign_1");
+    unknown_route["rawPath"] = "/v2/campaigns/campaign_1".into();
+    for (event, status) in [
+        (delete_event("campaign_1"), 401),
+        (malformed, 401),
+        (unknown_route, 404),
+    ] {
+        let reply = world.send(event).await;
+        assert_eq!(reply.status, status);
+        assert!(!reply.headers.contains_key("ratelimit"), "{reply:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guessed_key_creates_nothing() {
+    let world = world(60).await;
+    let before = world.dump().await;
+    let mut guessed = delete_event("campaign_1");
+    guessed["headers"]["authorization"] = format!("Bearer {}", "g".repeat(40)).into();
+    world.send(guessed).await.assert(401, "invalid_api_key");
+    assert_eq!(world.dump().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_minute_begins_anew_without_another_round_trip() {
+    let mut world = world(60).await;
+    world.put_campaign("campaign_1", &[]).await;
+    world
+        .put_children("campaign_1", &["CHAT#1".to_owned()])
+        .await;
+    world.rate_limit = None;
+    world
+        .proxy
+        .policy(|_| Action::Delay(Duration::from_millis(20)));
+    assert_eq!(world.delete("campaign_1").await.status, 200);
+    let without = serial_round_trips(&world.proxy.exchanges());
+
+    world.rate_limit = NonZeroU32::new(60);
+    world.put_campaign("campaign_1", &[]).await;
+    world
+        .put_children("campaign_1", &["CHAT#1".to_owned()])
+        .await;
+    within_a_minute(20).await;
+    let at = |seconds_ago: i64| {
+        let counter = Counter::at(Limited::DeleteCampaign, now_seconds() - seconds_ago);
+        counter.attribute()
+    };
+    let (now, last) = (at(0), at(60));
+    // Full ones, of a minute ago, of some minutes ago and of long ago.
+    let (over, long_over) = (at(300), at(86_400));
+    let counters_before = [
+        (last.as_str(), n(60)),
+        (over.as_str(), n(60)),
+        (long_over.as_str(), n(60)),
+    ];
+    world.put_key(KEY, &counters_before).await;
+    world
+        .proxy
+        .policy(|_| Action::Delay(Duration::from_millis(20)));
+    let reply = world.delete("campaign_1").await;
+    assert_eq!(reply.status, 200);
+    assert!(reply.headers["ratelimit"].starts_with("\"delete-campaign\";r=59;"));
+    assert_eq!(serial_round_trips(&world.proxy.exchanges()), without);
+    let mut left = counters(&world).await;
+    left.sort_by_key(|(name, _)| name.clone());
+    assert_eq!(left, [(last, json!(60)), (now, json!(1))]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_writes_nothing_but_the_counter() {
+    let world = world(60).await;
+    world.put_campaign("campaign_1", &[]).await;
+    let before = world.dump().await;
+    let mut dry_run = event("dry-run");
+    crate::harness::set_id(&mut dry_run, "campaign_1");
+    assert_eq!(world.send(dry_run).await.status, 200);
+    let mut after = world.dump().await;
+    for ((pk, _), item) in &mut after {
+        if pk.starts_with("APIKEY#") {
+            item.as_object_mut()
+                .unwrap()
+                .retain(|name, _| !name.starts_with("rate#"));
+        }
+    }
+    assert_eq!(after, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_whose_item_is_throttled_is_over_any_limit() {
+    let world = world(60).await;
+    world.put_campaign("campaign_1", &[]).await;
+    world.proxy.policy(|call| {
+        if is_count(call) {
+            throttled()
+        } else {
+            Action::Pass
+        }
+    });
+    let before = world.dump().await;
+    assert_limited(&world.delete("campaign_1").await);
+    assert_eq!(world.dump().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_use_that_cannot_be_counted_is_let_through() {
+    for action in [
+        internal_error(),
+        Action::LoseAnswer,
+        Action::LoseRequest,
+        Action::Hang,
+    ] {
+        let world = world(1).await;
+        for id in ["campaign_1", "campaign_2"] {
+            world.put_campaign(id, &[]).await;
+        }
+        world.proxy.policy(move |call| {
+            if is_count(call) {
+                action.clone()
+            } else {
+                Action::Pass
+            }
+        });
+        for id in ["campaign_1", "campaign_2"] {
+            let begun = Instant::now();
+            let reply = world.delete(id).await;
+            assert_eq!(reply.status, 200);
+            assert!(!reply.headers.contains_key("ratelimit"));
+            assert!(
+                begun.elapsed() < Duration::from_secs(5),
+                "{:?}",
+                begun.elapsed()
+            );
+        }
+        // It lets nobody in who has no key.
+        let mut guessed = delete_event("campaign_1");
+        guessed["headers"]["authorization"] = format!("Bearer {}", "g".repeat(40)).into();
+        world.send(guessed).await.assert(401, "invalid_api_key");
+    }
+}
