@@ -32,7 +32,7 @@ pub use self::{
 };
 use self::{
     claim::{Claimed, GoneOn},
-    drain::Drain,
+    drain::{Drain, Flow},
     hold::{Halt, Hold, NotWritten, Stop},
 };
 use crate::{
@@ -41,6 +41,7 @@ use crate::{
     error::Error,
     hand_off::{DeletionRef, HandOff},
     idempotency::IdempotencyKey,
+    metric,
     table::{NewKeyUse, Table, TableError},
     timestamp::{now_ms, now_seconds},
 };
@@ -63,20 +64,40 @@ pub struct DeletionRequest {
 
 /// What an advance comes to.
 #[derive(Debug)]
-pub enum Outcome {
+pub struct Outcome {
+    /// The record as this worker left it, or as it has seen it last.
+    pub record: Record,
+    /// How far the deletion is.
+    pub end: End,
+    /// What this worker has done.
+    pub work: Work,
+}
+
+/// How far a deletion is after an advance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
     /// Everything is gone; the record is closed.
-    Complete(Record),
+    Complete,
     /// There is more to do, and this worker has stopped.
     Remaining {
-        /// The record as this worker left it.
-        record: Record,
-        /// Whether this worker has counted or deleted anything.
-        moved: bool,
         /// Whether somebody was told to go on.
         handed_on: bool,
     },
     /// Another worker is at it.
-    Attached(Record),
+    Attached,
+}
+
+/// What a worker has done in one advance.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Work {
+    /// Whether anything was counted or deleted.
+    pub moved: bool,
+    /// How many deletes were acknowledged.
+    pub deleted: u64,
+    /// How many deletes had to be sent again: handed back, throttled or unanswered.
+    pub sent_again: u64,
+    /// Write units that the deletes have consumed, where DynamoDB has said so.
+    pub consumed: f64,
 }
 
 /// What a request to delete comes to.
@@ -148,7 +169,7 @@ impl Deletions {
     /// # Errors
     /// The refusals of the contract, and [`Error::Table`] before anything is
     /// known to be claimed. After the claim there are no errors, only
-    /// [`Outcome::Remaining`].
+    /// [`End::Remaining`].
     pub async fn delete(
         &self,
         request: &DeletionRequest,
@@ -263,7 +284,7 @@ impl Deletions {
         let gone_on = claim::go_on(&self.table, &self.settings, record, budget).await;
         Ok(match gone_on {
             GoneOn::Claimed(claimed) => Some(self.work(claimed, budget).await),
-            GoneOn::Over(record) => record.map(|record| Outcome::Complete(*record)),
+            GoneOn::Over(record) => record.map(|record| Outcome::of(*record, End::Complete)),
         })
     }
 
@@ -272,16 +293,23 @@ impl Deletions {
         match claimed {
             // Boxed, since it is large and everything that waits for it contains it.
             Claimed::Held(hold) => Box::pin(self.advance(*hold, budget)).await,
-            Claimed::Attached(record) => Outcome::Attached(*record),
-            Claimed::Unanswered(record) => self.remaining(*record, false, budget).await,
+            Claimed::Attached(record) => Outcome::of(*record, End::Attached),
+            Claimed::Unanswered(record) => {
+                let end = self.hand_on(&record, budget).await;
+                Outcome::of(*record, end)
+            }
         }
     }
 
     /// Drains and finishes as far as the budget allows; releases the deletion
     /// and hands it on if something remains.
     async fn advance(&self, mut hold: Hold<'_>, budget: Budget) -> Outcome {
+        let mut flow = Flow::new(hold.pace());
         let mut drain = Drain::new(&self.table, &hold, budget);
-        let not_written = match drain.run(&mut hold).await {
+        let drained = drain.run(&mut hold, &mut flow).await;
+        let work = drain.work(&flow);
+        metric::worked(&work);
+        let not_written = match drained {
             Ok(()) => hold.finish(budget.write_until).await.err(),
             Err(Stop::NotWritten(not_written)) => Some(not_written),
             Err(Stop::Halted(halt)) => {
@@ -289,45 +317,56 @@ impl Deletions {
                 let progress = drain.progress(&hold);
                 match hold.release(progress, budget.write_until).await {
                     Ok(()) => {
-                        let moved = drain.moved();
-                        return self.remaining(hold.into_record(), moved, budget).await;
+                        let record = hold.into_record();
+                        let end = self.hand_on(&record, budget).await;
+                        return Outcome { record, end, work };
                     }
                     Err(not_released) => Some(not_released),
                 }
             }
         };
-        match not_written {
-            None => Outcome::Complete(hold.into_record()),
+        let (record, end) = match not_written {
+            None => {
+                metric::finished();
+                (hold.into_record(), End::Complete)
+            }
             Some(NotWritten::Lost(Some(now))) if now.state != RecordState::Running => {
-                Outcome::Complete(*now)
+                (*now, End::Complete)
             }
             Some(NotWritten::Lost(now)) => {
                 log_stop(hold.record(), "another worker has taken it over");
-                Outcome::Attached(now.map_or_else(|| hold.into_record(), |now| *now))
+                let record = now.map_or_else(|| hold.into_record(), |now| *now);
+                (record, End::Attached)
             }
             Some(NotWritten::Unanswered(error)) => {
                 log_stop(
                     hold.record(),
                     &format!("a write of its record failed: {error}"),
                 );
-                let moved = drain.moved();
-                self.remaining(hold.into_record(), moved, budget).await
+                let record = hold.into_record();
+                let end = self.hand_on(&record, budget).await;
+                (record, end)
             }
-        }
+        };
+        Outcome { record, end, work }
     }
 
     /// Hands a deletion on under the version of its record that this worker wrote
     /// last, and which no other worker wrote; or, where it could write nothing,
     /// the one that it read: whose writer has handed it on under the same name,
     /// which is the same start. (If that execution has ended, the next DELETE
-    /// goes on.)
-    async fn remaining(&self, record: Record, moved: bool, budget: Budget) -> Outcome {
-        let handed_on = self.hand_off.start(&record, budget.answer_by).await;
-        Outcome::Remaining {
-            record,
-            moved,
-            handed_on,
-        }
+    /// or clean-up goes on.)
+    async fn hand_on(&self, record: &Record, budget: Budget) -> End {
+        let handed_on = self.hand_off.start(record, budget.answer_by).await;
+        End::Remaining { handed_on }
+    }
+}
+
+impl Outcome {
+    /// An outcome for which nothing was done.
+    fn of(record: Record, end: End) -> Self {
+        let work = Work::default();
+        Self { record, end, work }
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::{
     config::LEASE_RANGE,
-    deletion::{Budget, Deletions, Outcome, Record, RecordState, deletion_id},
+    deletion::{Budget, Deletions, End, Outcome, Record, RecordState, deletion_id},
     hand_off::DeletionRef,
     lambda,
     table::TableError,
@@ -84,11 +84,7 @@ impl Slice {
     /// What an outcome says to the caller of a slice.
     #[must_use]
     pub fn of(outcome: &Outcome) -> Self {
-        let (record, moved, attached) = match outcome {
-            Outcome::Complete(record) => (record, true, false),
-            Outcome::Remaining { record, moved, .. } => (record, *moved, false),
-            Outcome::Attached(record) => (record, false, true),
-        };
+        let record = &outcome.record;
         let (status, wait_seconds) = match record.state {
             RecordState::Running => (RecordState::RUNNING, lease_left_seconds(record)),
             RecordState::Succeeded { .. } => (RecordState::SUCCEEDED, 0),
@@ -98,8 +94,8 @@ impl Slice {
             campaign_id: record.campaign_id.to_string(),
             status,
             processed: record.progress.counted.total(),
-            moved,
-            held_by_another: attached && wait_seconds > 0,
+            moved: outcome.work.moved || outcome.end == End::Complete,
+            held_by_another: outcome.end == End::Attached && wait_seconds > 0,
             wait_seconds,
         }
     }
@@ -157,6 +153,10 @@ pub async fn handle(deletions: &Deletions, event: LambdaEvent<Value>) -> Result<
                 items = slice.processed,
                 moved = slice.moved,
                 held_by_another = slice.held_by_another,
+                pass = outcome.record.progress.pass,
+                deleted = outcome.work.deleted,
+                sent_again = outcome.work.sent_again,
+                consumed_write_units = outcome.work.consumed,
                 wait_seconds = slice.wait_seconds,
                 elapsed_ms,
                 "slice of deletion {}: {}",

@@ -10,7 +10,7 @@ use aws_sdk_sfn::{Client, config::Builder, operation::start_execution::StartExec
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
-use crate::{deletion::Record, table::Cause};
+use crate::{deletion::Record, metric, table::Cause};
 
 /// How many times the SDK sends a start. Starting an execution again under the
 /// same name with the same input is the same start.
@@ -95,6 +95,7 @@ impl HandOff {
             Self::StateMachine(state_machine) => match state_machine.start(left, deadline).await {
                 Ok(()) => true,
                 Err(error) => {
+                    metric::hand_off_failed();
                     tracing::error!(
                         deletion_id = %left.deletion_id,
                         campaign_id = %left.campaign_id,

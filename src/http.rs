@@ -18,7 +18,9 @@ use crate::{
     auth::{ApiKey, Principal, SCOPE_DELETE, SCOPE_READ, StoredKey},
     beside::beside,
     campaign::{CampaignId, InvalidCampaignId},
-    deletion::{Budget, Counts, Deleted, DeletionRequest, Deletions, Outcome, Record, deletion_id},
+    deletion::{
+        Budget, Counts, Deleted, DeletionRequest, Deletions, End, Record, Work, deletion_id,
+    },
     error::Error,
     hand_off::DeletionRef,
     metric,
@@ -54,6 +56,7 @@ struct RequestLog {
     deletion_id: Option<String>,
     counts: Option<Counts>,
     outcome: Option<&'static str>,
+    work: Work,
     replayed: bool,
 }
 
@@ -110,6 +113,7 @@ impl Api {
             // Err: it has panicked, which is its own matter.
             let _ = tidying.await;
         }
+        metric::answered(outcome(&log, error.as_ref()).unwrap_or("unknown"));
         let elapsed = time.start.elapsed();
         log_request(&log, request_id, &answer, error.as_ref(), elapsed);
         answer.into_response(request_id)
@@ -128,6 +132,11 @@ impl Api {
             }
             Route::GetDeletion { id } => self.get_deletion(event, &id, budget, log).await,
             Route::ListDeletions => self.list_deletions(event, budget, log).await,
+            Route::Description => {
+                query::no_parameters(event)?;
+                log.outcome = Some("described");
+                Ok(Answer::description())
+            }
         }
     }
 
@@ -190,20 +199,14 @@ impl Api {
             deletions.delete(&request, &id, campaign, budget).await?
         };
         log.replayed = replayed;
-        let answer = match &outcome {
-            Outcome::Complete(record) => {
-                log.record("deleted", record);
-                Answer::deleted(record)
-            }
-            Outcome::Remaining { record, .. } => {
-                log.record("remaining", record);
-                Answer::in_progress(record, prefix)
-            }
-            Outcome::Attached(record) => {
-                log.record("attached", record);
-                Answer::in_progress(record, prefix)
-            }
+        log.work = outcome.work;
+        let record = &outcome.record;
+        let (said, answer) = match outcome.end {
+            End::Complete => ("deleted", Answer::deleted(record)),
+            End::Remaining { .. } => ("remaining", Answer::in_progress(record, prefix)),
+            End::Attached => ("attached", Answer::in_progress(record, prefix)),
         };
+        log.record(said, record);
         let applied = preferences.applied(self.inline_budget);
         Ok(answer.replayed(replayed).with_preferences(applied))
     }
@@ -379,6 +382,11 @@ async fn or_wait<T>(done: Option<T>, waiting: impl Future<Output = T>) -> T {
     }
 }
 
+/// What has become of a request: an error's code, or what was done.
+fn outcome(log: &RequestLog, error: Option<&Error>) -> Option<&'static str> {
+    error.map(|error| error.public().code).or(log.outcome)
+}
+
 /// The one line of a request. The cause of an internal error stands here and
 /// nowhere else.
 fn log_request(
@@ -389,7 +397,7 @@ fn log_request(
     elapsed: Duration,
 ) {
     let status = answer.status.as_u16();
-    let outcome = error.map(|error| error.public().code).or(log.outcome);
+    let outcome = outcome(log, error);
     let cause = error.map(ToString::to_string);
     let counts = log.counts.as_ref();
     macro_rules! line {
@@ -403,6 +411,9 @@ fn log_request(
                 outcome,
                 replayed = log.replayed.then_some(true),
                 items = counts.map(Counts::total),
+                deleted = log.work.moved.then_some(log.work.deleted),
+                sent_again = log.work.moved.then_some(log.work.sent_again),
+                consumed_write_units = log.work.moved.then_some(log.work.consumed),
                 counts = counts.and_then(|counts| serde_json::to_string(counts).ok()),
                 elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
                 cause,

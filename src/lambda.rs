@@ -2,6 +2,7 @@
 //! deadline.
 
 use std::{
+    pin::Pin,
     process::ExitCode,
     time::{Duration, SystemTime},
 };
@@ -11,6 +12,7 @@ use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use serde_json::Value;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::{
     cleanup::{self, Cleanup},
@@ -44,14 +46,17 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// and ends the process.
 #[must_use]
 pub fn run_api() -> ExitCode {
-    run("api", async || {
+    run("api", async |metrics| {
         let settings = ApiSettings::read(environment)?;
         let sdk = sdk_config().load().await;
         let hand_off = HandOff::to_state_machine(settings.state_machine_arn, &sdk);
         let table = Table::new(Client::new(&sdk), settings.table_name);
         let deletions = Deletions::new(table, settings.deletion, hand_off);
         let api = &Api::new(deletions, settings.inline_budget, settings.rate_limit);
-        let answer = move |event| Box::pin(handle(api, event));
+        let answer = move |event: LambdaEvent<Value>| {
+            let context = event.context.clone();
+            invocation(metrics, context, handle(api, event))
+        };
         lambda_runtime::run(service_fn(answer)).await
     })
 }
@@ -59,45 +64,67 @@ pub fn run_api() -> ExitCode {
 /// Runs the `drain` function until Lambda ends it, as [`run_api`] does.
 #[must_use]
 pub fn run_drain() -> ExitCode {
-    run("drain", async || {
+    run("drain", async |metrics| {
         let settings = DrainSettings::read(environment)?;
         let sdk = sdk_config().load().await;
         let table = Table::new(Client::new(&sdk), settings.table_name);
         // The state machine that has called calls again.
         let deletions = &Deletions::new(table, settings.deletion, HandOff::None);
-        lambda_runtime::run(service_fn(move |event| drain::handle(deletions, event))).await
+        let answer = move |event: LambdaEvent<Value>| {
+            let context = event.context.clone();
+            invocation(metrics, context, drain::handle(deletions, event))
+        };
+        lambda_runtime::run(service_fn(answer)).await
     })
 }
 
 /// Runs the `cleanup` function until Lambda ends it, as [`run_api`] does.
 #[must_use]
 pub fn run_cleanup() -> ExitCode {
-    run("cleanup", async || {
+    run("cleanup", async |metrics| {
         let settings = CleanupSettings::read(environment)?;
-        let metrics = &Metrics::start("cleanup")?;
         let sdk = sdk_config().load().await;
         let hand_off = HandOff::to_state_machine(settings.state_machine_arn, &sdk);
         let table = Table::new(Client::new(&sdk), settings.table_name);
         let deletions = Deletions::new(table, settings.deletion, hand_off);
         let cleanup = &Cleanup::new(deletions, settings.retention);
-        let answer = async move |event| {
-            let answer = Box::pin(cleanup::handle(cleanup, event)).await;
-            metrics.flush();
-            answer
+        let answer = move |event: LambdaEvent<Value>| {
+            let context = event.context.clone();
+            invocation(metrics, context, cleanup::handle(cleanup, event))
         };
         lambda_runtime::run(service_fn(answer)).await
     })
 }
 
+/// One invocation: every line of its log names it and its X-Ray trace, and its
+/// metrics are written when it is over. Boxed, since what it waits for is large.
+fn invocation<'a, T>(
+    metrics: &'a Metrics,
+    context: Context,
+    work: impl Future<Output = T> + 'a,
+) -> Pin<Box<dyn Future<Output = T> + 'a>> {
+    let invocation_id = context.request_id;
+    let trace_id = context.xray_trace_id;
+    // At the level of errors, so that it is there at every level.
+    let span = tracing::error_span!("invocation", invocation_id, trace_id);
+    let work = work.instrument(span);
+    Box::pin(async move {
+        let answer = work.await;
+        metrics.flush(&invocation_id);
+        answer
+    })
+}
+
 /// Runs a function on one thread: it handles one event at a time, and below
 /// 1,769 MB of memory it has less than one CPU.
-fn run(name: &str, serve: impl AsyncFnOnce() -> Result<(), Failure>) -> ExitCode {
+fn run(name: &str, serve: impl AsyncFnOnce(&Metrics) -> Result<(), Failure>) -> ExitCode {
     let started = || {
         telemetry::start(Format::Json)?;
+        let metrics = Metrics::start(name)?;
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?
-            .block_on(serve())
+            .block_on(serve(&metrics))
     };
     match started() {
         Ok(()) => ExitCode::SUCCESS,

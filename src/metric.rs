@@ -1,11 +1,14 @@
 //! Metrics: lines in CloudWatch's embedded metric format on standard output,
 //! which CloudWatch takes from a function's log. A terminal has none.
 //!
-//! Every metric has one dimension, the function's name, so that two stacks in one
-//! account do not mix; none is of a campaign or an account.
+//! Every metric has the function's name for a dimension, so that two stacks in one
+//! account do not mix, and [`REQUESTS`] has the outcome, too; none is of a campaign
+//! or an account.
 
 use metrics::{counter, gauge};
 use metrics_cloudwatch_embedded::{Builder, Collector};
+
+use crate::deletion::Work;
 
 /// The namespace of every metric.
 pub const NAMESPACE: &str = "Campaigns";
@@ -17,8 +20,36 @@ pub const STALLED_DELETIONS: &str = "StalledDeletions";
 /// Counter: runs of the clean-up that were over `MAX_DELETE_SHARE_PERCENT`.
 pub const MASS_DELETION_GUARDED: &str = "MassDeletionGuarded";
 
+/// Counter: requests that were answered, by their outcome.
+pub const REQUESTS: &str = "Requests";
+/// The second dimension of [`REQUESTS`]: an error's code, or what was done.
+pub const OUTCOME: &str = "Outcome";
+/// Counter: deletions that were finished.
+pub const DELETIONS_FINISHED: &str = "DeletionsFinished";
+/// Counter: deletes that were acknowledged.
+pub const ITEMS_DELETED: &str = "ItemsDeleted";
+/// Counter: deletes that had to be sent again: handed back, throttled or
+/// unanswered.
+pub const DELETES_SENT_AGAIN: &str = "DeletesSentAgain";
+/// Counter: write units that deletes have consumed, in whole ones.
+pub const WRITE_UNITS_CONSUMED: &str = "WriteUnitsConsumed";
+/// Counter: hand-offs to the state machine that have failed.
+pub const HAND_OFFS_FAILED: &str = "HandOffsFailed";
 /// Counter: requests that went through although their key's use was not counted.
 pub const RATE_LIMIT_FAILED_OPEN: &str = "RateLimitFailedOpen";
+
+/// Every metric.
+pub const ALL: [&str; 9] = [
+    REQUESTS,
+    DELETIONS_FINISHED,
+    ITEMS_DELETED,
+    DELETES_SENT_AGAIN,
+    WRITE_UNITS_CONSUMED,
+    HAND_OFFS_FAILED,
+    RATE_LIMIT_FAILED_OPEN,
+    STALLED_DELETIONS,
+    MASS_DELETION_GUARDED,
+];
 
 /// `AWS_LAMBDA_FUNCTION_NAME`: set by Lambda.
 const AWS_LAMBDA_FUNCTION_NAME: &str = "AWS_LAMBDA_FUNCTION_NAME";
@@ -41,8 +72,10 @@ impl Metrics {
         Ok(Self(collector))
     }
 
-    /// Writes what was collected since the last time.
-    pub fn flush(&self) {
+    /// Writes what was collected in this invocation.
+    pub fn flush(&self, invocation_id: &str) {
+        self.0
+            .set_property("invocation_id", invocation_id.to_owned());
         if let Err(error) = self.0.flush(std::io::stdout()) {
             tracing::error!("metrics are not written: {error}");
         }
@@ -51,6 +84,30 @@ impl Metrics {
 
 pub(crate) fn stalled_deletions(found: u32) {
     gauge!(STALLED_DELETIONS).set(found);
+}
+
+pub(crate) fn answered(outcome: &'static str) {
+    counter!(REQUESTS, OUTCOME => outcome).increment(1);
+}
+
+pub(crate) fn finished() {
+    counter!(DELETIONS_FINISHED).increment(1);
+}
+
+pub(crate) fn worked(work: &Work) {
+    counter!(ITEMS_DELETED).increment(work.deleted);
+    counter!(DELETES_SENT_AGAIN).increment(work.sent_again);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a sum of write units, which are not negative and far from 2^64"
+    )]
+    let consumed = work.consumed.ceil() as u64;
+    counter!(WRITE_UNITS_CONSUMED).increment(consumed);
+}
+
+pub(crate) fn hand_off_failed() {
+    counter!(HAND_OFFS_FAILED).increment(1);
 }
 
 pub(crate) fn rate_limit_failed_open() {

@@ -57,7 +57,7 @@ pub fn start(format: Format) -> Result<(), ConfigError> {
                 fmt::layer()
                     .json()
                     .flatten_event(true)
-                    .with_current_span(false)
+                    .with_current_span(true)
                     .with_span_list(false),
             )
             .try_init(),

@@ -6,7 +6,7 @@ use futures_util::{StreamExt, stream};
 use super::{AT_ONCE, Cleanup, CleanupError, Reason, Summary};
 use crate::{
     campaign::{Campaign, Status},
-    deletion::{BY_RETENTION, Budget, DeletionRequest, Outcome, Record, RecordState},
+    deletion::{BY_RETENTION, Budget, DeletionRequest, End, Outcome, Record, RecordState},
     error::Error,
     hand_off::DeletionRef,
     metric,
@@ -154,22 +154,17 @@ impl Cleanup {
             .collect()
             .await;
         for outcome in outcomes.into_iter().flatten() {
-            match outcome {
-                Outcome::Complete(record) => {
-                    let done = DeletionRef::of(&record);
-                    running.retain(|of| *of != done);
-                    summary.resumed.push(record.deletion_id);
-                }
-                Outcome::Remaining { record, .. } => {
-                    let of = DeletionRef::of(&record);
-                    if record.requested_by == BY_RETENTION && !running.contains(&of) {
-                        running.push(of);
-                    }
-                    summary.resumed.push(record.deletion_id);
-                }
-                // Somebody else was first.
-                Outcome::Attached(_) => {}
+            // Somebody else was first.
+            if outcome.end == End::Attached {
+                continue;
             }
+            let record = outcome.record;
+            let of = DeletionRef::of(&record);
+            running.retain(|running| *running != of);
+            if outcome.end != End::Complete && record.requested_by == BY_RETENTION {
+                running.push(of);
+            }
+            summary.resumed.push(record.deletion_id);
         }
     }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     campaign::Campaign,
-    deletion::{BY_RETENTION, Budget, DeletionRequest, Outcome, Record, RecordState},
+    deletion::{BY_RETENTION, Budget, DeletionRequest, End, Outcome, Record, RecordState},
     error::Error,
     hand_off::DeletionRef,
     metric,
@@ -123,10 +123,12 @@ impl Cleanup {
         let share = self.share_of(budget);
         let deleted = self.deletions.delete(&request, &id, Some(campaign), share);
         match deleted.await.map(|deleted| deleted.outcome) {
-            Ok(Outcome::Complete(record)) => Begun::Done(record),
-            Ok(Outcome::Remaining { record, .. } | Outcome::Attached(record)) => {
-                Begun::Running(record)
-            }
+            Ok(Outcome {
+                record,
+                end: End::Complete,
+                ..
+            }) => Begun::Done(record),
+            Ok(Outcome { record, .. }) => Begun::Running(record),
             Err(Error::Table(error)) => {
                 tracing::error!(campaign_id = %id, "campaign {id} is not deleted: {error}");
                 Begun::Skipped(match error {

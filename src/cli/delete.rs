@@ -16,7 +16,9 @@ use super::{
 use crate::{
     campaign::{Campaign, CampaignId},
     config,
-    deletion::{BY_CLI, Budget, Counts, DeletionRequest, Deletions, Outcome, Record, RecordState},
+    deletion::{
+        BY_CLI, Budget, Counts, DeletionRequest, Deletions, End, Outcome, Record, RecordState,
+    },
     error::Error,
     hand_off::{DeletionRef, HandOff},
     table::{Table, sdk_config},
@@ -91,12 +93,8 @@ impl Delete {
         let start = Instant::now();
         let budget = Budget::new(start, PATIENCE, None).claim_only(start);
         let claimed = claiming.delete(&request, &self.id, Some(campaign), budget);
-        let (record, handed_on) = match claimed.await.map_err(refused)?.outcome {
-            Outcome::Complete(record) | Outcome::Attached(record) => (record, false),
-            Outcome::Remaining {
-                record, handed_on, ..
-            } => (record, handed_on),
-        };
+        let Outcome { record, end, .. } = claimed.await.map_err(refused)?.outcome;
+        let handed_on = end == End::Remaining { handed_on: true };
         if self.no_wait {
             return self.say_how_it_goes_on(&record, handed_on);
         }

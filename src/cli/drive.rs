@@ -11,7 +11,7 @@ use tokio::{
 
 use super::CliError;
 use crate::{
-    deletion::{Budget, Deletions, Outcome, Record},
+    deletion::{Budget, Deletions, End, Outcome, Record},
     drain::Slice,
     hand_off::DeletionRef,
     table::TableError,
@@ -35,7 +35,11 @@ pub(super) async fn until_done(
     loop {
         let budget = Budget::of_slice(Instant::now(), None);
         let (progress, wait_seconds, why) = match deletions.resume(of, budget).await {
-            Ok(Some(Outcome::Complete(record))) => return Ok(record),
+            Ok(Some(Outcome {
+                record,
+                end: End::Complete,
+                ..
+            })) => return Ok(record),
             Ok(Some(outcome)) => {
                 let slice = Slice::of(&outcome);
                 (

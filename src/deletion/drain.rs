@@ -2,13 +2,13 @@
 //! it is deleted, until a reading from the start finds nothing but the campaign
 //! item.
 
-use std::{collections::VecDeque, pin::pin};
+use std::{collections::VecDeque, num::NonZeroU32, pin::pin};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    Budget, Progress,
+    Budget, Progress, Work,
     hold::{Halt, Hold, Stop},
     pace::Pace,
     reader::Reader,
@@ -20,10 +20,23 @@ use crate::{
     table::{BATCH_SIZE, Backoff, Table, TableError},
 };
 
-/// How many deletes are sent at once, and how fast: it lasts as long as a slice.
-struct Flow {
+/// How many deletes are sent at once, how fast, and what has become of them: it
+/// lasts as long as a slice.
+pub(super) struct Flow {
     window: Window,
     pace: Pace,
+    work: Work,
+}
+
+impl Flow {
+    /// A flow of at most this many write units per second.
+    pub(super) fn new(pace: Option<NonZeroU32>) -> Self {
+        Self {
+            window: Window::default(),
+            pace: Pace::new(pace),
+            work: Work::default(),
+        }
+    }
 }
 
 /// The drain of one slice.
@@ -52,18 +65,17 @@ impl<'a> Drain<'a> {
         }
     }
 
-    /// Whether this drain has counted or deleted anything.
-    pub(super) fn moved(&self) -> bool {
-        self.moved
+    /// What this drain has done, through this flow.
+    pub(super) fn work(&self, flow: &Flow) -> Work {
+        Work {
+            moved: self.moved,
+            ..flow.work
+        }
     }
 
     /// Passes over the partition until it is empty: one reading from the start
     /// that found nothing but the campaign item.
-    pub(super) async fn run(&mut self, hold: &mut Hold<'_>) -> Result<(), Stop> {
-        let mut flow = Flow {
-            window: Window::default(),
-            pace: Pace::new(hold.pace()),
-        };
+    pub(super) async fn run(&mut self, hold: &mut Hold<'_>, flow: &mut Flow) -> Result<(), Stop> {
         loop {
             let after = if self.begins_pass {
                 None
@@ -71,7 +83,7 @@ impl<'a> Drain<'a> {
                 self.deleted_through.clone()
             };
             let from_the_start = after.is_none();
-            let found_something = self.pass(hold, after, &mut flow).await?;
+            let found_something = self.pass(hold, after, flow).await?;
             if from_the_start && !found_something {
                 return Ok(());
             }
@@ -214,7 +226,7 @@ async fn delete_all(
     flow: &mut Flow,
     until: Instant,
 ) -> Result<(), Halt> {
-    let Flow { window, pace } = flow;
+    let Flow { window, pace, work } = flow;
     let batches = sort_keys.chunks(BATCH_SIZE).map(<[String]>::to_vec);
     let mut waiting: VecDeque<Vec<String>> = batches.collect();
     let mut unacknowledged = sort_keys.len();
@@ -251,7 +263,10 @@ async fn delete_all(
         let sent = answer.map_err(|error| halt(unacknowledged, error))?;
         let deleted = sent.size.saturating_sub(sent.left.len());
         unacknowledged -= deleted;
+        work.deleted += deleted as u64;
+        work.sent_again += sent.left.len() as u64;
         if let Some(consumed) = sent.consumed {
+            work.consumed += consumed;
             pace.settle(sent.charged, deleted, consumed);
         }
         if sent.left.is_empty() {

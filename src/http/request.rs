@@ -28,6 +28,8 @@ pub(super) enum Route {
     },
     /// `GET /v1/deletions`.
     ListDeletions,
+    /// `GET /v1/openapi.json`.
+    Description,
 }
 
 /// A path of this service.
@@ -42,7 +44,7 @@ pub struct Path {
 }
 
 /// Every path of this service: the routes of the template.
-pub const PATHS: [Path; 3] = [
+pub const PATHS: [Path; 4] = [
     Path {
         text: "/v1/campaigns/",
         parameter: Some("id"),
@@ -58,7 +60,15 @@ pub const PATHS: [Path; 3] = [
         parameter: None,
         method: Method::GET,
     },
+    Path {
+        text: DESCRIPTION,
+        parameter: None,
+        method: Method::GET,
+    },
 ];
+
+/// Where the description of the API is.
+const DESCRIPTION: &str = "/v1/openapi.json";
 
 /// Finds the route of a request.
 ///
@@ -102,6 +112,7 @@ pub(super) fn route(event: &ApiGatewayV2httpRequest) -> Result<Route, Error> {
             prefix: prefix.to_owned(),
         },
         Some(_) => Route::GetDeletion { id },
+        None if found.text == DESCRIPTION => Route::Description,
         None => Route::ListDeletions,
     })
 }

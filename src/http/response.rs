@@ -24,6 +24,9 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// on with at once, and a busy table needs no longer than that.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 
+/// The description of the API in OpenAPI 3.1, to which a test holds every answer.
+const DESCRIPTION: &str = include_str!("openapi.json");
+
 /// An answer: a status, headers and a JSON body.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -152,6 +155,15 @@ impl Answer {
     /// 200: deletions, and where to go on if there are more.
     pub(super) fn deletions(deletions: &[Report<'_>], after: Option<&str>) -> Self {
         Self::json(StatusCode::OK, &DeletionsAnswer { deletions, after })
+    }
+
+    /// 200: what the API is.
+    pub(super) fn description() -> Self {
+        Self {
+            status: StatusCode::OK,
+            headers: Vec::new(),
+            body: DESCRIPTION.to_owned(),
+        }
     }
 
     /// The same, as the answer to a repeated request if it is one.

@@ -17,6 +17,9 @@ use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 
 use crate::harness::World;
 
+const INVOCATION_ID: &str = "8476a536-e9f4-11e8-9739-2dfe598c3fcd";
+const TRACE_ID: &str = "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700";
+
 /// What the function answered an event with.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Answer {
@@ -188,19 +191,13 @@ async fn serve(
         };
         let deadline = campaigns::timestamp::now_ms() + 29_000;
         let response = Response::builder()
-            .header(
-                "lambda-runtime-aws-request-id",
-                "8476a536-e9f4-11e8-9739-2dfe598c3fcd",
-            )
+            .header("lambda-runtime-aws-request-id", INVOCATION_ID)
             .header("lambda-runtime-deadline-ms", deadline.to_string())
             .header(
                 "lambda-runtime-invoked-function-arn",
                 "arn:aws:lambda:us-east-1:123456789012:function:api",
             )
-            .header(
-                "lambda-runtime-trace-id",
-                "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700",
-            )
+            .header("lambda-runtime-trace-id", TRACE_ID)
             .body(Full::from(event.to_string()))
             .unwrap();
         return Ok(response);
@@ -217,4 +214,48 @@ async fn serve(
     let mut accepted = Response::new(Full::from("{}"));
     *accepted.status_mut() = hyper::StatusCode::ACCEPTED;
     Ok(accepted)
+}
+
+/// The lines that a function has logged. Each names its invocation and trace, but
+/// those from before the first.
+pub(crate) fn log_lines(printed: &str) -> Vec<Value> {
+    let lines = printed
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")));
+    let lines: Vec<Value> = lines
+        .filter(|line: &Value| line["_aws"].is_null())
+        .collect();
+    for line in &lines {
+        assert_eq!(line["span"]["invocation_id"], INVOCATION_ID, "{line}");
+        assert_eq!(line["span"]["trace_id"], TRACE_ID, "{line}");
+    }
+    lines
+}
+
+/// The metrics that a function has written: each name with its outcome, if it has
+/// that dimension, and its value.
+pub(crate) fn metrics(printed: &str) -> Vec<(String, Value)> {
+    let mut metrics = Vec::new();
+    for line in printed.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let Some(directive) = line["_aws"]["CloudWatchMetrics"].get(0) else {
+            continue;
+        };
+        assert_eq!(directive["Namespace"], "Campaigns");
+        assert_eq!(line["FunctionName"], "function");
+        assert_eq!(line["invocation_id"], INVOCATION_ID);
+        let of_outcome = match directive["Dimensions"].as_array().unwrap().as_slice() {
+            [dimensions] if *dimensions == json!(["FunctionName"]) => String::new(),
+            [dimensions] if *dimensions == json!(["FunctionName", "Outcome"]) => {
+                format!(" {}", line["Outcome"].as_str().unwrap())
+            }
+            other => panic!("{other:?}"),
+        };
+        for metric in directive["Metrics"].as_array().unwrap() {
+            let name = metric["Name"].as_str().unwrap();
+            metrics.push((format!("{name}{of_outcome}"), line[name].clone()));
+        }
+    }
+    metrics.sort_by_key(|metric| format!("{metric:?}"));
+    metrics
 }

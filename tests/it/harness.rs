@@ -30,7 +30,7 @@ use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::proxy::Proxy;
+use crate::{description, proxy::Proxy};
 
 /// The environment variable that names another endpoint than the embedded one.
 const ENDPOINT: &str = "TEST_DYNAMODB_ENDPOINT_URL";
@@ -414,7 +414,7 @@ fn diagnostic(error: impl Into<lambda_runtime::Diagnostic>) -> Value {
 pub(crate) async fn send(api: &Api, event: Value) -> Reply {
     let mut context = Context::default();
     context.request_id.push_str("invocation");
-    let response = lambda::handle(api, LambdaEvent::new(event, context)).await;
+    let response = lambda::handle(api, LambdaEvent::new(event.clone(), context)).await;
     let response = serde_json::to_value(response.unwrap()).unwrap();
     let text = response["body"].as_str().unwrap().to_owned();
     let headers = response["headers"].as_object().unwrap();
@@ -430,6 +430,7 @@ pub(crate) async fn send(api: &Api, event: Value) -> Reply {
     assert_eq!(reply.headers["content-type"], "application/json");
     assert_eq!(reply.headers["cache-control"], "no-store");
     assert!(!reply.headers["x-request-id"].is_empty());
+    description::check(&event, &reply);
     reply
 }
 

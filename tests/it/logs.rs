@@ -5,7 +5,7 @@ use campaigns::cli::seed::REFERENCE;
 use serde_json::{Value, json};
 
 use crate::{
-    function::{Answer, Binary, Function, run_api, start},
+    function::{Answer, Binary, Function, log_lines, run_api, start},
     harness::{KEY, KEY_ID, World, event, reference_counts, s},
 };
 
@@ -71,10 +71,7 @@ async fn a_request_is_one_json_line_and_no_level_shows_a_key_a_name_or_an_item()
     ] {
         assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
     }
-    let lines: Vec<Value> = log
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
-        .collect();
+    let lines = log_lines(&log);
     assert_eq!(lines.len(), 10);
     let deleted = line_of(&lines, "deleted");
     for (name, expected) in [
@@ -121,10 +118,7 @@ async fn a_slice_that_stops_says_how_many_deletes_it_leaves() {
     });
     let budget = [("INLINE_BUDGET_SECONDS", "1")];
     let (_, log) = run_api(&world, vec![event("delete")], &budget).await;
-    let lines: Vec<Value> = log
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let lines = log_lines(&log);
     let deleted = 30 - (world.left("campaign_123").await.len() - 1);
     let counted = world.records().await[0]["counted"]["chats"]
         .as_u64()
@@ -208,10 +202,7 @@ async fn a_slice_is_one_json_line_and_no_level_shows_a_name_or_an_item() {
     for secret in [SECRET, "Q4 Enterprise Outreach", "xxxxxxxxxx"] {
         assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
     }
-    let lines: Vec<Value> = log
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
-        .collect();
+    let lines = log_lines(&log);
     assert_eq!(lines.len(), 3);
     assert_eq!(lines[2]["deletion_id"], id);
     assert_eq!(

@@ -16,6 +16,7 @@ mod authentication;
 mod budget;
 mod cleanup;
 mod deletion;
+mod description;
 mod faults;
 mod fence;
 mod function;

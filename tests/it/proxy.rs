@@ -375,12 +375,16 @@ impl State {
         let (table, writes) = items.iter().next().unwrap();
         let writes = writes.as_array().unwrap();
         let (back, through) = writes.split_at(count.min(writes.len()));
+        let mut said = json!({});
         if !through.is_empty() {
             let mut applied = body.clone();
             applied["RequestItems"][table] = json!(through);
-            self.forward(head, &applied).await;
+            let response = self.forward(head, &applied).await;
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            said = serde_json::from_slice(&body).unwrap();
         }
-        answer(StatusCode::OK, &json!({"UnprocessedItems": {table: back}}))
+        said["UnprocessedItems"] = json!({table: back});
+        answer(StatusCode::OK, &said)
     }
 }
 
