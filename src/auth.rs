@@ -203,6 +203,18 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_taken_of_a_header_is_forty_characters(header in "(?i:bearer)? ?\\PC{0,45}") {
+            if let Ok(key) = ApiKey::from_header(Some(header.as_bytes())) {
+                let allowed = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+                proptest::prop_assert_eq!(key.reveal().len(), KEY_LENGTH);
+                proptest::prop_assert!(key.reveal().chars().all(allowed));
+                proptest::prop_assert!(header.trim().ends_with(key.reveal()));
+            }
+        }
+    }
+
     #[test]
     fn a_key_is_stored_as_its_sha_256_and_never_printed() {
         let key = ApiKey::new(KEY).unwrap();

@@ -213,4 +213,21 @@ mod tests {
             assert_eq!(payload(malformed.clone()), None, "{malformed}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_taken_of_a_payload_can_stand_in_a_key(
+            account in "\\PC{0,9}",
+            id in "\\PC{0,40}|[0-9a-fA-F]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+        ) {
+            let given = json!({"accountId": account, "deletionId": id});
+            if let Some(taken) = payload(given) {
+                proptest::prop_assert_eq!(taken.account_id, account);
+                proptest::prop_assert_eq!(&taken.deletion_id, &id.to_lowercase());
+                proptest::prop_assert!(uuid::Uuid::try_parse(&taken.deletion_id).is_ok());
+            } else {
+                proptest::prop_assert!(account.is_empty() || id.len() != 36 || uuid::Uuid::try_parse(&id).is_err());
+            }
+        }
+    }
 }

@@ -31,6 +31,17 @@ pub(super) fn trigger(event: &Value) -> Option<Trigger> {
 mod tests {
     use super::*;
 
+    proptest::proptest! {
+        #[test]
+        fn only_the_sources_of_schedules_start_anything(source in "(aws\\.)?[a-z]{0,9}", kind in "[A-Z][a-z]{0,8} Event") {
+            let event = json!({"source": source, "detail-type": kind});
+            let is_schedule = ["aws.events", "aws.scheduler"].contains(&source.as_str());
+            let expected = (is_schedule && kind == "Scheduled Event").then_some(Trigger::Schedule);
+            proptest::prop_assert_eq!(trigger(&event), expected);
+            proptest::prop_assert_eq!(trigger(&json!({"mode": kind})), None);
+        }
+    }
+
     #[test]
     fn a_schedule_or_a_report_and_nothing_else() {
         for (event, expected) in [

@@ -30,6 +30,10 @@ use crate::{
 /// running an HTTP API": 10 MB).
 const BODY_LIMIT: usize = 10 * 1024 * 1024;
 
+/// The most bytes that the request line and the headers may have (the same quotas:
+/// 10,240).
+const HEAD_LIMIT: usize = 10_240;
+
 /// Serves until the future is dropped.
 pub async fn serve(listener: TcpListener, api: Api) {
     loop {
@@ -60,6 +64,9 @@ async fn answer(
     peer: SocketAddr,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
+    if head_size(&head) > HEAD_LIMIT {
+        return Ok(by_itself(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
+    }
     let Ok(body) = Limited::new(body, BODY_LIMIT).collect().await else {
         return Ok(by_itself(StatusCode::PAYLOAD_TOO_LARGE));
     };
@@ -75,6 +82,13 @@ async fn answer(
         return Ok(by_itself(StatusCode::INTERNAL_SERVER_ERROR));
     };
     Ok(response(answer).unwrap_or_else(|| by_itself(StatusCode::INTERNAL_SERVER_ERROR)))
+}
+
+/// The bytes of the request line and the headers, without what separates them.
+fn head_size(head: &hyper::http::request::Parts) -> usize {
+    let headers = head.headers.iter();
+    let headers = headers.map(|(name, value)| name.as_str().len() + value.len());
+    head.uri.to_string().len() + headers.sum::<usize>()
 }
 
 /// An answer that the gateway gives without the function.

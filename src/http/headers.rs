@@ -14,6 +14,22 @@ use crate::{error::Error, idempotency::IdempotencyKey};
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
+/// The longest header that is looked into, bytes. The gateway takes 10,240 for all
+/// of them and the request line together ("Quotas for configuring and running an
+/// HTTP API").
+const LONGEST: usize = 4_096;
+
+/// A header's text, if it is printable ASCII and not too long.
+fn text<'a>(name: &HeaderName, value: &'a HeaderValue) -> Result<&'a str, Error> {
+    let refused = |why: &str| Error::Validation(format!("The {name} header {why}").into());
+    if value.len() > LONGEST {
+        return Err(refused("is longer than 4096 bytes"));
+    }
+    value
+        .to_str()
+        .map_err(|_| refused("is not printable ASCII"))
+}
+
 /// The preferences (RFC 7240) that this service knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Preferences {
@@ -54,9 +70,7 @@ impl Preferences {
 pub(super) fn preferences(event: &ApiGatewayV2httpRequest) -> Result<Preferences, Error> {
     let mut preferences = Preferences::default();
     for line in event.headers.get_all(PREFER) {
-        let line = line
-            .to_str()
-            .map_err(|_| invalid("The Prefer header is not printable ASCII"))?;
+        let line = text(&PREFER, line)?;
         for preference in split_outside_quotes(line, ',') {
             let preference = split_outside_quotes(preference, ';').into_iter().next();
             let preference = preference.unwrap_or_default();
@@ -101,7 +115,7 @@ pub(super) fn idempotency_key(
     };
     let refused =
         || invalid("The Idempotency-Key header must be 1 to 255 printable ASCII characters");
-    let text = line.to_str().map_err(|_| refused())?.trim();
+    let text = text(&IDEMPOTENCY_KEY, line)?.trim();
     let key = match text.strip_prefix('"') {
         Some(_) => unquoted(text).ok_or_else(refused)?,
         None => text.to_owned(),
@@ -153,9 +167,7 @@ pub(super) fn if_match(event: &ApiGatewayV2httpRequest) -> Result<Option<Vec<Str
     let mut any_line = false;
     for line in lines {
         any_line = true;
-        let line = line
-            .to_str()
-            .map_err(|_| invalid("The If-Match header is not ASCII"))?;
+        let line = text(&header::IF_MATCH, line)?;
         if line.trim() == "*" && event.headers.get_all(header::IF_MATCH).iter().count() == 1 {
             return Ok(None);
         }

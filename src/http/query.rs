@@ -8,6 +8,9 @@ use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use super::request::invalid;
 use crate::{deletion::deletion_id, error::Error};
 
+/// The longest query, bytes. The longest that means anything has fewer than 100.
+const LONGEST: usize = 1_024;
+
 /// The query's parameters, each of which must be one of `known` and given once:
 /// a misspelt dry run must not delete.
 ///
@@ -18,6 +21,9 @@ fn parameters(
     known: &[&str],
 ) -> Result<BTreeMap<String, String>, Error> {
     let raw = event.raw_query_string.as_deref().unwrap_or_default();
+    if raw.len() > LONGEST {
+        return Err(invalid("The query is longer than 1024 bytes"));
+    }
     // Events made by hand may carry the parsed form alone.
     let given: Vec<(Cow<'_, str>, Cow<'_, str>)> = if raw.is_empty() {
         event

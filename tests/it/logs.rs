@@ -10,6 +10,7 @@ use crate::{
 };
 
 const SECRET: &str = "personal-data-of-a-prospect";
+const README: &str = include_str!("../../README.md");
 
 fn line_of<'a>(lines: &'a [Value], outcome: &str) -> &'a Value {
     let mut found = lines.iter().filter(|line| line["outcome"] == outcome);
@@ -209,4 +210,83 @@ async fn a_slice_is_one_json_line_and_no_level_shows_a_name_or_an_item() {
         (&lines[2]["items"], &lines[2]["status"]),
         (&json!(837), &json!("succeeded"))
     );
+}
+
+/// A field of a line, as Logs Insights names it.
+fn field<'a>(line: &'a Value, name: &str) -> &'a Value {
+    name.split('.').fold(line, |value, part| &value[part])
+}
+
+/// Whether a line fulfils a condition of a `filter`: of the few forms that the
+/// README's queries have.
+fn fulfils(line: &Value, condition: &str) -> bool {
+    if let Some(name) = condition.strip_prefix("ispresent(") {
+        return !field(line, name.trim_end_matches(')')).is_null();
+    }
+    if let Some((name, text)) = condition.split_once(" = ") {
+        return field(line, name) == text.trim_matches('"');
+    }
+    let (name, number) = condition.split_once(" > ").unwrap();
+    let number: f64 = number.parse().unwrap();
+    field(line, name)
+        .as_f64()
+        .is_some_and(|value| value > number)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_queries_of_the_readme_find_what_they_are_for() {
+    let mut world = World::new().await;
+    world.put_campaign("campaign_123", &[]).await;
+    world
+        .put_children("campaign_123", &["CHAT#1".to_owned()])
+        .await;
+    let corrupt = ("deletionProtection", s(SECRET));
+    world.put_campaign("campaign_missing", &[corrupt]).await;
+    let events = vec![event("delete"), event("not-found")];
+    let (_, mut printed) = run_api(&world, events, &[]).await;
+    world = world.inline_budget(0);
+    world.put_campaign("campaign_1", &[]).await;
+    let claimed = world.delete("campaign_1").await.deletion_id();
+    crate::slices::end_lease(&world, &claimed, 0).await;
+    let schedule = vec![event("schedule")];
+    let function = Function::start(Binary::Cleanup, &world, schedule, &[]).await;
+    function.answers(1).await;
+    printed += &function.kill();
+    let lines = log_lines(&printed);
+    let done = world.records().await;
+    let done = done
+        .iter()
+        .find(|record| record["campaignId"] == "campaign_123")
+        .unwrap();
+    let mut tried = 0;
+    for block in README.split("```text logs-insights:").skip(1) {
+        let (name, query) = block.split_once('\n').unwrap();
+        let (query, _) = query.split_once("```").unwrap();
+        let query = query
+            .replace("DELETION_ID", done["deletionId"].as_str().unwrap())
+            // What takes this long takes a test too long.
+            .replace("elapsed_ms > 5000", "elapsed_ms > 0");
+        let mut found: Vec<&Value> = lines.iter().collect();
+        for command in query.trim().split('\n') {
+            let command = command.trim_start_matches("| ");
+            if let Some(conditions) = command.strip_prefix("filter ") {
+                let fulfils_all =
+                    |line: &Value| conditions.split(" and ").all(|c| fulfils(line, c));
+                found.retain(|line| fulfils_all(line));
+                assert!(!found.is_empty(), "{name} finds nothing in {lines:#?}");
+            } else if let Some(fields) = command.strip_prefix("fields ") {
+                for name_of in fields.split(", ").filter(|name| !name.starts_with('@')) {
+                    let is_there = found.iter().any(|line| !field(line, name_of).is_null());
+                    assert!(is_there, "{name}: no line has {name_of}: {found:#?}");
+                }
+            } else {
+                assert!(
+                    command.starts_with("sort ") || command.starts_with("limit "),
+                    "{command}"
+                );
+            }
+        }
+        tried += 1;
+    }
+    assert_eq!(tried, 4);
 }

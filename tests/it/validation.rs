@@ -2,9 +2,13 @@
 
 use campaigns::lambda;
 use lambda_runtime::{Context, LambdaEvent};
+use proptest::{
+    prelude::*,
+    test_runner::{Config, TestRunner},
+};
 use serde_json::{Value, json};
 
-use crate::harness::{World, delete_event, event};
+use crate::harness::{World, delete_event, event, s};
 
 /// `campaign_1`, its neighbours, and one child in each.
 async fn world() -> World {
@@ -185,4 +189,118 @@ async fn an_event_by_hand_that_has_only_the_parsed_query_is_a_dry_run_too() {
         (200, &json!(true))
     );
     assert_eq!(world.dump().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_long_is_refused_with_a_clear_error() {
+    let world = world().await;
+    let mut query = delete_event("campaign_1");
+    query["rawQueryString"] = format!("validateOnly=true&x={}", "y".repeat(1_024)).into();
+    let mut events = vec![("The query is longer than 1024 bytes", query)];
+    for (name, message) in [
+        ("prefer", "The prefer header is longer than 4096 bytes"),
+        ("if-match", "The if-match header is longer than 4096 bytes"),
+        (
+            "idempotency-key",
+            "The idempotency-key header is longer than 4096 bytes",
+        ),
+    ] {
+        let mut event = delete_event("campaign_1");
+        event["headers"][name] = format!("\"{}\"", "x".repeat(4_096)).into();
+        events.push((message, event));
+    }
+    for (message, event) in events {
+        let reply = world.send(event.clone()).await;
+        assert_eq!(reply.body["message"], message);
+        refused(&world, event, 400, "validation_error").await;
+    }
+}
+
+/// A place in an event, and what stands there instead: nothing, something like
+/// what was there, or anything.
+fn mutation() -> impl Strategy<Value = (usize, Option<Value>)> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        "\\PC{0,80}".prop_map(Value::from),
+        "/?(v1/)?(campaigns|deletions)/\\PC{0,20}".prop_map(Value::from),
+        "(validateOnly|limit|after|x)=\\PC{0,20}(&validateOnly=(true|false))?"
+            .prop_map(Value::from),
+        "(GET|DELETE|PUT|TRACE|delete)".prop_map(Value::from),
+    ];
+    let value = leaf.prop_recursive(2, 8, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::btree_map("[a-zA-Z-]{0,12}", inner, 0..4)
+                .prop_map(|map| map.into_iter().collect::<serde_json::Map<_, _>>().into()),
+        ]
+    });
+    (0_usize..60, proptest::option::of(value))
+}
+
+/// The pointers to everything in an event.
+fn places(value: &Value, at: &str, places: &mut Vec<String>) {
+    for (name, inner) in value.as_object().into_iter().flatten() {
+        let place = format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
+        places.push(place.clone());
+        self::places(inner, &place, places);
+    }
+}
+
+#[test]
+fn any_event_is_answered_and_no_neighbour_is_ever_touched() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (world, before) = runtime.block_on(async {
+        let world = World::new().await;
+        // None of them can be deleted by its own name.
+        for id in ["campaign_1", "campaign_10", "campaign"] {
+            world
+                .put_campaign(id, &[("campaignStatus", s("active"))])
+                .await;
+            world.put_children(id, &["CHAT#1".to_owned()]).await;
+        }
+        let before = world.dump().await;
+        (world, before)
+    });
+    let api = runtime.block_on(world.api());
+    let mut runner = TestRunner::new(Config {
+        cases: 300,
+        failure_persistence: None,
+        ..Config::default()
+    });
+    let mutations = proptest::collection::vec(mutation(), 1..5);
+    let checked = runner.run(&mutations, |mutations| {
+        let mut event = event("dry-run");
+        event["rawPath"] = "/v1/campaigns/campaign_1".into();
+        for (at, value) in mutations {
+            let mut all = Vec::new();
+            places(&event, "", &mut all);
+            let Some(place) = all.get(at % all.len().max(1)) else {
+                continue;
+            };
+            let (parent, name) = place.rsplit_once('/').unwrap();
+            let name = name.replace("~1", "/").replace("~0", "~");
+            let parent = event.pointer_mut(parent).unwrap();
+            match value {
+                Some(value) => parent[name.as_str()] = value,
+                None => drop(parent.as_object_mut().unwrap().remove(&name)),
+            }
+        }
+        let answer = runtime.block_on(lambda::handle(
+            &api,
+            LambdaEvent::new(event.clone(), Context::default()),
+        ));
+        // Who is no HTTP event has nobody to answer.
+        if let Ok(answer) = answer {
+            let answer = serde_json::to_value(answer).unwrap();
+            let status = answer["statusCode"].as_i64().unwrap();
+            prop_assert!((200..500).contains(&status), "{event}: {answer}");
+            let body = answer["body"].as_str().unwrap();
+            prop_assert!(serde_json::from_str::<Value>(body).is_ok(), "{body}");
+        }
+        Ok(())
+    });
+    checked.unwrap();
+    assert_eq!(runtime.block_on(world.dump()), before);
 }
