@@ -74,17 +74,30 @@ impl<'a> Drain<'a> {
     }
 
     /// Passes over the partition until it is empty: one reading from the start
-    /// that found nothing but the campaign item.
-    pub(super) async fn run(&mut self, hold: &mut Hold<'_>, flow: &mut Flow) -> Result<(), Stop> {
+    /// that found nothing but the campaign item. `ahead` is a reading from the start
+    /// that was begun before the claim: what was put since then it may have missed,
+    /// so that it shows what is there, and never that nothing is.
+    pub(super) async fn run(
+        &mut self,
+        hold: &mut Hold<'_>,
+        mut ahead: Option<Reader>,
+        flow: &mut Flow,
+    ) -> Result<(), Stop> {
         loop {
             let after = if self.begins_pass {
                 None
             } else {
                 self.deleted_through.clone()
             };
-            let from_the_start = after.is_none();
-            let found_something = self.pass(hold, after, flow).await?;
-            if from_the_start && !found_something {
+            if self.budget.work_is_over() {
+                return Err(out_of_time(0).into());
+            }
+            let shows_emptiness = ahead.is_none() && after.is_none();
+            let reader = ahead.take().unwrap_or_else(|| {
+                Reader::start(self.table, &self.campaign, after, self.budget.work_until)
+            });
+            let found_something = self.pass(hold, reader, flow).await?;
+            if shows_emptiness && !found_something {
                 return Ok(());
             }
             self.begins_pass = true;
@@ -98,13 +111,12 @@ impl<'a> Drain<'a> {
         progress
     }
 
-    /// Reads on after `after` to the end of the partition and deletes what is
-    /// there; whether there was anything. While one page is deleted, the next
+    /// Reads to the end of the partition and deletes what is there; whether there was anything. While one page is deleted, the next
     /// is read and counted ahead, and the one after it is read.
     async fn pass(
         &mut self,
         hold: &mut Hold<'_>,
-        after: Option<String>,
+        mut reader: Reader,
         flow: &mut Flow,
     ) -> Result<bool, Stop> {
         let Budget {
@@ -112,10 +124,6 @@ impl<'a> Drain<'a> {
             write_until,
             ..
         } = self.budget;
-        if self.budget.work_is_over() {
-            return Err(out_of_time(0).into());
-        }
-        let mut reader = Reader::start(self.table, &self.campaign, after, work_until);
         let mut counted: Vec<String> = Vec::new();
         let mut found_something = false;
         loop {

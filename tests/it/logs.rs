@@ -267,7 +267,7 @@ async fn the_queries_of_the_readme_find_what_they_are_for() {
             // What takes this long takes a test too long.
             .replace("elapsed_ms > 5000", "elapsed_ms > 0");
         let mut found: Vec<&Value> = lines.iter().collect();
-        for command in query.trim().split('\n') {
+        for command in query.lines() {
             let command = command.trim_start_matches("| ");
             if let Some(conditions) = command.strip_prefix("filter ") {
                 let fulfils_all =
