@@ -183,6 +183,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::{
+        campaign::CampaignId,
+        deletion::{Progress, Work},
+    };
 
     const ID: &str = "0190a8c2-b5c2-7e3f-8000-000000000000";
 
@@ -211,6 +215,43 @@ mod tests {
             json!({"accountId": "a".repeat(1_025), "deletionId": ID}),
         ] {
             assert_eq!(payload(malformed.clone()), None, "{malformed}");
+        }
+    }
+
+    #[test]
+    fn only_a_lease_that_is_alive_is_held_by_another() {
+        let record = |lease_left_ms: i64| Record {
+            deletion_id: ID.into(),
+            campaign_id: CampaignId::parse("campaign_1").unwrap(),
+            campaign_name: String::new(),
+            account_id: "a".into(),
+            requested_by: "key_1".into(),
+            previous_status: "paused".into(),
+            state: RecordState::Running,
+            started_at: String::new(),
+            updated_at: String::new(),
+            progress: Progress::start(),
+            version: 1,
+            owner: None,
+            lease_until_ms: now_ms() + lease_left_ms,
+        };
+        for (end, lease_left_ms, held, wait) in [
+            (End::Attached, 60_000, true, 60),
+            (End::Attached, -1, false, 0),
+            (End::Remaining { handed_on: false }, 60_000, false, 60),
+            (End::Remaining { handed_on: false }, -1, false, 0),
+        ] {
+            let slice = Slice::of(&Outcome {
+                record: record(lease_left_ms),
+                end,
+                work: Work::default(),
+            });
+            assert_eq!(
+                (slice.held_by_another, slice.wait_seconds),
+                (held, wait),
+                "{end:?}"
+            );
+            assert!(!slice.moved);
         }
     }
 
