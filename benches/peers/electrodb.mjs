@@ -5,11 +5,11 @@ import { campaign, client, report, TableName } from "./common.mjs";
 const Child = new Entity(
   {
     model: { entity: "child", version: "1", service: "campaigns" },
-    attributes: { PK: { type: "string" }, SK: { type: "string" } },
+    attributes: { campaign: { type: "string" }, key: { type: "string" } },
     indexes: {
       children: {
-        pk: { field: "PK", composite: ["PK"], template: "${PK}", casing: "none" },
-        sk: { field: "SK", composite: ["SK"], template: "${SK}", casing: "none" },
+        pk: { field: "PK", composite: ["campaign"], template: "CAMPAIGN#${campaign}", casing: "none" },
+        sk: { field: "SK", composite: ["key"], template: "${key}", casing: "none" },
       },
     },
   },
@@ -17,14 +17,13 @@ const Child = new Entity(
 );
 
 await report(async () => {
-  const PK = `CAMPAIGN#${campaign}`;
   let cursor = null;
   do {
     const page = await Child.query
-      .children({ PK })
-      .go({ cursor, ignoreOwnership: true, attributes: ["PK", "SK"], consistent: true });
+      .children({ campaign })
+      .go({ cursor, ignoreOwnership: true, data: "includeKeys", consistent: true });
     cursor = page.cursor;
-    let left = page.data.map(({ PK, SK }) => ({ PK, SK }));
+    let left = page.data.map(({ SK }) => ({ campaign, key: SK }));
     for (let attempt = 0; left.length > 0; attempt++) {
       const answer = await Child.delete(left).go({ concurrent: 16 });
       left = answer.unprocessed;

@@ -122,7 +122,7 @@ impl Tools {
     }
 }
 
-fn environment(endpoint_url: &str) -> [(&'static str, String); 8] {
+fn environment(endpoint_url: &str) -> [(&'static str, String); 9] {
     [
         ("TABLE_NAME", "campaigns".to_owned()),
         ("AWS_ENDPOINT_URL_DYNAMODB", endpoint_url.to_owned()),
@@ -132,6 +132,7 @@ fn environment(endpoint_url: &str) -> [(&'static str, String); 8] {
         ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
         ("RATE_LIMIT_PER_MINUTE", "60".to_owned()),
         ("INLINE_BUDGET_SECONDS", "29".to_owned()),
+        ("NODE_NO_WARNINGS", "1".to_owned()),
     ]
 }
 
@@ -152,7 +153,7 @@ impl Subject {
 fn delete_by_peer(
     folder: &Path,
     file: &str,
-    environment: [(&'static str, String); 8],
+    environment: [(&'static str, String); 9],
     campaign: &str,
 ) -> Done {
     let is_python = Path::new(file).extension().is_some_and(|kind| kind == "py");
