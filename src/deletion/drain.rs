@@ -4,8 +4,11 @@
 
 use std::{collections::VecDeque, num::NonZeroU32, pin::pin};
 
-use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::time::{Instant, sleep_until};
+use futures_util::{
+    FutureExt,
+    stream::{FuturesUnordered, StreamExt},
+};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
     Budget, Progress, Work,
@@ -17,7 +20,7 @@ use super::{
 use crate::{
     beside::beside,
     campaign::CampaignId,
-    table::{BATCH_SIZE, Backoff, Table, TableError},
+    table::{BATCH_SIZE, DeletesSent, Table, TableError},
 };
 
 /// How many deletes are sent at once, how fast, and what has become of them: it
@@ -125,10 +128,14 @@ impl<'a> Drain<'a> {
             ..
         } = self.budget;
         let mut counted: Vec<String> = Vec::new();
-        let mut found_something = false;
+        let mut pages = 0;
+        let mut is_last = false;
         loop {
             let last = counted.last().cloned();
             let deleting = counted.len();
+            if pages == 1 && is_last {
+                flow.window.open_for_a_page();
+            }
             let mut deletes = pin!(delete_all(
                 self.table,
                 &self.campaign,
@@ -170,6 +177,9 @@ impl<'a> Drain<'a> {
             if outcome.is_ok() && last.is_some() {
                 self.deleted_through = last;
             }
+            if let Ok(Some(page)) = &next {
+                is_last = page.next.is_none();
+            }
             let next = match (outcome, next) {
                 (Ok(()), Ok(next)) => next.map(|page| page.sort_keys),
                 (Ok(()), Err(error)) => return Err(halt(0, error).into()),
@@ -185,11 +195,11 @@ impl<'a> Drain<'a> {
                 (Err(halt), Err(_)) => return Err(halt.into()),
             };
             match next {
-                None => return Ok(found_something),
+                None => return Ok(pages > 0),
                 Some(page) if is_counted => counted = page,
                 Some(_) => return Err(out_of_time(0).into()),
             }
-            found_something = true;
+            pages += 1;
         }
     }
 
@@ -225,8 +235,7 @@ fn out_of_time(unacknowledged: usize) -> Halt {
 }
 
 /// Deletes these keys in batches, several at a time and no faster than the pace.
-/// What is handed back is sent again after a backoff, until the time to work is
-/// over.
+/// What is handed back is sent again, until the time to work is over.
 async fn delete_all(
     table: &Table,
     campaign: &CampaignId,
@@ -235,9 +244,8 @@ async fn delete_all(
     until: Instant,
 ) -> Result<(), Halt> {
     let Flow { window, pace, work } = flow;
-    let batches = sort_keys.chunks(BATCH_SIZE).map(<[String]>::to_vec);
-    let mut waiting: VecDeque<Vec<String>> = batches.collect();
     let mut unacknowledged = sort_keys.len();
+    let mut waiting = VecDeque::from(sort_keys);
     let mut in_flight = FuturesUnordered::new();
     loop {
         // Whether the pace, and nothing else, keeps the next batch back.
@@ -247,14 +255,9 @@ async fn delete_all(
             if next_at.is_some() {
                 break;
             }
-            let batch = waiting.pop_front().unwrap_or_default();
-            let sending = Sending {
-                charged: pace.charge(batch.len()),
-                batch,
-                backoff: Backoff::default(),
-                came_back: false,
-            };
-            in_flight.push(sending.send(table, campaign, until));
+            let batch: Vec<String> = waiting.drain(..BATCH_SIZE.min(waiting.len())).collect();
+            let charged = pace.charge(batch.len());
+            in_flight.push(send(table, campaign, batch, charged, until));
         }
         let answer = tokio::select! {
             biased;
@@ -268,73 +271,68 @@ async fn delete_all(
                 };
             }
         };
-        let sent = answer.map_err(|error| halt(unacknowledged, error))?;
-        let deleted = sent.size.saturating_sub(sent.left.len());
-        unacknowledged -= deleted;
-        work.deleted += deleted as u64;
-        work.sent_again += sent.left.len() as u64;
-        if let Some(consumed) = sent.consumed {
-            work.consumed += consumed;
-            pace.settle(sent.charged, deleted, consumed);
+        if let Some(gather) = pace.gathers() {
+            sleep(gather).await;
         }
-        if sent.left.is_empty() {
-            window.went_through();
-        } else if Instant::now() < until {
-            window.came_back(in_flight.len());
-            let again = Sending {
-                charged: pace.charge(sent.left.len()),
-                batch: sent.left,
-                backoff: sent.backoff,
-                came_back: true,
-            };
-            in_flight.push(again.send(table, campaign, until));
+        // All that have answered by now: what one was told counts for the next.
+        for answer in std::iter::once(answer).chain(ready(&mut in_flight)) {
+            let Sent {
+                size,
+                charged,
+                answer,
+            } = answer.map_err(|error| halt(unacknowledged, error))?;
+            let deleted = size.saturating_sub(answer.left.len());
+            unacknowledged -= deleted;
+            work.deleted += deleted as u64;
+            work.sent_again += answer.left.len() as u64;
+            if let Some(consumed) = answer.consumed {
+                work.consumed += consumed;
+                pace.settle(charged, size, deleted, consumed);
+            }
+            if answer.left.is_empty() {
+                window.went_through();
+                pace.went_through();
+            } else {
+                if answer.is_answered {
+                    pace.came_back();
+                } else {
+                    window.came_back(in_flight.len());
+                    pace.had_no_answer();
+                }
+                for key in answer.left.into_iter().rev() {
+                    waiting.push_front(key);
+                }
+            }
         }
     }
 }
 
-/// A batch that is to be sent.
-struct Sending {
-    batch: Vec<String>,
-    /// Write units that its pace was charged.
-    charged: f64,
-    backoff: Backoff,
-    /// Whether it has to wait, since it was sent before.
-    came_back: bool,
+/// The batches that have answered already.
+fn ready<F: Future>(in_flight: &mut FuturesUnordered<F>) -> Vec<F::Output> {
+    let next = || in_flight.next().now_or_never().flatten();
+    std::iter::from_fn(next).collect()
 }
 
 /// A batch that was sent.
 struct Sent {
     size: usize,
-    /// What came back of it.
-    left: Vec<String>,
+    /// Write units that its pace was charged.
     charged: f64,
-    /// Write units, where they are known.
-    consumed: Option<f64>,
-    backoff: Backoff,
+    answer: DeletesSent,
 }
 
-impl Sending {
-    /// Sends it, after a wait if it came back before.
-    async fn send(
-        mut self,
-        table: &Table,
-        campaign: &CampaignId,
-        until: Instant,
-    ) -> Result<Sent, TableError> {
-        let size = self.batch.len();
-        let (left, consumed) = if self.came_back && !self.backoff.wait(until).await {
-            sleep_until(until).await;
-            (self.batch, Some(0.0))
-        } else {
-            let answer = table.delete_batch(campaign, self.batch, until).await?;
-            (answer.left, answer.consumed)
-        };
-        Ok(Sent {
-            size,
-            left,
-            charged: self.charged,
-            consumed,
-            backoff: self.backoff,
-        })
-    }
+async fn send(
+    table: &Table,
+    campaign: &CampaignId,
+    batch: Vec<String>,
+    charged: f64,
+    until: Instant,
+) -> Result<Sent, TableError> {
+    let size = batch.len();
+    let answer = table.delete_batch(campaign, batch, until).await?;
+    Ok(Sent {
+        size,
+        charged,
+        answer,
+    })
 }

@@ -1,14 +1,22 @@
-//! The pace of a deletion: no more write units per second than a limit, by what
-//! DynamoDB says that each batch has consumed. One worker at a time holds a
-//! deletion, so the worker's pace is the deletion's.
+//! The pace of a deletion: no more write units per second than its limit, nor than
+//! the table was found to take, by what DynamoDB says that each batch has
+//! consumed. One worker at a time holds a deletion, so the worker's pace is the
+//! deletion's.
 //!
 //! What a batch costs is known only once it is answered: a delete costs a unit
 //! for each started KB of its item. So each batch is charged an estimate when it
 //! is sent, and the difference when it is answered.
+//!
+//! What the table takes is learnt when it hands writes back: a campaign is one
+//! partition, and a partition takes 1,000 units a second (service quota). From
+//! there the rate falls when more comes back, and rises, slowly at first, when
+//! nothing does, so that it stays at a ceiling and finds one that was raised.
 
 use std::{num::NonZeroU32, time::Duration};
 
 use tokio::time::Instant;
+
+use crate::table::Backoff;
 
 /// How much of unused time counts for later: it evens out timers, which are a
 /// millisecond late, and answers that come in bunches.
@@ -18,15 +26,96 @@ const CREDIT: Duration = Duration::from_millis(100);
 /// each other and alike in size.
 const WEIGHT_OF_LAST: f64 = 0.5;
 
+/// What a partition takes, write units per second.
+const PARTITION: f64 = 1_000.0;
+/// No rate that is learnt is less: it would tell nothing in time.
+const LEAST: f64 = 10.0;
+/// How often a rate rises: what was sent before has its answer by then.
+const STEP: Duration = Duration::from_millis(100);
+/// How long what is taken is measured between two times at which writes come back.
+const SHORTEST_MEASURE: Duration = Duration::from_millis(200);
+/// Beyond this, the table may have been ready for more in between.
+const LONGEST_MEASURE: Duration = Duration::from_millis(600);
+/// What is left of a rate at which writes come back after a while.
+const FALL: f64 = 0.985;
+/// By how much it rises at first when nothing comes back, and how much more it
+/// does with each step.
+const RISE: f64 = 0.001;
+const STEEPER: f64 = 1.25;
+/// The steepest rise.
+const MOST_RISE: f64 = 0.5;
+
+/// How far apart the first answers are.
+const GATHER: Duration = Duration::from_millis(1);
+
 /// How fast one worker deletes.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// Write units per second.
+    /// Write units per second, of the settings.
     limit: Option<f64>,
+    /// Write units per second that the table was found to take.
+    learnt: Option<Learnt>,
     /// When everything that was charged is paid for.
     paid_at: Instant,
     /// Write units per delete.
     estimate: f64,
+    /// Nothing is sent before this.
+    not_before: Option<Instant>,
+    /// How many times in a row there was no answer.
+    unanswered: u32,
+    /// Whether anything was answered.
+    is_tried: bool,
+}
+
+#[derive(Debug)]
+struct Learnt {
+    rate: f64,
+    rise: f64,
+    rises_at: Instant,
+    /// When writes last came back, and a measure was begun: the table took no more.
+    measured_from: Instant,
+    /// Write units since then.
+    taken: f64,
+}
+
+impl Learnt {
+    /// What is known when writes come back for the first time.
+    fn first(now: Instant) -> Self {
+        Self {
+            rate: PARTITION,
+            rise: RISE,
+            rises_at: now + STEP,
+            measured_from: now,
+            taken: 0.0,
+        }
+    }
+
+    /// The table has taken less than a batch. Between two such times it took all
+    /// that it could, which is its rate.
+    fn came_back(&mut self, now: Instant) {
+        self.rise = RISE;
+        self.rises_at = now + STEP;
+        let measured = now - self.measured_from;
+        if measured < SHORTEST_MEASURE {
+            return;
+        }
+        self.rate = if measured < LONGEST_MEASURE {
+            self.taken / measured.as_secs_f64()
+        } else {
+            self.rate * FALL
+        }
+        .max(LEAST);
+        self.measured_from = now;
+        self.taken = 0.0;
+    }
+
+    fn went_through(&mut self, now: Instant) {
+        if now >= self.rises_at {
+            self.rate *= 1.0 + self.rise;
+            self.rise = (self.rise * STEEPER).min(MOST_RISE);
+            self.rises_at = now + STEP;
+        }
+    }
 }
 
 impl Pace {
@@ -34,14 +123,36 @@ impl Pace {
     pub(super) fn new(limit: Option<NonZeroU32>) -> Self {
         Self {
             limit: limit.map(|limit| f64::from(limit.get())),
+            learnt: None,
             paid_at: Instant::now(),
             estimate: 1.0,
+            not_before: None,
+            unanswered: 0,
+            is_tried: false,
+        }
+    }
+
+    /// How long to wait for more answers with the one that is there: the first ones
+    /// come together, and say together whether the table takes so much.
+    pub(super) fn gathers(&mut self) -> Option<Duration> {
+        let is_first = !std::mem::replace(&mut self.is_tried, true);
+        is_first.then_some(GATHER)
+    }
+
+    /// Write units per second, if there is any bound.
+    fn rate(&self) -> Option<f64> {
+        let learnt = self.learnt.as_ref().map(|learnt| learnt.rate);
+        match (self.limit, learnt) {
+            (Some(limit), Some(learnt)) => Some(limit.min(learnt)),
+            (limit, learnt) => limit.or(learnt),
         }
     }
 
     /// When the next batch may be sent: `None` for at once.
     pub(super) fn next_at(&self) -> Option<Instant> {
-        (self.limit.is_some() && self.paid_at > Instant::now()).then_some(self.paid_at)
+        let paid_at = self.rate().map(|_| self.paid_at);
+        let at = paid_at.max(self.not_before)?;
+        (at > Instant::now()).then_some(at)
     }
 
     /// Charges a batch of this many deletes that is sent now; what it is charged,
@@ -49,35 +160,71 @@ impl Pace {
     pub(super) fn charge(&mut self, deletes: usize) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "a batch has at most 25")]
         let units = deletes as f64 * self.estimate;
-        if let Some(limit) = self.limit {
+        if let Some(rate) = self.rate() {
             let earliest = Instant::now().checked_sub(CREDIT);
             let from = earliest.map_or(self.paid_at, |earliest| self.paid_at.max(earliest));
-            self.paid_at = from + Duration::from_secs_f64(units / limit);
+            self.paid_at = from + Duration::from_secs_f64(units / rate);
         }
         units
     }
 
-    /// Settles a batch that was charged `charged` write units and in which
-    /// `deleted` deletes have consumed `consumed`.
-    pub(super) fn settle(&mut self, charged: f64, deleted: usize, consumed: f64) {
-        let Some(limit) = self.limit else {
+    /// Settles a batch of `size` deletes that was charged `charged` write units, and in
+    /// which `deleted` have consumed `consumed`. What came back stays charged: it was
+    /// asked of the table, too.
+    pub(super) fn settle(&mut self, charged: f64, size: usize, deleted: usize, consumed: f64) {
+        if deleted == 0 {
             return;
-        };
-        let difference = Duration::from_secs_f64((consumed - charged).abs() / limit);
-        if consumed > charged {
-            self.paid_at += difference;
-        } else if let Some(earlier) = self.paid_at.checked_sub(difference) {
-            self.paid_at = earlier;
         }
-        if deleted > 0 {
-            #[expect(clippy::cast_precision_loss, reason = "a batch has at most 25")]
-            let last = consumed / deleted as f64;
-            self.estimate += WEIGHT_OF_LAST * (last - self.estimate);
+        #[expect(clippy::cast_precision_loss, reason = "a batch has at most 25")]
+        let (size, deleted) = (size as f64, deleted as f64);
+        if let Some(learnt) = &mut self.learnt {
+            learnt.taken += consumed;
         }
+        if let Some(rate) = self.rate() {
+            let difference = consumed - charged * deleted / size;
+            let time = Duration::from_secs_f64(difference.abs() / rate);
+            if difference > 0.0 {
+                self.paid_at += time;
+            } else if let Some(earlier) = self.paid_at.checked_sub(time) {
+                self.paid_at = earlier;
+            }
+        }
+        self.estimate += WEIGHT_OF_LAST * (consumed / deleted - self.estimate);
+    }
+
+    /// A batch went through.
+    pub(super) fn went_through(&mut self) {
+        self.unanswered = 0;
+        if let Some(learnt) = &mut self.learnt {
+            learnt.went_through(Instant::now());
+        }
+    }
+
+    /// The table has taken less than a batch, or nothing of it.
+    pub(super) fn came_back(&mut self) {
+        self.unanswered = 0;
+        let now = Instant::now();
+        if let Some(learnt) = &mut self.learnt {
+            learnt.came_back(now);
+        } else {
+            self.learnt = Some(Learnt::first(now));
+            self.paid_at = now;
+        }
+    }
+
+    /// A batch had no answer: a full-jitter backoff before the next one.
+    pub(super) fn had_no_answer(&mut self) {
+        self.unanswered += 1;
+        let wait = Backoff::bound(self.unanswered - 1).mul_f64(fastrand::f64());
+        self.not_before = Some(Instant::now() + wait);
     }
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "numbers of deletes are far from 2^52"
+)]
 mod tests {
     use std::collections::VecDeque;
 
@@ -96,7 +243,7 @@ mod tests {
             if in_flight.len() == 4 {
                 let (answered_at, charged, deletes, units) = in_flight.pop_front().unwrap();
                 sleep_until(answered_at).await;
-                pace.settle(charged, deletes, units);
+                pace.settle(charged, deletes, deletes, units);
             }
             while let Some(at) = pace.next_at() {
                 sleep_until(at).await;
@@ -109,7 +256,7 @@ mod tests {
         }
         for (answered_at, charged, deletes, units) in in_flight {
             sleep_until(answered_at).await;
-            pace.settle(charged, deletes, units);
+            pace.settle(charged, deletes, deletes, units);
         }
         sleep_until(pace.paid_at).await;
         consumed / start.elapsed().as_secs_f64()
@@ -142,7 +289,7 @@ mod tests {
                 sleep_until(at).await;
             }
             let charged = pace.charge(25);
-            pace.settle(charged, 25, 25.0);
+            pace.settle(charged, 25, 25, 25.0);
         }
         // Three quarters of a second for the first three, but for the credit.
         assert_eq!(start.elapsed(), Duration::from_millis(650));
@@ -154,7 +301,101 @@ mod tests {
         for _ in 0..1_000 {
             assert_eq!(pace.next_at(), None);
             let charged = pace.charge(25);
-            pace.settle(charged, 25, 10_000.0);
+            pace.settle(charged, 25, 25, 10_000.0);
+        }
+    }
+
+    /// A partition that takes so many units a second, with a burst, as a token
+    /// bucket.
+    struct Partition {
+        rate: f64,
+        burst: f64,
+        tokens: f64,
+        filled_at: Instant,
+    }
+
+    impl Partition {
+        fn new(rate: f64, burst: f64) -> Self {
+            let (tokens, filled_at) = (burst, Instant::now());
+            Self {
+                rate,
+                burst,
+                tokens,
+                filled_at,
+            }
+        }
+
+        /// How many of so many deletes of one unit it takes.
+        fn takes(&mut self, deletes: usize) -> usize {
+            let now = Instant::now();
+            let filled = (now - self.filled_at).as_secs_f64() * self.rate;
+            let tokens = (self.tokens + filled).min(self.burst);
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "0 to 500"
+            )]
+            let taken = (tokens.floor() as usize).min(deletes);
+            self.tokens = tokens - taken as f64;
+            self.filled_at = now;
+            taken
+        }
+    }
+
+    /// Deletes for so long, up to 24 batches at a time with 5 ms to the table; how
+    /// many units it took a second, and the share that came back, in the last
+    /// three quarters of the time.
+    async fn against(partition: &mut Partition, pace: &mut Pace, time: Duration) -> (f64, f64) {
+        let start = Instant::now();
+        let counted_from = start + time / 4;
+        let (mut taken, mut back) = (0, 0);
+        let mut in_flight: VecDeque<(Instant, f64, usize)> = VecDeque::new();
+        while Instant::now() < start + time {
+            while in_flight.len() < 24 && pace.next_at().is_none() {
+                let charged = pace.charge(25);
+                let at = Instant::now() + Duration::from_millis(5);
+                in_flight.push_back((at, charged, partition.takes(25)));
+            }
+            let next_at = pace.next_at().unwrap_or(start + time);
+            let answer_at = in_flight.front().map_or(next_at, |(at, ..)| *at);
+            sleep_until(
+                next_at
+                    .min(answer_at)
+                    .max(Instant::now() + Duration::from_micros(100)),
+            )
+            .await;
+            while in_flight
+                .front()
+                .is_some_and(|(at, ..)| *at <= Instant::now())
+            {
+                let (_, charged, deleted) = in_flight.pop_front().unwrap();
+                pace.settle(charged, 25, deleted, deleted as f64);
+                if deleted == 25 {
+                    pace.went_through();
+                } else {
+                    pace.came_back();
+                }
+                if Instant::now() >= counted_from {
+                    taken += deleted;
+                    back += 25 - deleted;
+                }
+            }
+        }
+        let rate = taken as f64 / (time * 3 / 4).as_secs_f64();
+        (rate, back as f64 / taken as f64)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_ceiling_is_found_and_kept_and_found_again_when_it_changes() {
+        let mut pace = Pace::new(None);
+        let mut partition = Partition::new(1_000.0, 500.0);
+        for (rate, seconds) in [(1_000.0, 8), (3_000.0, 16), (200.0, 8), (1_500.0, 16)] {
+            partition.rate = rate;
+            let time = Duration::from_secs(seconds);
+            let (took, back) = against(&mut partition, &mut pace, time).await;
+            println!("{took:.0} of {rate} a second, {back:.3} came back");
+            assert!(took >= rate * 0.93, "{took:.0} of {rate}");
+            assert!(back < 0.05, "{back:.3} came back at {rate}");
         }
     }
 }

@@ -1,10 +1,13 @@
 //! How many batches are in flight: additive increase, multiplicative decrease
 //! on writes that were handed back.
 
-/// Where a window starts: 40 batches of 25 are 1,000 deletes, which is what one
-/// partition takes in a second (service quota: 1,000 write units a second for
-/// each partition), and enough to send a campaign of 1,000 children at once.
-const START: f64 = 40.0;
+/// Where a window starts: 24 batches of 25 are 600 deletes, more than half of what
+/// one partition takes in a second (service quota: 1,000 write units a second for
+/// each partition). What is too much of it is handed back, and is paid for in time.
+const START: f64 = 24.0;
+/// Where it starts for what is one page: all of it at once, in a single round trip.
+/// A page of up to 1,000 keys is what a partition takes in a second.
+const WHOLE_PAGE: f64 = 40.0;
 /// More in flight would only wait in the table's queue.
 const MOST: f64 = 64.0;
 
@@ -38,6 +41,11 @@ impl Window {
         size
     }
 
+    /// Everything that is left to delete is one page.
+    pub(super) fn open_for_a_page(&mut self) {
+        self.size = self.size.max(WHOLE_PAGE);
+    }
+
     /// A batch went through: one more batch for each window's worth of them.
     pub(super) fn went_through(&mut self) {
         self.settling = self.settling.saturating_sub(1);
@@ -62,10 +70,10 @@ mod tests {
     #[test]
     fn a_window_halves_once_for_what_was_in_flight_and_never_closes() {
         let mut window = Window::default();
-        for _ in 0..40 {
-            window.came_back(39);
+        for _ in 0..24 {
+            window.came_back(23);
         }
-        assert_eq!(window.size(), 20);
+        assert_eq!(window.size(), 12);
         for _ in 0..1_000 {
             window.came_back(0);
         }
@@ -75,10 +83,10 @@ mod tests {
     #[test]
     fn a_window_grows_by_one_for_each_windows_worth_up_to_its_most() {
         let mut window = Window::default();
-        for _ in 0..42 {
+        for _ in 0..26 {
             window.went_through();
         }
-        assert_eq!(window.size(), 41);
+        assert_eq!(window.size(), 25);
         for _ in 0..10_000 {
             window.went_through();
         }

@@ -45,6 +45,8 @@ pub struct DeletesSent {
     pub left: Vec<String>,
     /// The write units that the batch has consumed, where that is known.
     pub consumed: Option<f64>,
+    /// Whether the table has answered, be it that it takes no more.
+    pub is_answered: bool,
 }
 
 impl Table {
@@ -120,6 +122,7 @@ impl Table {
                 return Ok(DeletesSent {
                     left: unprocessed(answer.unprocessed_items)?,
                     consumed: consumed(answer.consumed_capacity.as_deref()),
+                    is_answered: true,
                 });
             }
             Ok(Err(error)) => Some(error),
@@ -130,10 +133,12 @@ impl Table {
             Some((Verdict::Busy, _)) => Ok(DeletesSent {
                 left: sort_keys,
                 consumed: Some(0.0),
+                is_answered: true,
             }),
             Some((Verdict::NoAnswer, _)) | None => Ok(DeletesSent {
                 left: sort_keys,
                 consumed: None,
+                is_answered: false,
             }),
         }
     }

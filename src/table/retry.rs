@@ -30,10 +30,16 @@ pub struct Backoff {
 }
 
 impl Backoff {
+    /// What the wait after so many earlier ones is drawn from nothing to.
+    #[must_use]
+    pub fn bound(waits: u32) -> Duration {
+        BASE.saturating_mul(1 << waits.min(10)).min(CAP)
+    }
+
     /// Waits once, and no longer than leaves time for a last attempt. `false`,
     /// without waiting, when there is no time for one.
     pub async fn wait(&mut self, deadline: Instant) -> bool {
-        let bound = BASE.saturating_mul(1 << self.attempts.min(10)).min(CAP);
+        let bound = Self::bound(self.attempts);
         self.attempts += 1;
         let wait = bound.mul_f64(fastrand::f64());
         let now = Instant::now();
