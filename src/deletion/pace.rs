@@ -29,7 +29,7 @@ const WEIGHT_OF_LAST: f64 = 0.5;
 /// What a partition takes, write units per second.
 const PARTITION: f64 = 1_000.0;
 /// No rate that is learnt is less: it would tell nothing in time.
-const LEAST: f64 = 10.0;
+const LEAST: f64 = 50.0;
 /// How often a rate rises: what was sent before has its answer by then.
 const STEP: Duration = Duration::from_millis(100);
 /// How long what is taken is measured between two times at which writes come back.
@@ -41,7 +41,7 @@ const FALL: f64 = 0.985;
 /// By how much it rises at first when nothing comes back, and how much more it
 /// does with each step.
 const RISE: f64 = 0.001;
-const STEEPER: f64 = 1.25;
+const STEEPER: f64 = 1.5;
 /// The steepest rise.
 const MOST_RISE: f64 = 0.5;
 
@@ -91,22 +91,28 @@ impl Learnt {
     }
 
     /// The table has taken less than a batch. Between two such times it took all
-    /// that it could, which is its rate.
-    fn came_back(&mut self, now: Instant) {
+    /// that it could, which is its rate. `false` if that was nothing at all, which
+    /// says nothing of a rate.
+    fn came_back(&mut self, now: Instant) -> bool {
         self.rise = RISE;
         self.rises_at = now + STEP;
         let measured = now - self.measured_from;
         if measured < SHORTEST_MEASURE {
-            return;
+            return true;
         }
-        self.rate = if measured < LONGEST_MEASURE {
+        if self.taken == 0.0 {
+            self.measured_from = now;
+            return false;
+        }
+        let rate = if measured < LONGEST_MEASURE {
             self.taken / measured.as_secs_f64()
         } else {
             self.rate * FALL
-        }
-        .max(LEAST);
+        };
+        self.rate = rate.max(LEAST);
         self.measured_from = now;
         self.taken = 0.0;
+        true
     }
 
     fn went_through(&mut self, now: Instant) {
@@ -202,17 +208,21 @@ impl Pace {
 
     /// The table has taken less than a batch, or nothing of it.
     pub(super) fn came_back(&mut self) {
-        self.unanswered = 0;
         let now = Instant::now();
-        if let Some(learnt) = &mut self.learnt {
-            learnt.came_back(now);
-        } else {
+        let Some(learnt) = &mut self.learnt else {
             self.learnt = Some(Learnt::first(now));
             self.paid_at = now;
+            return;
+        };
+        if learnt.came_back(now) {
+            self.unanswered = 0;
+        } else {
+            self.had_no_answer();
         }
     }
 
-    /// A batch had no answer: a full-jitter backoff before the next one.
+    /// A batch had no answer, or the table takes nothing: a full-jitter backoff
+    /// before the next one.
     pub(super) fn had_no_answer(&mut self) {
         self.unanswered += 1;
         let wait = Backoff::bound(self.unanswered - 1).mul_f64(fastrand::f64());
@@ -389,9 +399,22 @@ mod tests {
     async fn a_ceiling_is_found_and_kept_and_found_again_when_it_changes() {
         let mut pace = Pace::new(None);
         let mut partition = Partition::new(1_000.0, 500.0);
-        for (rate, seconds) in [(1_000.0, 8), (3_000.0, 16), (200.0, 8), (1_500.0, 16)] {
+        // In between, it takes nothing at all for two seconds.
+        for (rate, seconds) in [
+            (1_000.0, 8),
+            (3_000.0, 16),
+            (0.0, 2),
+            (1_000.0, 16),
+            (200.0, 8),
+            (1_500.0, 16),
+        ] {
             partition.rate = rate;
             let time = Duration::from_secs(seconds);
+            if rate == 0.0 {
+                partition.tokens = 0.0;
+                against(&mut partition, &mut pace, time).await;
+                continue;
+            }
             let (took, back) = against(&mut partition, &mut pace, time).await;
             println!("{took:.0} of {rate} a second, {back:.3} came back");
             assert!(took >= rate * 0.93, "{took:.0} of {rate}");
