@@ -181,6 +181,7 @@ impl Pace {
         if deleted == 0 {
             return;
         }
+        self.unanswered = 0;
         #[expect(clippy::cast_precision_loss, reason = "a batch has at most 25")]
         let (size, deleted) = (size as f64, deleted as f64);
         if let Some(learnt) = &mut self.learnt {
@@ -200,7 +201,6 @@ impl Pace {
 
     /// A batch went through.
     pub(super) fn went_through(&mut self) {
-        self.unanswered = 0;
         if let Some(learnt) = &mut self.learnt {
             learnt.went_through(Instant::now());
         }
@@ -214,9 +214,7 @@ impl Pace {
             self.paid_at = now;
             return;
         };
-        if learnt.came_back(now) {
-            self.unanswered = 0;
-        } else {
+        if !learnt.came_back(now) {
             self.had_no_answer();
         }
     }
