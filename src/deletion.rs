@@ -34,7 +34,6 @@ use self::{
     claim::{Claimed, GoneOn},
     drain::{Drain, Flow},
     hold::{Halt, Hold, NotWritten, Stop},
-    reader::Reader,
 };
 use crate::{
     campaign::{Campaign, CampaignId},
@@ -178,12 +177,11 @@ impl Deletions {
         found: Option<Campaign>,
         budget: Budget,
     ) -> Result<Deleted, Error> {
-        let ahead = self.read_ahead(request, found.as_ref(), budget);
         let claimed = claim::claim(&self.table, &self.settings, request, found, budget).await;
         let refusal = match claimed {
             Ok(claimed) => {
                 return Ok(Deleted {
-                    outcome: self.work(claimed, ahead, budget).await,
+                    outcome: self.work(claimed, budget).await,
                     replayed: false,
                 });
             }
@@ -194,21 +192,6 @@ impl Deletions {
         // what this one is refused for.
         let replayed = self.replay(request, campaign_id, budget).await?;
         replayed.ok_or(refusal)
-    }
-
-    /// Begins to read the partition of a campaign that will be claimed if nothing
-    /// comes in between: its first page is there when the claim is, which saves a
-    /// round trip.
-    fn read_ahead(
-        &self,
-        request: &DeletionRequest,
-        found: Option<&Campaign>,
-        budget: Budget,
-    ) -> Option<Reader> {
-        let campaign = request.accessible(found.cloned()).ok()?;
-        request.check(&campaign).ok()?;
-        let reads = !budget.work_is_over();
-        reads.then(|| Reader::start(&self.table, &campaign.id, None, budget.work_until))
     }
 
     /// What an earlier request with the same idempotency key has come to, as far
@@ -300,16 +283,16 @@ impl Deletions {
         };
         let gone_on = claim::go_on(&self.table, &self.settings, record, budget).await;
         Ok(match gone_on {
-            GoneOn::Claimed(claimed) => Some(self.work(claimed, None, budget).await),
+            GoneOn::Claimed(claimed) => Some(self.work(claimed, budget).await),
             GoneOn::Over(record) => record.map(|record| Outcome::of(*record, End::Complete)),
         })
     }
 
     /// Works on a deletion that this worker holds, and leaves it to who does.
-    async fn work(&self, claimed: Claimed<'_>, ahead: Option<Reader>, budget: Budget) -> Outcome {
+    async fn work(&self, claimed: Claimed<'_>, budget: Budget) -> Outcome {
         match claimed {
             // Boxed, since it is large and everything that waits for it contains it.
-            Claimed::Held(hold) => Box::pin(self.advance(*hold, ahead, budget)).await,
+            Claimed::Held(hold) => Box::pin(self.advance(*hold, budget)).await,
             Claimed::Attached(record) => Outcome::of(*record, End::Attached),
             Claimed::Unanswered(record) => {
                 let end = self.hand_on(&record, budget).await;
@@ -320,12 +303,10 @@ impl Deletions {
 
     /// Drains and finishes as far as the budget allows; releases the deletion
     /// and hands it on if something remains.
-    async fn advance(&self, mut hold: Hold<'_>, ahead: Option<Reader>, budget: Budget) -> Outcome {
+    async fn advance(&self, mut hold: Hold<'_>, budget: Budget) -> Outcome {
         let mut flow = Flow::new(hold.pace());
-        // Who takes over reads on where the record says.
-        let ahead = ahead.filter(|_| hold.is_new());
         let mut drain = Drain::new(&self.table, &hold, budget);
-        let drained = drain.run(&mut hold, ahead, &mut flow).await;
+        let drained = drain.run(&mut hold, &mut flow).await;
         let work = drain.work(&flow);
         metric::worked(&work);
         let not_written = match drained {

@@ -77,15 +77,8 @@ impl<'a> Drain<'a> {
     }
 
     /// Passes over the partition until it is empty: one reading from the start
-    /// that found nothing but the campaign item. `ahead` is a reading from the start
-    /// that was begun before the claim: what was put since then it may have missed,
-    /// so that it shows what is there, and never that nothing is.
-    pub(super) async fn run(
-        &mut self,
-        hold: &mut Hold<'_>,
-        mut ahead: Option<Reader>,
-        flow: &mut Flow,
-    ) -> Result<(), Stop> {
+    /// that found nothing but the campaign item.
+    pub(super) async fn run(&mut self, hold: &mut Hold<'_>, flow: &mut Flow) -> Result<(), Stop> {
         loop {
             let after = if self.begins_pass {
                 None
@@ -95,12 +88,11 @@ impl<'a> Drain<'a> {
             if self.budget.work_is_over() {
                 return Err(out_of_time(0).into());
             }
-            let shows_emptiness = ahead.is_none() && after.is_none();
-            let reader = ahead.take().unwrap_or_else(|| {
-                Reader::start(self.table, &self.campaign, after, self.budget.work_until)
-            });
+            let from_the_start = after.is_none();
+            let until = self.budget.work_until;
+            let reader = Reader::start(self.table, &self.campaign, after, until);
             let found_something = self.pass(hold, reader, flow).await?;
-            if shows_emptiness && !found_something {
+            if from_the_start && !found_something {
                 return Ok(());
             }
             self.begins_pass = true;

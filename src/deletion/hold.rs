@@ -25,8 +25,6 @@ pub(super) struct Hold<'a> {
     record: Record,
     /// When the lease that the record shows was begun.
     lease_begun: Instant,
-    /// Whether this worker has claimed the deletion, and not taken it over.
-    is_new: bool,
 }
 
 /// Why a worker does not write the record any more.
@@ -92,7 +90,6 @@ impl<'a> Hold<'a> {
             owner: record.owner.clone().unwrap_or_default(),
             record,
             lease_begun: Instant::now(),
-            is_new: true,
         }
     }
 
@@ -110,7 +107,6 @@ impl<'a> Hold<'a> {
             owner: new_owner(),
             record: seen,
             lease_begun: Instant::now(),
-            is_new: false,
         };
         let lease_end = lease_end(settings.lease);
         hold.write(lease_end, Change::Hold, deadline).await?;
@@ -120,11 +116,6 @@ impl<'a> Hold<'a> {
     /// The record as this worker last saw it.
     pub(super) fn record(&self) -> &Record {
         &self.record
-    }
-
-    /// Whether this worker has claimed the deletion, and not taken it over.
-    pub(super) fn is_new(&self) -> bool {
-        self.is_new
     }
 
     /// The most write units per second that this deletion may consume.

@@ -62,6 +62,7 @@ enum Mutation {
     OnlyCountedThroughStartsAnew,
     OnlyDeletedThroughStartsAnew,
     NoEmptyRead,
+    ReadsBesideTheClaim,
 }
 
 /// `deletion::Record`: what matters of it. Marks are numbers of keys; version 0
@@ -161,6 +162,8 @@ enum Action {
     Look(usize),
     /// `Table::claim`, `Hold::take_over`.
     Take(usize),
+    /// The first page, while the claim is on its way: only a mutation does that.
+    ReadAhead(usize),
     /// `Reader::next`.
     ReadPage(usize),
     /// `Drain::count`, `Hold::count_ahead`.
@@ -406,7 +409,16 @@ impl Protocol {
         match kind {
             Kind::Take => {
                 world.disturbed |= next.version > 1;
-                *worker = Worker::holding(worker.owner, record);
+                let read = std::mem::replace(worker, Worker::holding(worker.owner, record));
+                // Only the mutation has read anything. Not even that it takes the
+                // reading for one that shows emptiness.
+                if read.read_to > 0 {
+                    worker.read_to = read.read_to;
+                    worker.at_the_end = read.at_the_end;
+                    worker.ahead = read.ahead;
+                    worker.found = read.found;
+                    worker.from_the_start = false;
+                }
             }
             Kind::CountAhead => {
                 worker.step = Step::Drains;
@@ -441,7 +453,11 @@ impl Protocol {
             Step::Idle if !world.record.done => actions.push(Action::Look(of)),
             Step::Idle => {}
             Step::Looked => actions.push(Action::Take(of)),
-            Step::Waits(..) => {
+            Step::Waits(kind, next) => {
+                let is_claim = kind == Kind::Take && next.version == 1;
+                if self.is(Mutation::ReadsBesideTheClaim) && is_claim && worker.read_to == 0 {
+                    actions.push(Action::ReadAhead(of));
+                }
                 actions.extend([Action::Answered(of), Action::AnswerLost(of)]);
                 if world.late_left > 0 {
                     actions.extend([Action::Repeated(of), Action::DiesSending(of)]);
@@ -501,7 +517,7 @@ impl Protocol {
                 wait(worker, Kind::Take, next);
                 world.next_owner += 1;
             }
-            Action::ReadPage(of) => self.read_page(&mut world, of),
+            Action::ReadAhead(of) | Action::ReadPage(of) => self.read_page(&mut world, of),
             Action::CountAhead(of) => {
                 let worker = &mut world.workers[of];
                 match self.count(worker) {
@@ -828,6 +844,11 @@ fn every_mutation_breaks_a_property() {
         writer: Writer::Unfenced,
         ..small
     };
+    let fenced = Bounds {
+        keys: 1,
+        writer: Writer::Fenced,
+        ..small
+    };
     for (mutation, bounds) in [
         (Mutation::CountAfterDelete, small),
         (Mutation::CountAheadWithoutVersion, small),
@@ -840,6 +861,7 @@ fn every_mutation_breaks_a_property() {
         (Mutation::OnlyCountedThroughStartsAnew, raced),
         (Mutation::OnlyDeletedThroughStartsAnew, raced),
         (Mutation::NoEmptyRead, raced),
+        (Mutation::ReadsBesideTheClaim, fenced),
     ] {
         let property = broken(mutation, bounds);
         assert!(property.is_some(), "{mutation:?} breaks nothing");
