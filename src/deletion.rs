@@ -14,6 +14,7 @@ mod claim;
 mod counts;
 mod drain;
 mod hold;
+mod learnt;
 mod pace;
 mod preview;
 mod reader;

@@ -6,16 +6,12 @@
 //! What a batch costs is known only once it is answered: a delete costs a unit
 //! for each started KB of its item. So each batch is charged an estimate when it
 //! is sent, and the difference when it is answered.
-//!
-//! What the table takes is learnt when it hands writes back: a campaign is one
-//! partition, and a partition takes 1,000 units a second (service quota). From
-//! there the rate falls when more comes back, and rises, slowly at first, when
-//! nothing does, so that it stays at a ceiling and finds one that was raised.
 
 use std::{num::NonZeroU32, time::Duration};
 
 use tokio::time::Instant;
 
+use super::learnt::Learnt;
 use crate::table::Backoff;
 
 /// How much of unused time counts for later: it evens out timers, which are a
@@ -25,25 +21,6 @@ const CREDIT: Duration = Duration::from_millis(100);
 /// How much the last batch weighs in the estimate. Items of a kind are next to
 /// each other and alike in size.
 const WEIGHT_OF_LAST: f64 = 0.5;
-
-/// What a partition takes, write units per second.
-const PARTITION: f64 = 1_000.0;
-/// No rate that is learnt is less: it would tell nothing in time.
-const LEAST: f64 = 50.0;
-/// How often a rate rises: what was sent before has its answer by then.
-const STEP: Duration = Duration::from_millis(100);
-/// How long what is taken is measured between two times at which writes come back.
-const SHORTEST_MEASURE: Duration = Duration::from_millis(200);
-/// Beyond this, the table may have been ready for more in between.
-const LONGEST_MEASURE: Duration = Duration::from_millis(600);
-/// What is left of a rate at which writes come back after a while.
-const FALL: f64 = 0.985;
-/// By how much it rises at first when nothing comes back, and how much more it
-/// does with each step.
-const RISE: f64 = 0.001;
-const STEEPER: f64 = 1.5;
-/// The steepest rise.
-const MOST_RISE: f64 = 0.5;
 
 /// How far apart the first answers are.
 const GATHER: Duration = Duration::from_millis(1);
@@ -65,63 +42,6 @@ pub(super) struct Pace {
     unanswered: u32,
     /// Whether anything was answered.
     is_tried: bool,
-}
-
-#[derive(Debug)]
-struct Learnt {
-    rate: f64,
-    rise: f64,
-    rises_at: Instant,
-    /// When writes last came back, and a measure was begun: the table took no more.
-    measured_from: Instant,
-    /// Write units since then.
-    taken: f64,
-}
-
-impl Learnt {
-    /// What is known when writes come back for the first time.
-    fn first(now: Instant) -> Self {
-        Self {
-            rate: PARTITION,
-            rise: RISE,
-            rises_at: now + STEP,
-            measured_from: now,
-            taken: 0.0,
-        }
-    }
-
-    /// The table has taken less than a batch. Between two such times it took all
-    /// that it could, which is its rate. `false` if that was nothing at all, which
-    /// says nothing of a rate.
-    fn came_back(&mut self, now: Instant) -> bool {
-        self.rise = RISE;
-        self.rises_at = now + STEP;
-        let measured = now - self.measured_from;
-        if measured < SHORTEST_MEASURE {
-            return true;
-        }
-        if self.taken == 0.0 {
-            self.measured_from = now;
-            return false;
-        }
-        let rate = if measured < LONGEST_MEASURE {
-            self.taken / measured.as_secs_f64()
-        } else {
-            self.rate * FALL
-        };
-        self.rate = rate.max(LEAST);
-        self.measured_from = now;
-        self.taken = 0.0;
-        true
-    }
-
-    fn went_through(&mut self, now: Instant) {
-        if now >= self.rises_at {
-            self.rate *= 1.0 + self.rise;
-            self.rise = (self.rise * STEEPER).min(MOST_RISE);
-            self.rises_at = now + STEP;
-        }
-    }
 }
 
 impl Pace {
@@ -147,7 +67,7 @@ impl Pace {
 
     /// Write units per second, if there is any bound.
     fn rate(&self) -> Option<f64> {
-        let learnt = self.learnt.as_ref().map(|learnt| learnt.rate);
+        let learnt = self.learnt.as_ref().map(Learnt::rate);
         match (self.limit, learnt) {
             (Some(limit), Some(learnt)) => Some(limit.min(learnt)),
             (limit, learnt) => limit.or(learnt),
@@ -185,7 +105,7 @@ impl Pace {
         #[expect(clippy::cast_precision_loss, reason = "a batch has at most 25")]
         let (size, deleted) = (size as f64, deleted as f64);
         if let Some(learnt) = &mut self.learnt {
-            learnt.taken += consumed;
+            learnt.took(consumed);
         }
         if let Some(rate) = self.rate() {
             let difference = consumed - charged * deleted / size;
