@@ -183,10 +183,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{
-        campaign::CampaignId,
-        deletion::{Progress, Work},
-    };
+    use crate::deletion::Work;
 
     const ID: &str = "0190a8c2-b5c2-7e3f-8000-000000000000";
 
@@ -220,21 +217,7 @@ mod tests {
 
     #[test]
     fn only_a_lease_that_is_alive_is_held_by_another() {
-        let record = |lease_left_ms: i64| Record {
-            deletion_id: ID.into(),
-            campaign_id: CampaignId::parse("campaign_1").unwrap(),
-            campaign_name: String::new(),
-            account_id: "a".into(),
-            requested_by: "key_1".into(),
-            previous_status: "paused".into(),
-            state: RecordState::Running,
-            started_at: String::new(),
-            updated_at: String::new(),
-            progress: Progress::start(),
-            version: 1,
-            owner: None,
-            lease_until_ms: now_ms() + lease_left_ms,
-        };
+        let record = |lease_left_ms: i64| Record::example(now_ms() + lease_left_ms);
         for (end, lease_left_ms, held, wait) in [
             (End::Attached, 60_000, true, 60),
             (End::Attached, -1, false, 0),

@@ -145,10 +145,6 @@ mod tests {
     use aws_config::{BehaviorVersion, Region};
 
     use super::*;
-    use crate::{
-        campaign::CampaignId,
-        deletion::{BY_CLI, Progress, RecordState},
-    };
 
     #[tokio::test(start_paused = true)]
     async fn no_start_is_begun_with_less_time_than_one_takes() {
@@ -160,21 +156,7 @@ mod tests {
             client: Client::from_conf(config),
             arn: String::new(),
         };
-        let left = Record {
-            deletion_id: String::new(),
-            campaign_id: CampaignId::parse("campaign_1").unwrap(),
-            campaign_name: String::new(),
-            account_id: String::new(),
-            requested_by: BY_CLI.to_owned(),
-            previous_status: String::new(),
-            state: RecordState::Running,
-            started_at: String::new(),
-            updated_at: String::new(),
-            progress: Progress::start(),
-            version: 1,
-            owner: None,
-            lease_until_ms: 0,
-        };
+        let left = Record::example(0);
         for (milliseconds, is_begun) in [(0, false), (50, false), (60, true)] {
             let deadline = Instant::now() + Duration::from_millis(milliseconds);
             // Without credentials it fails, if it is begun.

@@ -2,6 +2,7 @@
 //! takes API Gateway's own event (payload 2.0) and always answers it; `api`
 //! and the local server both call this one.
 
+mod admission;
 mod headers;
 mod query;
 mod request;
@@ -15,7 +16,7 @@ use tokio::{task::JoinHandle, time::Instant};
 pub use self::request::{PATHS, Path};
 use self::{headers::Preferences, request::Route, response::Answer};
 use crate::{
-    auth::{ApiKey, Principal, SCOPE_DELETE, SCOPE_READ, StoredKey},
+    auth::{SCOPE_DELETE, SCOPE_READ},
     beside::beside,
     campaign::{CampaignId, InvalidCampaignId},
     deletion::{
@@ -24,9 +25,7 @@ use crate::{
     error::Error,
     hand_off::DeletionRef,
     metric,
-    rate::{Counter, Limited, Usage},
-    table::{Counted, CountedKey, TableError},
-    timestamp::now_seconds,
+    rate::{Limited, Usage},
 };
 
 impl From<InvalidCampaignId> for Error {
@@ -288,76 +287,6 @@ impl Api {
             time.budget(self.inline_budget).claim_only(time.start)
         } else {
             time.budget(inline)
-        }
-    }
-
-    /// Who calls, if they may: a key that is known and valid, whose subscription is
-    /// active, and which is not over its limit for this route.
-    async fn admit(
-        &self,
-        event: &ApiGatewayV2httpRequest,
-        route: Limited,
-        budget: Budget,
-        log: &mut RequestLog,
-    ) -> Result<Principal, Error> {
-        let hash = ApiKey::from_header(request::authorization(event))?.hash();
-        let (stored_key, usage) = match self.rate_limit {
-            Some(limit) => self.counted(hash, limit, route, budget, log).await?,
-            None => (self.read_key(&hash, budget).await?, None),
-        };
-        log.key_id = Some(stored_key.key_id.clone());
-        let admitted = stored_key.admit(now_seconds());
-        if !matches!(admitted, Err(Error::InvalidApiKey)) {
-            log.usage = usage;
-        }
-        let principal = admitted?;
-        match &log.usage {
-            Some(usage) if usage.is_over() => Err(Error::RateLimited(usage.counter.resets_in)),
-            _ => Ok(principal),
-        }
-    }
-
-    async fn read_key(&self, hash: &str, budget: Budget) -> Result<StoredKey, Error> {
-        let table = self.deletions.table();
-        let stored_key = table.stored_key(hash, budget.claim_until).await?;
-        stored_key.ok_or(Error::InvalidApiKey)
-    }
-
-    /// Reads a key by counting its use. A use that cannot be counted is let
-    /// through: a limit is no reason to refuse everybody.
-    async fn counted(
-        &self,
-        hash: String,
-        limit: NonZeroU32,
-        route: Limited,
-        budget: Budget,
-        log: &mut RequestLog,
-    ) -> Result<(StoredKey, Option<Usage>), Error> {
-        let table = self.deletions.table();
-        let counter = Counter::at(route, now_seconds());
-        match table.count_use(&hash, &counter, budget.claim_until).await {
-            Ok(Counted::Key(CountedKey { stored, uses, over })) => {
-                if !over.is_empty() {
-                    let table = table.clone();
-                    log.tidying = Some(tokio::spawn(async move {
-                        table.remove_counters(&hash, &over, budget.answer_by).await;
-                    }));
-                }
-                let usage = Usage {
-                    limit,
-                    uses,
-                    counter,
-                };
-                Ok((stored, Some(usage)))
-            }
-            Ok(Counted::Unknown) => Err(Error::InvalidApiKey),
-            Ok(Counted::Throttled) => Err(Error::RateLimited(counter.resets_in)),
-            Err(error @ TableError::Corrupt { .. }) => Err(error.into()),
-            Err(error) => {
-                metric::rate_limit_failed_open();
-                tracing::warn!("a use of a key is not counted: {error}");
-                Ok((self.read_key(&hash, budget).await?, None))
-            }
         }
     }
 }

@@ -288,7 +288,7 @@ async fn delete_all(
                 if answer.is_answered {
                     pace.came_back();
                 } else {
-                    window.came_back(in_flight.len());
+                    window.had_no_answer(in_flight.len());
                     pace.had_no_answer();
                 }
                 for key in answer.left.into_iter().rev() {

@@ -151,6 +151,28 @@ impl Record {
 }
 
 #[cfg(test)]
+impl Record {
+    /// A deletion of `campaign_1` that was just claimed, whose lease ends then.
+    pub(crate) fn example(lease_until_ms: i64) -> Self {
+        Self {
+            deletion_id: "0190a8c2-b5c2-7e3f-8000-000000000000".to_owned(),
+            campaign_id: CampaignId::parse("campaign_1").unwrap(),
+            campaign_name: String::new(),
+            account_id: "account_1".to_owned(),
+            requested_by: BY_CLI.to_owned(),
+            previous_status: "paused".to_owned(),
+            state: RecordState::Running,
+            started_at: String::new(),
+            updated_at: String::new(),
+            progress: Progress::start(),
+            version: 1,
+            owner: None,
+            lease_until_ms,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -172,21 +194,7 @@ mod tests {
 
     #[test]
     fn a_running_deletion_is_stalled_two_leases_after_its_lease_has_ended() {
-        let mut record = Record {
-            deletion_id: String::new(),
-            campaign_id: CampaignId::parse("campaign_1").unwrap(),
-            campaign_name: String::new(),
-            account_id: String::new(),
-            requested_by: String::new(),
-            previous_status: String::new(),
-            state: RecordState::Running,
-            started_at: String::new(),
-            updated_at: String::new(),
-            progress: Progress::start(),
-            version: 1,
-            owner: None,
-            lease_until_ms: 1_000,
-        };
+        let mut record = Record::example(1_000);
         let lease = std::time::Duration::from_secs(30);
         for (now_ms, lease_ended, stalled) in [
             (999, false, false),

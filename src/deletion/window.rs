@@ -1,5 +1,5 @@
 //! How many batches are in flight: additive increase, multiplicative decrease
-//! on writes that were handed back.
+//! on batches that had no answer. (What is handed back sets the pace.)
 
 /// Where a window starts: 24 batches of 25 are 600 deletes, more than half of what
 /// one partition takes in a second (service quota: 1,000 write units a second for
@@ -52,8 +52,8 @@ impl Window {
         self.size = (self.size + 1.0 / self.size).min(MOST);
     }
 
-    /// Writes came back: half the window, but once for all that was in flight.
-    pub(super) fn came_back(&mut self, in_flight: usize) {
+    /// A batch had no answer: half the window, but once for all that was in flight.
+    pub(super) fn had_no_answer(&mut self, in_flight: usize) {
         if self.settling > 0 {
             self.settling -= 1;
             return;
@@ -71,11 +71,11 @@ mod tests {
     fn a_window_halves_once_for_what_was_in_flight_and_never_closes() {
         let mut window = Window::default();
         for _ in 0..24 {
-            window.came_back(23);
+            window.had_no_answer(23);
         }
         assert_eq!(window.size(), 12);
         for _ in 0..1_000 {
-            window.came_back(0);
+            window.had_no_answer(0);
         }
         assert_eq!(window.size(), 1);
     }

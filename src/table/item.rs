@@ -82,9 +82,18 @@ pub fn campaign(item: &Item) -> Result<Campaign, TableError> {
         kind: "campaign",
     };
     let id = attributes.text("id")?;
+    let id = CampaignId::parse(&id).map_err(|_| attributes.corrupt("id"))?;
+    campaign_with(id, attributes.text("name")?, &attributes)
+}
+
+fn campaign_with(
+    id: CampaignId,
+    name: String,
+    attributes: &Attributes<'_>,
+) -> Result<Campaign, TableError> {
     Ok(Campaign {
-        id: CampaignId::parse(&id).map_err(|_| attributes.corrupt("id"))?,
-        name: attributes.text("name")?,
+        id,
+        name,
         account_id: attributes.text("accountId")?,
         status: Status::new(attributes.text("campaignStatus")?),
         updated_at: attributes.text("updatedAt")?,
@@ -140,17 +149,10 @@ pub fn listed_campaign(item: &Item) -> Result<ListedCampaign, TableError> {
     let partition = attributes.text(PK)?;
     let id = partition.strip_prefix(CAMPAIGN_PREFIX);
     let id = id.and_then(|id| CampaignId::parse(id).ok());
+    let id = id.ok_or_else(|| attributes.corrupt(PK))?;
+    let name = attributes.optional_text("name")?.unwrap_or_default();
     Ok(ListedCampaign {
-        campaign: Campaign {
-            id: id.ok_or_else(|| attributes.corrupt(PK))?,
-            name: attributes.optional_text("name")?.unwrap_or_default(),
-            account_id: attributes.text("accountId")?,
-            status: Status::new(attributes.text("campaignStatus")?),
-            updated_at: attributes.text("updatedAt")?,
-            deletion_protection: attributes
-                .optional("deletionProtection", |value| value.as_bool().ok().copied())?,
-            deletion_id: attributes.optional_text("deletionId")?,
-        },
+        campaign: campaign_with(id, name, &attributes)?,
         completed_at: attributes.optional_text("completedAt")?,
     })
 }

@@ -298,3 +298,41 @@ async fn a_use_that_cannot_be_counted_is_let_through() {
         world.send(guessed).await.assert(401, "invalid_api_key");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_counters_that_cannot_be_removed_are_nobodys_matter_and_go_with_the_next_request() {
+    let is_removal = |call: &Call<'_>| {
+        let update = call.body["UpdateExpression"].as_str();
+        update.is_some_and(|update| update.starts_with("REMOVE"))
+    };
+    let over = Counter::at(Limited::DeleteCampaign, now_seconds() - 600).attribute();
+    for action in [
+        internal_error(),
+        throttled(),
+        Action::LoseRequest,
+        Action::Hang,
+    ] {
+        let world = world(60).await;
+        world.put_key(KEY, &[(over.as_str(), n(60))]).await;
+        let is_applied = matches!(action, Action::Hang);
+        world.proxy.policy(move |call| {
+            if is_removal(call) {
+                action.clone()
+            } else {
+                Action::Pass
+            }
+        });
+        let begun = Instant::now();
+        world.delete("campaign_1").await.assert(404, "not_found");
+        assert!(
+            begun.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            begun.elapsed()
+        );
+        let left = counters(&world).await.iter().any(|(name, _)| *name == over);
+        assert_eq!(left, !is_applied);
+        world.proxy.pass();
+        world.delete("campaign_1").await.assert(404, "not_found");
+        assert!(!counters(&world).await.iter().any(|(name, _)| *name == over));
+    }
+}

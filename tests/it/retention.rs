@@ -217,12 +217,9 @@ async fn a_run_over_the_share_deletes_nothing_and_says_so() {
     assert_eq!(deleted(&world).await.len(), 11);
 }
 
-/// What happens to `old` between the listing and the claim of it, and what the
-/// campaign item has to be after a run.
-async fn between_listing_and_claim(attribute: &str, value: Option<AttributeValue>) {
-    let world = world().await;
-    put(&world, "old", 90, &[]).await;
-    put(&world, "next", 80, &[]).await;
+/// Holds the first claim up: the first is notified when it is there, and it goes
+/// through when the second one is.
+fn hold_the_first_claim(world: &World) -> (Arc<Notify>, Arc<Notify>) {
     let (gate, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (reached, held) = (gate.clone(), go_on.clone());
     world.proxy.policy(move |call| {
@@ -232,6 +229,16 @@ async fn between_listing_and_claim(attribute: &str, value: Option<AttributeValue
         }
         Action::Pass
     });
+    (gate, go_on)
+}
+
+/// What happens to `old` between the listing and the claim of it, and what the
+/// campaign item has to be after a run.
+async fn between_listing_and_claim(attribute: &str, value: Option<AttributeValue>) {
+    let world = world().await;
+    put(&world, "old", 90, &[]).await;
+    put(&world, "next", 80, &[]).await;
+    let (gate, go_on) = hold_the_first_claim(&world);
     let change = async {
         gate.notified().await;
         let request = world.table.client().update_item();
@@ -286,15 +293,7 @@ async fn a_campaign_that_changes_between_listing_and_claim_survives() {
 async fn a_campaign_that_somebody_else_deletes_meanwhile_is_theirs() {
     let world = world().await;
     put(&world, "old", 90, &[]).await;
-    let (gate, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (reached, held) = (gate.clone(), go_on.clone());
-    world.proxy.policy(move |call| {
-        if is_claim(call) && call.nth == 0 {
-            reached.notify_one();
-            return Action::Wait(held.clone());
-        }
-        Action::Pass
-    });
+    let (gate, go_on) = hold_the_first_claim(&world);
     let delete = async {
         gate.notified().await;
         assert_eq!(world.delete("old").await.status, 200);
