@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::{
     Budget, Progress, Work,
     hold::{Halt, Hold, Stop},
-    pace::Pace,
+    pace::{Charge, Pace},
     reader::Reader,
     window::Window,
 };
@@ -248,8 +248,8 @@ async fn delete_all(
                 break;
             }
             let batch: Vec<String> = waiting.drain(..BATCH_SIZE.min(waiting.len())).collect();
-            let charged = pace.charge(batch.len());
-            in_flight.push(send(table, campaign, batch, charged, until));
+            let charge = pace.charge(batch.len());
+            in_flight.push(send(table, campaign, batch, charge, until));
         }
         let answer = tokio::select! {
             biased;
@@ -270,7 +270,7 @@ async fn delete_all(
         for answer in std::iter::once(answer).chain(ready(&mut in_flight)) {
             let Sent {
                 size,
-                charged,
+                charge,
                 answer,
             } = answer.map_err(|error| halt(unacknowledged, error))?;
             let deleted = size.saturating_sub(answer.left.len());
@@ -279,7 +279,7 @@ async fn delete_all(
             work.sent_again += answer.left.len() as u64;
             if let Some(consumed) = answer.consumed {
                 work.consumed += consumed;
-                pace.settle(charged, size, deleted, consumed);
+                pace.settle(charge, size, deleted, consumed);
             }
             if answer.left.is_empty() {
                 window.went_through();
@@ -308,8 +308,7 @@ fn ready<F: Future>(in_flight: &mut FuturesUnordered<F>) -> Vec<F::Output> {
 /// A batch that was sent.
 struct Sent {
     size: usize,
-    /// Write units that its pace was charged.
-    charged: f64,
+    charge: Charge,
     answer: DeletesSent,
 }
 
@@ -317,14 +316,14 @@ async fn send(
     table: &Table,
     campaign: &CampaignId,
     batch: Vec<String>,
-    charged: f64,
+    charge: Charge,
     until: Instant,
 ) -> Result<Sent, TableError> {
     let size = batch.len();
     let answer = table.delete_batch(campaign, batch, until).await?;
     Ok(Sent {
         size,
-        charged,
+        charge,
         answer,
     })
 }

@@ -12,7 +12,7 @@ use std::{num::NonZeroU32, time::Duration};
 use tokio::time::Instant;
 
 use super::learnt::Learnt;
-use crate::table::Backoff;
+use crate::table::{BATCH_SIZE, Backoff};
 
 /// How much of unused time counts for later: it evens out timers, which are a
 /// millisecond late, and answers that come in bunches.
@@ -24,6 +24,16 @@ const WEIGHT_OF_LAST: f64 = 0.5;
 
 /// How far apart the first answers are.
 const GATHER: Duration = Duration::from_millis(1);
+
+/// What a batch was charged when it was sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Charge {
+    /// Write units.
+    units: f64,
+    /// Whether there was a rate. What was sent before there was any says nothing of
+    /// what the table takes in a second, and was not paid for in time.
+    is_paced: bool,
+}
 
 /// How fast one worker deletes.
 #[derive(Debug)]
@@ -81,35 +91,37 @@ impl Pace {
         (at > Instant::now()).then_some(at)
     }
 
-    /// Charges a batch of this many deletes that is sent now; what it is charged,
-    /// write units.
-    pub(super) fn charge(&mut self, deletes: usize) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "a batch has at most 25")]
-        let units = deletes as f64 * self.estimate;
-        if let Some(rate) = self.rate() {
+    /// Charges a batch of this many deletes that is sent now.
+    pub(super) fn charge(&mut self, deletes: usize) -> Charge {
+        let units = units(deletes) * self.estimate;
+        let rate = self.rate();
+        if let Some(rate) = rate {
             let earliest = Instant::now().checked_sub(CREDIT);
             let from = earliest.map_or(self.paid_at, |earliest| self.paid_at.max(earliest));
-            self.paid_at = from + Duration::from_secs_f64(units / rate);
+            self.paid_at = from + time_for(units, rate);
         }
-        units
+        Charge {
+            units,
+            is_paced: rate.is_some(),
+        }
     }
 
-    /// Settles a batch of `size` deletes that was charged `charged` write units, and in
-    /// which `deleted` have consumed `consumed`. What came back stays charged: it was
-    /// asked of the table, too.
-    pub(super) fn settle(&mut self, charged: f64, size: usize, deleted: usize, consumed: f64) {
+    /// Settles a batch of `size` deletes, of which `deleted` have consumed `consumed`
+    /// write units. What came back stays charged: it was asked of the table, too.
+    pub(super) fn settle(&mut self, charge: Charge, size: usize, deleted: usize, consumed: f64) {
         if deleted == 0 {
             return;
         }
         self.unanswered = 0;
-        #[expect(clippy::cast_precision_loss, reason = "a batch has at most 25")]
-        let (size, deleted) = (size as f64, deleted as f64);
-        if let Some(learnt) = &mut self.learnt {
-            learnt.took(consumed);
-        }
-        if let Some(rate) = self.rate() {
-            let difference = consumed - charged * deleted / size;
-            let time = Duration::from_secs_f64(difference.abs() / rate);
+        let (size, deleted) = (units(size), units(deleted));
+        if charge.is_paced
+            && let Some(rate) = self.rate()
+        {
+            if let Some(learnt) = &mut self.learnt {
+                learnt.took(consumed);
+            }
+            let difference = consumed - charge.units * deleted / size;
+            let time = time_for(difference.abs(), rate);
             if difference > 0.0 {
                 self.paid_at += time;
             } else if let Some(earlier) = self.paid_at.checked_sub(time) {
@@ -130,8 +142,11 @@ impl Pace {
     pub(super) fn came_back(&mut self) {
         let now = Instant::now();
         let Some(learnt) = &mut self.learnt else {
-            self.learnt = Some(Learnt::first(now));
-            self.paid_at = now;
+            let learnt = Learnt::first(now);
+            // Nothing is left: a batch has to wait until there is enough for all of it.
+            let batch = units(BATCH_SIZE) * self.estimate;
+            self.paid_at = now + time_for(batch, learnt.rate());
+            self.learnt = Some(learnt);
             return;
         };
         if !learnt.came_back(now) {
@@ -146,6 +161,17 @@ impl Pace {
         let wait = Backoff::bound(self.unanswered - 1).mul_f64(fastrand::f64());
         self.not_before = Some(Instant::now() + wait);
     }
+}
+
+/// A number of deletes as one of write units.
+#[expect(clippy::cast_precision_loss, reason = "a batch has at most 25")]
+fn units(deletes: usize) -> f64 {
+    deletes as f64
+}
+
+/// How long so many write units take at so many a second.
+fn time_for(units: f64, rate: f64) -> Duration {
+    Duration::from_secs_f64(units / rate)
 }
 
 #[cfg(test)]
@@ -169,22 +195,22 @@ mod tests {
         let mut consumed = 0.0;
         for (number, batch) in sizes.chunks(25).enumerate() {
             if in_flight.len() == 4 {
-                let (answered_at, charged, deletes, units) = in_flight.pop_front().unwrap();
+                let (answered_at, charge, deletes, units) = in_flight.pop_front().unwrap();
                 sleep_until(answered_at).await;
-                pace.settle(charged, deletes, deletes, units);
+                pace.settle(charge, deletes, deletes, units);
             }
             while let Some(at) = pace.next_at() {
                 sleep_until(at).await;
             }
-            let charged = pace.charge(batch.len());
+            let charge = pace.charge(batch.len());
             let units = f64::from(batch.iter().sum::<u32>());
             consumed += units;
             let takes = Duration::from_millis(5 + number as u64 % 7);
-            in_flight.push_back((Instant::now() + takes, charged, batch.len(), units));
+            in_flight.push_back((Instant::now() + takes, charge, batch.len(), units));
         }
-        for (answered_at, charged, deletes, units) in in_flight {
+        for (answered_at, charge, deletes, units) in in_flight {
             sleep_until(answered_at).await;
-            pace.settle(charged, deletes, deletes, units);
+            pace.settle(charge, deletes, deletes, units);
         }
         sleep_until(pace.paid_at).await;
         consumed / start.elapsed().as_secs_f64()
@@ -216,8 +242,8 @@ mod tests {
             while let Some(at) = pace.next_at() {
                 sleep_until(at).await;
             }
-            let charged = pace.charge(25);
-            pace.settle(charged, 25, 25, 25.0);
+            let charge = pace.charge(25);
+            pace.settle(charge, 25, 25, 25.0);
         }
         // Three quarters of a second for the first three, but for the credit.
         assert_eq!(start.elapsed(), Duration::from_millis(650));
@@ -228,8 +254,8 @@ mod tests {
         let mut pace = Pace::new(None);
         for _ in 0..1_000 {
             assert_eq!(pace.next_at(), None);
-            let charged = pace.charge(25);
-            pace.settle(charged, 25, 25, 10_000.0);
+            let charge = pace.charge(25);
+            pace.settle(charge, 25, 25, 10_000.0);
         }
     }
 
@@ -277,12 +303,12 @@ mod tests {
         let start = Instant::now();
         let counted_from = start + time / 4;
         let (mut taken, mut back) = (0, 0);
-        let mut in_flight: VecDeque<(Instant, f64, usize)> = VecDeque::new();
+        let mut in_flight: VecDeque<(Instant, Charge, usize)> = VecDeque::new();
         while Instant::now() < start + time {
             while in_flight.len() < 24 && pace.next_at().is_none() {
-                let charged = pace.charge(25);
+                let charge = pace.charge(25);
                 let at = Instant::now() + Duration::from_millis(5);
-                in_flight.push_back((at, charged, partition.takes(25)));
+                in_flight.push_back((at, charge, partition.takes(25)));
             }
             let next_at = pace.next_at().unwrap_or(start + time);
             let answer_at = in_flight.front().map_or(next_at, |(at, ..)| *at);
@@ -296,8 +322,8 @@ mod tests {
                 .front()
                 .is_some_and(|(at, ..)| *at <= Instant::now())
             {
-                let (_, charged, deleted) = in_flight.pop_front().unwrap();
-                pace.settle(charged, 25, deleted, deleted as f64);
+                let (_, charge, deleted) = in_flight.pop_front().unwrap();
+                pace.settle(charge, 25, deleted, deleted as f64);
                 if deleted == 25 {
                     pace.went_through();
                 } else {

@@ -1,10 +1,10 @@
 //! How many batches are in flight: additive increase, multiplicative decrease
 //! on batches that had no answer. (What is handed back sets the pace.)
 
-/// Where a window starts: 24 batches of 25 are 600 deletes, more than half of what
-/// one partition takes in a second (service quota: 1,000 write units a second for
-/// each partition). What is too much of it is handed back, and is paid for in time.
-const START: f64 = 24.0;
+/// Where a window starts: 20 batches of 25 are 500 deletes, half of what one
+/// partition takes in a second (service quota: 1,000 write units a second for each
+/// partition). What is too much of it is handed back, and is paid for in time.
+const START: f64 = 20.0;
 /// Where it starts for what is one page: all of it at once, in a single round trip.
 /// A page of up to 1,000 keys is what a partition takes in a second.
 const WHOLE_PAGE: f64 = 40.0;
@@ -70,10 +70,10 @@ mod tests {
     #[test]
     fn a_window_halves_once_for_what_was_in_flight_and_never_closes() {
         let mut window = Window::default();
-        for _ in 0..24 {
-            window.had_no_answer(23);
+        for _ in 0..20 {
+            window.had_no_answer(19);
         }
-        assert_eq!(window.size(), 12);
+        assert_eq!(window.size(), 10);
         for _ in 0..1_000 {
             window.had_no_answer(0);
         }
@@ -83,10 +83,10 @@ mod tests {
     #[test]
     fn a_window_grows_by_one_for_each_windows_worth_up_to_its_most() {
         let mut window = Window::default();
-        for _ in 0..26 {
+        for _ in 0..22 {
             window.went_through();
         }
-        assert_eq!(window.size(), 25);
+        assert_eq!(window.size(), 21);
         for _ in 0..10_000 {
             window.went_through();
         }

@@ -1,13 +1,20 @@
 //! The pace of a deletion, by what the engine says that it has consumed. (With
 //! an injected clock, and to within 5 %: `src/deletion/pace.rs`.)
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 
 use crate::{
     harness::{World, item, s},
-    proxy::Action,
+    proxy::{Action, Call, throttled},
 };
 
 /// The sizes of items, bytes, each some hundreds of items in a row or mixed.
@@ -123,4 +130,80 @@ async fn a_slow_deletion_keeps_its_lease_and_its_budget() {
     let of = json!({"accountId": crate::harness::ACCOUNT, "deletionId": id});
     let slice = world.drain(of, Duration::from_secs(20)).await.unwrap();
     assert_eq!((slice.status, slice.processed), ("succeeded", 120));
+}
+
+/// Writes of one unit that a partition takes, as a token bucket.
+struct Bucket {
+    per_second: f64,
+    burst: f64,
+    tokens: f64,
+    filled_at: Instant,
+}
+
+impl Bucket {
+    /// How many of so many writes it takes now.
+    fn take(&mut self, writes: usize) -> usize {
+        let now = Instant::now();
+        let filled = (now - self.filled_at).as_secs_f64() * self.per_second;
+        self.filled_at = now;
+        self.tokens = (self.tokens + filled).min(self.burst);
+        let mut taken = 0;
+        while taken < writes && self.tokens >= 1.0 {
+            self.tokens -= 1.0;
+            taken += 1;
+        }
+        taken
+    }
+}
+
+/// What a deletion of these children came to on a partition that takes `per_second`
+/// writes and a burst: the writes that it was handed back, and the seconds from
+/// its first batch to its last.
+async fn behind_a_ceiling(children: u32, per_second: f64, burst: f64) -> (u32, f64) {
+    let world = World::new().await;
+    world.put_campaign("campaign_1", &[]).await;
+    let keys: Vec<_> = (0..children).map(|n| format!("CHAT#{n:05}")).collect();
+
+    world.put_children("campaign_1", &keys).await;
+    let bucket = std::sync::Mutex::new(Bucket {
+        per_second,
+        burst,
+        tokens: burst,
+        filled_at: Instant::now(),
+    });
+    let handed_back = Arc::new(AtomicU32::new(0));
+    let back = handed_back.clone();
+    world.proxy.policy(move |call: &mut Call<'_>| {
+        if call.operation != "BatchWriteItem" {
+            return Action::Delay(Duration::from_millis(5));
+        }
+        let tables = call.body["RequestItems"].as_object().unwrap();
+        let writes = tables.values().next().unwrap().as_array().unwrap().len();
+        let taken = bucket.lock().unwrap().take(writes);
+        back.fetch_add(u32::try_from(writes - taken).unwrap(), Ordering::Relaxed);
+        match taken {
+            0 => throttled(),
+            taken if taken < writes => Action::HandBack(writes - taken),
+            _ => Action::Delay(Duration::from_millis(5)),
+        }
+    });
+    let reply = world.delete("campaign_1").await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.deleted_items()["chats"], children);
+    (handed_back.load(Ordering::Relaxed), took(&world))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_at_its_ceiling_hands_few_writes_back() {
+    // What one partition takes in a second (service quota), and half of it.
+    for (children, per_second, burst) in [(4_000, 1_000.0, 500.0), (3_000, 500.0, 500.0)] {
+        let (handed_back, seconds) = behind_a_ceiling(children, per_second, burst).await;
+        let least = (f64::from(children) - burst) / per_second;
+        println!(
+            "{children} at {per_second} a second: {handed_back} handed back, {:.0} % of the ceiling",
+            least / seconds * 100.0
+        );
+        let share = f64::from(handed_back) / f64::from(children);
+        assert!(share < 0.05, "{handed_back} of {children} were handed back");
+    }
 }
