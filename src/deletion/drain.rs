@@ -242,13 +242,14 @@ async fn delete_all(
     loop {
         // Whether the pace, and nothing else, keeps the next batch back.
         let mut next_at = None;
-        while in_flight.len() < window.size() && Instant::now() < until && !waiting.is_empty() {
+        while window.is_open(in_flight.len()) && Instant::now() < until && !waiting.is_empty() {
             next_at = pace.next_at().map(|at| at.min(until));
             if next_at.is_some() {
                 break;
             }
             let batch: Vec<String> = waiting.drain(..BATCH_SIZE.min(waiting.len())).collect();
             let charge = pace.charge(batch.len());
+            window.sent();
             in_flight.push(send(table, campaign, batch, charge, until));
         }
         let answer = tokio::select! {
@@ -286,6 +287,7 @@ async fn delete_all(
                 pace.went_through();
             } else {
                 if answer.is_answered {
+                    window.came_back();
                     pace.came_back();
                 } else {
                     window.had_no_answer(in_flight.len());

@@ -1,8 +1,7 @@
 //! What the table takes, learnt from what it hands back. A campaign is one
 //! partition, and a partition takes 1,000 units a second (service quota). From
 //! there the rate falls when more comes back, and rises, slowly at first, when
-//! nothing does, so that it stays at a ceiling and finds one that was raised. (Its
-//! tests are those of the pace.)
+//! nothing does, so that it stays at a ceiling and finds one that was raised.
 
 use std::time::Duration;
 
@@ -24,8 +23,9 @@ const FALL: f64 = 0.985;
 /// does with each step.
 const RISE: f64 = 0.001;
 const STEEPER: f64 = 1.5;
-/// The steepest rise.
-const MOST_RISE: f64 = 0.5;
+/// The steepest rise: a table takes more than its rate for a while, and so what
+/// comes back tells late that a rate is too high.
+const MOST_RISE: f64 = 0.05;
 
 /// What a table was found to take.
 #[derive(Debug)]
@@ -93,6 +93,186 @@ impl Learnt {
             self.rate *= 1.0 + self.rise;
             self.rise = (self.rise * STEEPER).min(MOST_RISE);
             self.rises_at = now + STEP;
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "numbers of deletes are far from 2^52"
+)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use tokio::time::sleep_until;
+
+    use super::*;
+    use crate::deletion::{
+        pace::{Charge, Pace},
+        window::Window,
+    };
+
+    /// A partition that takes so many units a second, with a burst, as a token
+    /// bucket.
+    struct Partition {
+        rate: f64,
+        burst: f64,
+        tokens: f64,
+        filled_at: Instant,
+    }
+
+    impl Partition {
+        fn new(rate: f64, burst: f64) -> Self {
+            let (tokens, filled_at) = (burst, Instant::now());
+            Self {
+                rate,
+                burst,
+                tokens,
+                filled_at,
+            }
+        }
+
+        /// How many of so many deletes of one unit it takes.
+        fn takes(&mut self, deletes: usize) -> usize {
+            let now = Instant::now();
+            let filled = (now - self.filled_at).as_secs_f64() * self.rate;
+            let tokens = (self.tokens + filled).min(self.burst);
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "0 to 500"
+            )]
+            let taken = (tokens.floor() as usize).min(deletes);
+            self.tokens = tokens - taken as f64;
+            self.filled_at = now;
+            taken
+        }
+    }
+
+    /// What sends batches to a partition, 5 ms away.
+    struct Sender<'a> {
+        window: Window,
+        partition: &'a mut Partition,
+        pace: &'a mut Pace,
+        /// When each is answered, and what was taken of it.
+        in_flight: VecDeque<(Instant, Charge, usize)>,
+        /// How long the endpoint works for each batch, one after the other.
+        work: Duration,
+        taken: usize,
+        back: usize,
+    }
+
+    impl<'a> Sender<'a> {
+        fn new(partition: &'a mut Partition, pace: &'a mut Pace, work: Duration) -> Self {
+            Self {
+                window: Window::default(),
+                partition,
+                pace,
+                in_flight: VecDeque::new(),
+                work,
+                taken: 0,
+                back: 0,
+            }
+        }
+
+        /// Sends what may be sent now, and goes on to what happens next.
+        async fn step(&mut self, until: Instant) {
+            while self.window.is_open(self.in_flight.len()) && self.pace.next_at().is_none() {
+                self.window.sent();
+                let charge = self.pace.charge(25);
+                let now = Instant::now();
+                let last = self.in_flight.back().map_or(now, |(at, ..)| *at);
+                let at = (now + Duration::from_millis(5)).max(last + self.work);
+                let taken = self.partition.takes(25);
+                self.in_flight.push_back((at, charge, taken));
+            }
+            let next_at = self.pace.next_at().unwrap_or(until);
+            let answer_at = self.in_flight.front().map_or(next_at, |(at, ..)| *at);
+            let soon = Instant::now() + Duration::from_micros(100);
+            sleep_until(next_at.min(answer_at).max(soon)).await;
+            let now = Instant::now();
+            while self.in_flight.front().is_some_and(|(at, ..)| *at <= now) {
+                let (_, charge, deleted) = self.in_flight.pop_front().unwrap();
+                self.pace.settle(charge, 25, deleted, deleted as f64);
+                if deleted == 25 {
+                    self.window.went_through();
+                    self.pace.went_through();
+                } else {
+                    self.window.came_back();
+                    self.pace.came_back();
+                }
+                self.taken += deleted;
+                self.back += 25 - deleted;
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deletion_of_some_seconds_is_handed_little_back() {
+        // An endpoint that works on one batch after the other, and one that does not;
+        // and a partition that takes half of what one takes at first.
+        for (rate, deletes, work, most_back) in [
+            (1_000.0, 4_000, 1, 0.05),
+            (1_000.0, 4_000, 0, 0.05),
+            (500.0, 3_000, 1, 0.1),
+            (500.0, 3_000, 0, 0.1),
+        ] {
+            let work = Duration::from_millis(work);
+            let mut partition = Partition::new(rate, 500.0);
+            let mut pace = Pace::new(None);
+            let mut sender = Sender::new(&mut partition, &mut pace, work);
+            let start = Instant::now();
+            while sender.taken < deletes {
+                sender.step(start + Duration::from_mins(1)).await;
+            }
+            let back = sender.back as f64 / sender.taken as f64;
+            let least = (sender.taken as f64 - 500.0) / rate;
+            let share = least / start.elapsed().as_secs_f64();
+            println!("{deletes} at {rate} a second: {share:.3} of it, {back:.3} came back");
+            assert!(back < most_back, "{back:.3} came back");
+            assert!(share > 0.97, "{share:.3} of the ceiling");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_ceiling_is_found_and_kept_and_found_again_when_it_changes() {
+        let mut pace = Pace::new(None);
+        let mut partition = Partition::new(1_000.0, 500.0);
+        // In between, it takes nothing at all for two seconds.
+        for (rate, seconds) in [
+            (1_000.0, 8),
+            (3_000.0, 16),
+            (0.0, 2),
+            (1_000.0, 16),
+            (200.0, 8),
+            (1_500.0, 16),
+        ] {
+            partition.rate = rate;
+            let start = Instant::now();
+            let (learnt_by, until) = (
+                start + Duration::from_secs(seconds) / 4,
+                start + Duration::from_secs(seconds),
+            );
+            if rate == 0.0 {
+                partition.tokens = 0.0;
+            }
+            let mut sender = Sender::new(&mut partition, &mut pace, Duration::ZERO);
+            while Instant::now() < learnt_by {
+                sender.step(learnt_by).await;
+            }
+            (sender.taken, sender.back) = (0, 0);
+            while Instant::now() < until {
+                sender.step(until).await;
+            }
+            if rate == 0.0 {
+                continue;
+            }
+            let took = sender.taken as f64 / (until - learnt_by).as_secs_f64();
+            let back = sender.back as f64 / sender.taken as f64;
+            println!("{took:.0} of {rate} a second, {back:.3} came back");
+            assert!(took >= rate * 0.93, "{took:.0} of {rate}");
+            assert!(back < 0.05, "{back:.3} came back at {rate}");
         }
     }
 }

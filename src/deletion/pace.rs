@@ -175,10 +175,6 @@ fn time_for(units: f64, rate: f64) -> Duration {
 }
 
 #[cfg(test)]
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "numbers of deletes are far from 2^52"
-)]
 mod tests {
     use std::collections::VecDeque;
 
@@ -256,113 +252,6 @@ mod tests {
             assert_eq!(pace.next_at(), None);
             let charge = pace.charge(25);
             pace.settle(charge, 25, 25, 10_000.0);
-        }
-    }
-
-    /// A partition that takes so many units a second, with a burst, as a token
-    /// bucket.
-    struct Partition {
-        rate: f64,
-        burst: f64,
-        tokens: f64,
-        filled_at: Instant,
-    }
-
-    impl Partition {
-        fn new(rate: f64, burst: f64) -> Self {
-            let (tokens, filled_at) = (burst, Instant::now());
-            Self {
-                rate,
-                burst,
-                tokens,
-                filled_at,
-            }
-        }
-
-        /// How many of so many deletes of one unit it takes.
-        fn takes(&mut self, deletes: usize) -> usize {
-            let now = Instant::now();
-            let filled = (now - self.filled_at).as_secs_f64() * self.rate;
-            let tokens = (self.tokens + filled).min(self.burst);
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "0 to 500"
-            )]
-            let taken = (tokens.floor() as usize).min(deletes);
-            self.tokens = tokens - taken as f64;
-            self.filled_at = now;
-            taken
-        }
-    }
-
-    /// Deletes for so long, up to 24 batches at a time with 5 ms to the table; how
-    /// many units it took a second, and the share that came back, in the last
-    /// three quarters of the time.
-    async fn against(partition: &mut Partition, pace: &mut Pace, time: Duration) -> (f64, f64) {
-        let start = Instant::now();
-        let counted_from = start + time / 4;
-        let (mut taken, mut back) = (0, 0);
-        let mut in_flight: VecDeque<(Instant, Charge, usize)> = VecDeque::new();
-        while Instant::now() < start + time {
-            while in_flight.len() < 24 && pace.next_at().is_none() {
-                let charge = pace.charge(25);
-                let at = Instant::now() + Duration::from_millis(5);
-                in_flight.push_back((at, charge, partition.takes(25)));
-            }
-            let next_at = pace.next_at().unwrap_or(start + time);
-            let answer_at = in_flight.front().map_or(next_at, |(at, ..)| *at);
-            sleep_until(
-                next_at
-                    .min(answer_at)
-                    .max(Instant::now() + Duration::from_micros(100)),
-            )
-            .await;
-            while in_flight
-                .front()
-                .is_some_and(|(at, ..)| *at <= Instant::now())
-            {
-                let (_, charge, deleted) = in_flight.pop_front().unwrap();
-                pace.settle(charge, 25, deleted, deleted as f64);
-                if deleted == 25 {
-                    pace.went_through();
-                } else {
-                    pace.came_back();
-                }
-                if Instant::now() >= counted_from {
-                    taken += deleted;
-                    back += 25 - deleted;
-                }
-            }
-        }
-        let rate = taken as f64 / (time * 3 / 4).as_secs_f64();
-        (rate, back as f64 / taken as f64)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_ceiling_is_found_and_kept_and_found_again_when_it_changes() {
-        let mut pace = Pace::new(None);
-        let mut partition = Partition::new(1_000.0, 500.0);
-        // In between, it takes nothing at all for two seconds.
-        for (rate, seconds) in [
-            (1_000.0, 8),
-            (3_000.0, 16),
-            (0.0, 2),
-            (1_000.0, 16),
-            (200.0, 8),
-            (1_500.0, 16),
-        ] {
-            partition.rate = rate;
-            let time = Duration::from_secs(seconds);
-            if rate == 0.0 {
-                partition.tokens = 0.0;
-                against(&mut partition, &mut pace, time).await;
-                continue;
-            }
-            let (took, back) = against(&mut partition, &mut pace, time).await;
-            println!("{took:.0} of {rate} a second, {back:.3} came back");
-            assert!(took >= rate * 0.93, "{took:.0} of {rate}");
-            assert!(back < 0.05, "{back:.3} came back at {rate}");
         }
     }
 }
