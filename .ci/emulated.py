@@ -79,19 +79,21 @@ def environment(endpoint_url, more):
         "TABLE_NAME": "campaigns",
         "AWS_ENDPOINT_URL_DYNAMODB": endpoint_url,
         "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_LAMBDA_FUNCTION_NAME": "function",
         "AWS_LAMBDA_FUNCTION_VERSION": "1",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
         "AWS_LAMBDA_FUNCTION_TIMEOUT": "29",
+        **({"SSL_CERT_FILE": os.environ["SSL_CERT_FILE"]} if "SSL_CERT_FILE" in os.environ else {}),
         **more,
     }
 
 
 @contextlib.contextmanager
-def function(options, binary, endpoint_url, **more):
-    """The emulator that runs `binary`, and the URL that takes events for it."""
+def function(options, command, endpoint_url, **more):
+    """The emulator that runs `command`, and the URL that takes events for it."""
     port = free_port()
     emulator = subprocess.Popen(
         [
@@ -102,7 +104,7 @@ def function(options, binary, endpoint_url, **more):
             f"127.0.0.1:{port}",
             "--runtime-api-address",
             f"127.0.0.1:{free_port()}",
-            binary,
+            *([command] if isinstance(command, str) else command),
         ],
         env=environment(endpoint_url, more),
         stdout=subprocess.DEVNULL,

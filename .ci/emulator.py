@@ -12,12 +12,14 @@ Every mode takes --bootstrap (the built `api`), --emulator (aws-lambda-rie) and 
 command line, which makes the data). `events` takes --endpoint-url of an endpoint that runs
 already; without it, and in the other modes, the embedded DynamoDB is started. `state-machine` and
 `scale` take --drain (the built `drain`), `cleanup` takes --cleanup. `state-machine` needs Node.js, and --node-modules with
-aws-local-stepfunctions, asl-validator and yaml. `memory`, `scale` and `cleanup` take --items. Everything
+aws-local-stepfunctions, asl-validator and yaml. `cold` takes --runs, and from `cargo bench`
+--hello, --peers (a folder) and --json (a file for the result). `memory`, `scale` and `cleanup` take --items. Everything
 listens on 127.0.0.1 and is stopped by its process id.
 """
 
 import argparse
 import contextlib
+import json
 import os
 import pathlib
 import shutil
@@ -30,6 +32,7 @@ from emulated import (
     ACCOUNT,
     REFERENCE,
     ROOT,
+    answer,
     api,
     call,
     check,
@@ -102,22 +105,30 @@ def memory(options):
 
 
 def cold(options):
-    times = []
     # As it is deployed: with a second service to talk to.
     arn = "arn:aws:states:us-east-1:123456789012:stateMachine:Deletions"
+    subjects = {"api (this)": options.bootstrap}
+    if options.peers:
+        peers = options.peers.resolve()
+        subjects["hello, lambda_http"] = str(options.hello.resolve())
+        subjects["Python, boto3"] = [peers / "venv/bin/python", peers / "cold.py"]
+        subjects["Node SDK"] = [shutil.which("node"), peers / "cold.mjs"]
+    times = {name: [] for name in subjects}
     with embedded(options) as endpoint_url:
         for _ in range(options.runs):
-            with api(options, endpoint_url, STATE_MACHINE_ARN=arn) as (_, send):
-                # The emulator starts the function's process with the first event.
-                begun = time.monotonic()
-                status, _ = send(event("not-found"))
-                times.append((time.monotonic() - begun) * 1000)
-                if status != 404:
-                    sys.exit(f"status {status} instead of 404")
-    print(
-        f"process start to first answer, {options.runs} runs: median "
-        f"{statistics.median(times):.1f} ms, least {min(times):.1f} ms"
-    )
+            for name, command in subjects.items():
+                with function(options, command, endpoint_url, STATE_MACHINE_ARN=arn) as (_, url):
+                    # The emulator starts the function's process with the first event.
+                    begun = time.monotonic()
+                    status, _ = answer(url, event("not-found"))
+                    times[name].append((time.monotonic() - begun) * 1000)
+                    expect(f"{name}, status", status, 404)
+    medians = {name: statistics.median(of) for name, of in times.items()}
+    print(f"process start to first answer, median and least of {options.runs}:")
+    for name, of in times.items():
+        print(f"  {name:<20} {medians[name]:>6.1f} ms {min(of):>6.1f} ms")
+    if options.json:
+        options.json.write_text(json.dumps(medians))
 
 
 def scale(options):
@@ -261,6 +272,9 @@ def main():
     parser.add_argument("--endpoint-url")
     parser.add_argument("--items", type=int)
     parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--peers", type=pathlib.Path)
+    parser.add_argument("--hello", type=pathlib.Path)
+    parser.add_argument("--json", type=pathlib.Path)
     parser.add_argument("--slice-seconds", type=int, default=30)
     parser.add_argument("--node-modules", default=tools() / "state-machine/node_modules")
     parser.add_argument("--template", default=ROOT / "template.yaml")

@@ -22,7 +22,8 @@ use crate::{
     hand_off::HandOff,
     http::Api,
     metric::Metrics,
-    table::{Table, sdk_config},
+    sdk,
+    table::Table,
     telemetry::{self, Format},
 };
 
@@ -48,7 +49,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub fn run_api() -> ExitCode {
     run("api", async |metrics| {
         let settings = ApiSettings::read(environment)?;
-        let sdk = sdk_config().load().await;
+        let sdk = sdk::config().load().await;
         let hand_off = HandOff::to_state_machine(settings.state_machine_arn, &sdk);
         let table = Table::new(Client::new(&sdk), settings.table_name);
         let deletions = Deletions::new(table, settings.deletion, hand_off);
@@ -66,7 +67,7 @@ pub fn run_api() -> ExitCode {
 pub fn run_drain() -> ExitCode {
     run("drain", async |metrics| {
         let settings = DrainSettings::read(environment)?;
-        let sdk = sdk_config().load().await;
+        let sdk = sdk::config().load().await;
         let table = Table::new(Client::new(&sdk), settings.table_name);
         // The state machine that has called calls again.
         let deletions = &Deletions::new(table, settings.deletion, HandOff::None);
@@ -83,7 +84,7 @@ pub fn run_drain() -> ExitCode {
 pub fn run_cleanup() -> ExitCode {
     run("cleanup", async |metrics| {
         let settings = CleanupSettings::read(environment)?;
-        let sdk = sdk_config().load().await;
+        let sdk = sdk::config().load().await;
         let hand_off = HandOff::to_state_machine(settings.state_machine_arn, &sdk);
         let table = Table::new(Client::new(&sdk), settings.table_name);
         let deletions = Deletions::new(table, settings.deletion, hand_off);

@@ -12,6 +12,7 @@
 //! - [`idempotency`]: a repeated request gets the same deletion's answer
 //! - [`hand_off`]: who goes on when a request has to answer
 //! - [`table`]: DynamoDB: keys, items, and the conditional writes that fence
+//! - [`sdk`]: how AWS is talked to
 //! - [`error`]: every refusal, and the one table to its answer
 //! - [`http`]: request to principal to use case to response
 //! - [`drain`]: one slice for the state machine
@@ -39,6 +40,7 @@ pub mod idempotency;
 pub mod lambda;
 pub mod metric;
 pub mod rate;
+pub mod sdk;
 pub mod table;
 pub mod telemetry;
 pub mod timestamp;

@@ -14,9 +14,8 @@ pub mod keys;
 mod records;
 mod retry;
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
-use aws_config::{BehaviorVersion, ConfigLoader, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_dynamodb::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
@@ -39,16 +38,6 @@ use crate::{
     campaign::{Campaign, CampaignId},
     deletion::Record,
 };
-
-/// How long one attempt may take to connect. Within a region it takes a few
-/// milliseconds.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long the first byte of an answer may take. DynamoDB answers in single
-/// to low double-digit milliseconds; 3 s leaves room for a full 1 MB page and
-/// for six more attempts in the default budget.
-const READ_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long one attempt may take in all.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the table did not do.
 #[derive(Debug, thiserror::Error)]
@@ -142,21 +131,6 @@ impl fmt::Display for Cause {
 pub struct Table {
     client: Client,
     name: String,
-}
-
-/// The SDK's configuration chain with this project's timeouts and with the
-/// SDK's own retries off (see `table/retry.rs`).
-#[must_use]
-pub fn sdk_config() -> ConfigLoader {
-    aws_config::defaults(BehaviorVersion::latest())
-        .retry_config(RetryConfig::disabled())
-        .timeout_config(
-            TimeoutConfig::builder()
-                .connect_timeout(CONNECT_TIMEOUT)
-                .read_timeout(READ_TIMEOUT)
-                .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-                .build(),
-        )
 }
 
 impl Table {

@@ -18,7 +18,7 @@ use crate::{
     config::{self, Mode, RetentionSettings},
     deletion::{Budget, Deletions},
     hand_off::HandOff,
-    table::sdk_config,
+    sdk,
     timestamp::rfc3339,
 };
 
@@ -88,7 +88,7 @@ impl Cleanup {
         let most = retention.max_campaigns_per_run;
         let table = self.connect.table().await;
         let arn = config::state_machine_arn(Some(self.state_machine_arn.clone()))?;
-        let hand_off = HandOff::to_state_machine(arn, &sdk_config().load().await);
+        let hand_off = HandOff::to_state_machine(arn, &sdk::config().load().await);
         let deletions = Deletions::new(table, self.options.settings(), hand_off);
         let cleanup = Run::new(deletions.clone(), retention);
         let budget = || Budget::new(Instant::now(), LONGEST, None);

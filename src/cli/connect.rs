@@ -22,7 +22,8 @@ use crate::{
         DeletionSettings, LEASE_RANGE, LEASE_SECONDS, MAX_RETENTION_WRITE_UNITS_PER_SECOND,
         MAX_WRITE_UNITS_PER_SECOND, PACE_RANGE, days,
     },
-    table::{Table, sdk_config},
+    sdk,
+    table::Table,
 };
 
 /// How long a terminal waits for the table to answer one request, repetitions
@@ -116,7 +117,7 @@ impl Connect {
     /// The table. An endpoint on this machine needs no credentials and no
     /// region: it gets placeholders where the environment has none.
     pub async fn table(&self) -> Table {
-        let mut loader = sdk_config();
+        let mut loader = sdk::config();
         // Given even where the SDK would find it, so that the endpoint that was
         // looked at and the one that is talked to are the same.
         if let Some(url) = self.url() {

@@ -21,7 +21,8 @@ use crate::{
     },
     error::Error,
     hand_off::{DeletionRef, HandOff},
-    table::{Table, sdk_config},
+    sdk,
+    table::Table,
 };
 
 /// How long is counted before deleting, or for a dry run.
@@ -84,7 +85,7 @@ impl Delete {
         self.connect.confirm(&what, self.confirm)?;
         let left_to = if self.no_wait {
             let arn = config::state_machine_arn(Some(self.state_machine_arn.clone()))?;
-            HandOff::to_state_machine(arn, &sdk_config().load().await)
+            HandOff::to_state_machine(arn, &sdk::config().load().await)
         } else {
             HandOff::None
         };

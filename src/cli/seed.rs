@@ -281,9 +281,8 @@ impl Plan {
         };
         let key: Key = keys::child(&self.id, &sort_key);
         let mut item = key.attributes();
-        // 60 to 859 bytes of text: sizes differ as those of real items do, and each
-        // item is one write unit (of 1 KB), with the longest id, too.
-        let length = 60 + usize::try_from(n.wrapping_mul(2_654_435_761) % 800).unwrap_or(0);
+        // 60 to 1,083 bytes of text: sizes differ as those of real items do.
+        let length = 60 + usize::try_from(n.wrapping_mul(2_654_435_761) % 1_024).unwrap_or(0);
         item.insert("text".to_owned(), AttributeValue::S("x".repeat(length)));
         item
     }

@@ -8,7 +8,7 @@ use futures_util::{
     FutureExt,
     stream::{FuturesUnordered, StreamExt},
 };
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     Budget, Progress, Work,
@@ -264,9 +264,6 @@ async fn delete_all(
                 };
             }
         };
-        if let Some(gather) = pace.gathers() {
-            sleep(gather).await;
-        }
         // All that have answered by now: what one was told counts for the next.
         for answer in std::iter::once(answer).chain(ready(&mut in_flight)) {
             let Sent {

@@ -113,6 +113,81 @@ mod tests {
         window::Window,
     };
 
+    /// The rate after so many steps of `STEP`.
+    fn rate_after(learnt: &mut Learnt, steps: &[u32], from: Instant) -> f64 {
+        for step in steps {
+            learnt.went_through(from + STEP * *step);
+        }
+        learnt.rate()
+    }
+
+    fn is_near(rate: f64, expected: f64) -> bool {
+        (rate - expected).abs() < 1e-6 * expected
+    }
+
+    #[test]
+    fn a_rate_rises_once_a_step_and_more_each_time_up_to_the_steepest_rise() {
+        let from = Instant::now();
+        let mut learnt = Learnt::first(from);
+        learnt.went_through(from + STEP - Duration::from_millis(1));
+        assert!(is_near(learnt.rate(), 1_000.0));
+        assert!(is_near(rate_after(&mut learnt, &[1, 1], from), 1_001.0));
+        let rate = rate_after(&mut learnt, &[2], from);
+        assert!(is_near(rate, 1_001.0 * 1.0015), "{rate}");
+        rate_after(&mut learnt, &[3, 4, 5, 6, 7, 8, 9, 10, 11, 12], from);
+        let before = learnt.rate();
+        let rate = rate_after(&mut learnt, &[13], from);
+        assert!(is_near(rate, before * 1.05), "{rate} after {before}");
+    }
+
+    #[test]
+    fn what_was_taken_between_two_times_at_which_writes_come_back_is_the_rate() {
+        let from = Instant::now();
+        let at = |milliseconds| from + Duration::from_millis(milliseconds);
+        let mut learnt = Learnt::first(from);
+        learnt.took(150.0);
+        // Too soon to tell; what is taken goes on to be measured.
+        assert!(learnt.came_back(at(199)));
+        assert!(is_near(learnt.rate(), 1_000.0));
+        learnt.took(50.0);
+        assert!(learnt.came_back(at(200)));
+        assert!(is_near(learnt.rate(), 1_000.0), "{}", learnt.rate());
+        learnt.took(150.0);
+        assert!(learnt.came_back(at(400)));
+        assert!(is_near(learnt.rate(), 750.0), "{}", learnt.rate());
+        // The next rise is a step away.
+        learnt.went_through(at(499));
+        assert!(is_near(learnt.rate(), 750.0));
+        learnt.went_through(at(500));
+        assert!(is_near(learnt.rate(), 750.75), "{}", learnt.rate());
+    }
+
+    #[test]
+    fn a_measure_that_is_too_long_tells_only_that_the_rate_is_too_high() {
+        let from = Instant::now();
+        let at = |milliseconds| from + Duration::from_millis(milliseconds);
+        let mut learnt = Learnt::first(from);
+        learnt.took(100.0);
+        assert!(learnt.came_back(at(600)));
+        assert!(is_near(learnt.rate(), 985.0), "{}", learnt.rate());
+        learnt.took(300.0);
+        assert!(learnt.came_back(at(1_199)));
+        assert!(is_near(learnt.rate(), 300.0 / 0.599), "{}", learnt.rate());
+    }
+
+    #[test]
+    fn a_table_that_takes_nothing_says_nothing_of_a_rate() {
+        let from = Instant::now();
+        let at = |milliseconds| from + Duration::from_millis(milliseconds);
+        let mut learnt = Learnt::first(from);
+        assert!(!learnt.came_back(at(300)));
+        assert!(is_near(learnt.rate(), 1_000.0));
+        // Measured from then on; and no rate is less than the least.
+        learnt.took(1.0);
+        assert!(learnt.came_back(at(600)));
+        assert!(is_near(learnt.rate(), 50.0), "{}", learnt.rate());
+    }
+
     /// A partition that takes so many units a second, with a burst, as a token
     /// bucket.
     struct Partition {

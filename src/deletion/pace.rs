@@ -22,9 +22,6 @@ const CREDIT: Duration = Duration::from_millis(100);
 /// each other and alike in size.
 const WEIGHT_OF_LAST: f64 = 0.5;
 
-/// How far apart the first answers are.
-const GATHER: Duration = Duration::from_millis(1);
-
 /// What a batch was charged when it was sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Charge {
@@ -50,8 +47,6 @@ pub(super) struct Pace {
     not_before: Option<Instant>,
     /// How many times in a row there was no answer.
     unanswered: u32,
-    /// Whether anything was answered.
-    is_tried: bool,
 }
 
 impl Pace {
@@ -64,15 +59,7 @@ impl Pace {
             estimate: 1.0,
             not_before: None,
             unanswered: 0,
-            is_tried: false,
         }
-    }
-
-    /// How long to wait for more answers with the one that is there: the first ones
-    /// come together, and say together whether the table takes so much.
-    pub(super) fn gathers(&mut self) -> Option<Duration> {
-        let is_first = !std::mem::replace(&mut self.is_tried, true);
-        is_first.then_some(GATHER)
     }
 
     /// Write units per second, if there is any bound.

@@ -15,6 +15,7 @@ mod answers;
 mod authentication;
 mod budget;
 mod cleanup;
+mod cost;
 mod deletion;
 mod description;
 mod faults;

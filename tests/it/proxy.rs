@@ -122,6 +122,7 @@ pub(crate) fn transaction_conflict() -> Action {
 pub(crate) struct Exchange {
     pub(crate) operation: String,
     pub(crate) body: Value,
+    pub(crate) answer: Bytes,
     pub(crate) begun: Instant,
     pub(crate) ended: Instant,
 }
@@ -305,9 +306,11 @@ impl State {
                 self.forward(&head, &body).await
             }
         };
+        let answered = answer.body().clone().collect().await;
         self.exchanges.lock().unwrap().push(Exchange {
             operation,
             body,
+            answer: answered.unwrap().to_bytes(),
             begun,
             ended: Instant::now(),
         });

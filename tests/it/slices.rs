@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use campaigns::{drain::Slice, hand_off::HandOff, table::sdk_config, timestamp::now_ms};
+use campaigns::{drain::Slice, hand_off::HandOff, sdk, timestamp::now_ms};
 use http_body_util::{BodyExt, Full};
 use hyper::{
     Request, Response, StatusCode,
@@ -274,7 +274,7 @@ impl StepFunctions {
         });
         let credentials =
             aws_sdk_dynamodb::config::Credentials::new("local", "local", None, None, "test");
-        let sdk = sdk_config()
+        let sdk = sdk::config()
             .endpoint_url(&url)
             .region(aws_config::Region::from_static("us-east-1"))
             .credentials_provider(credentials)
