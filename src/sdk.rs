@@ -1,16 +1,19 @@
 //! The AWS SDK's configuration: one for every service that is talked to.
 
-use std::{sync::OnceLock, time::Duration};
+use std::time::Duration;
 
 use aws_config::{
     BehaviorVersion, ConfigLoader, retry::RetryConfig,
     stalled_stream_protection::StalledStreamProtectionConfig, timeout::TimeoutConfig,
 };
+use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::{
     Connector,
     tls::{Provider, rustls_provider::CryptoMode},
 };
-use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
 
 /// How long one attempt may take to connect. Within a region it takes a few
 /// milliseconds.
@@ -32,27 +35,25 @@ pub fn config() -> ConfigLoader {
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .timeout_config(
             TimeoutConfig::builder()
-                .connect_timeout(CONNECT_TIMEOUT)
-                .read_timeout(READ_TIMEOUT)
                 .operation_attempt_timeout(ATTEMPT_TIMEOUT)
                 .build(),
         )
         .http_client(http_client())
 }
 
-/// The SDK's own HTTP client, but one for all of its service clients, and made once:
-/// by itself each of them makes two, and each reads every certificate of the
-/// machine's trust store, which is most of what a cold start takes.
+/// The SDK's own HTTP client, but one for all of its service clients: by itself each of
+/// them makes two, and each puts every certificate of the machine's trust store into
+/// its own. Made at once, so that no request waits for it.
 fn http_client() -> SharedHttpClient {
-    let connector = OnceLock::new();
-    http_client_fn(move |settings, components| {
-        let make = || {
-            let mut connector = Connector::builder()
-                .connector_settings(settings.clone())
-                .tls_provider(Provider::Rustls(CryptoMode::AwsLc));
-            connector.set_sleep_impl(components.sleep_impl());
-            SharedHttpConnector::new(connector.build())
-        };
-        connector.get_or_init(make).clone()
-    })
+    let settings = HttpConnectorSettings::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(READ_TIMEOUT)
+        .build();
+    let connector = Connector::builder()
+        .connector_settings(settings)
+        .sleep_impl(TokioSleep::new())
+        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+        .build();
+    let connector = SharedHttpConnector::new(connector);
+    http_client_fn(move |_, _| connector.clone())
 }
