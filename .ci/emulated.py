@@ -73,6 +73,13 @@ def embedded(options):
         yield f"http://127.0.0.1:{port}"
 
 
+def trust_store():
+    """One file of certificates, as Amazon Linux has. Debian also has one file for each of them."""
+    files = ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt"]
+    found = [file for file in files if pathlib.Path(file).exists()]
+    return {"SSL_CERT_FILE": found[0]} if found else {}
+
+
 def environment(endpoint_url, more):
     return {
         "PATH": os.environ["PATH"],
@@ -86,7 +93,7 @@ def environment(endpoint_url, more):
         "AWS_LAMBDA_FUNCTION_VERSION": "1",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
         "AWS_LAMBDA_FUNCTION_TIMEOUT": "29",
-        **({"SSL_CERT_FILE": os.environ["SSL_CERT_FILE"]} if "SSL_CERT_FILE" in os.environ else {}),
+        **trust_store(),
         **more,
     }
 

@@ -53,9 +53,14 @@ pub(crate) fn svg(results: &Value) -> String {
             )
             .unwrap();
             writeln!(svg, "<rect class=\"{class}\" x=\"{LEFT}\" y=\"{y}\" width=\"{width:.1}\" height=\"{BAR}\" rx=\"2\"/>").unwrap();
+            let time = if seconds < 1.0 {
+                format!("{:.0} ms", seconds * 1_000.0)
+            } else {
+                format!("{seconds:.2} s")
+            };
             writeln!(
                 svg,
-                "<text x=\"{:.1}\" y=\"{text}\">{seconds:.2} s</text>",
+                "<text x=\"{:.1}\" y=\"{text}\">{time}</text>",
                 LEFT + width + 6.0
             )
             .unwrap();

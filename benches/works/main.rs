@@ -1,8 +1,9 @@
 //! Whole deletions, side by side: the built `api` and what one would take
 //! instead, on the same embedded endpoint in another process, behind a proxy that
-//! models the network and a partition's ceiling. Everything is on 127.0.0.1.
+//! models the network and a partition's ceiling; and cold starts under Amazon's
+//! Lambda Runtime Interface Emulator. Everything is on 127.0.0.1.
 //!
-//! `cargo bench` runs every work; `cargo bench -- A C` runs these. Results are
+//! `cargo bench` runs every work; `cargo bench -- A C cold` runs these. Results are
 //! printed, and written to `target/bench/works.json` and `works.svg`.
 
 #![expect(
@@ -14,7 +15,9 @@
 )]
 
 mod chart;
+mod cold;
 mod endpoint;
+mod settings;
 mod subjects;
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
@@ -113,6 +116,9 @@ async fn main() {
         }
         results.push(report(work, &runs));
     }
+    if wanted.is_empty() || wanted.iter().any(|w| w == cold::NAME) {
+        results.push(cold::starts(&tools));
+    }
     let results = Value::from(results);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench");
     fs::create_dir_all(&folder).unwrap();
@@ -207,6 +213,7 @@ fn report(work: &Work, runs: &BTreeMap<&str, Vec<Run>>) -> Value {
         of(ours, |r| r.cpu) / of(fastest, |r| r.cpu),
         peak.unwrap_or_default(),
     );
+    let settings = settings::table(of(ours, |r| r.seconds), of(ours, |r| r.cpu));
     let bound = work
         .ceiling
         .map(|ceiling| (work.items as f64 - ceiling.burst) / ceiling.per_second);
@@ -216,6 +223,6 @@ fn report(work: &Work, runs: &BTreeMap<&str, Vec<Run>>) -> Value {
     }
     json!({
         "work": work.name, "says": work.says, "items": work.items, "fastestPeer": fastest,
-        "ceilingSeconds": bound, "peakKib": peak, "requests": requests, "subjects": rows,
+        "ceilingSeconds": bound, "peakKib": peak, "requests": requests, "memorySettings": settings, "subjects": rows,
     })
 }

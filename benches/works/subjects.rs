@@ -65,13 +65,15 @@ pub(crate) struct Done {
 pub(crate) struct Tools(PathBuf);
 
 const PYTHON: &str = "boto3==1.40.0";
+/// It brings the emulator, and needs to run nothing else of it.
+const EMULATOR: &str = "aws-sam-cli==1.170.0";
 const NODE: [&str; 3] = [
     "electrodb@3.9.3",
     "@aws-sdk/client-dynamodb@3.1169.0",
     "@aws-sdk/lib-dynamodb@3.1169.0",
 ];
 
-fn run(command: &mut Command) {
+pub(crate) fn run(command: &mut Command) {
     let status = command.status();
     assert!(
         status.is_ok_and(|status| status.success()),
@@ -87,7 +89,7 @@ impl Tools {
             PathBuf::from,
         );
         let folder = folder.join("bench");
-        let packages = format!("{PYTHON} {}", NODE.join(" "));
+        let packages = format!("{PYTHON} {EMULATOR} {}", NODE.join(" "));
         if std::fs::read_to_string(folder.join("packages"))
             .ok()
             .as_ref()
@@ -98,7 +100,13 @@ impl Tools {
             run(Command::new("python3")
                 .args(["-m", "venv"])
                 .arg(folder.join("venv")));
-            run(Command::new(folder.join("venv/bin/pip")).args(["install", "--quiet", PYTHON]));
+            let pip = || {
+                let mut pip = Command::new(folder.join("venv/bin/pip"));
+                pip.args(["install", "--quiet"]);
+                pip
+            };
+            run(pip().arg(PYTHON));
+            run(pip().args(["--no-deps", EMULATOR]));
             run(Command::new("npm")
                 .args([
                     "install",
@@ -110,6 +118,12 @@ impl Tools {
                 ])
                 .arg(&folder)
                 .args(NODE));
+            let emulator = format!(
+                "ln -sf {0}/venv/lib/*/site-packages/samcli/local/rapid/aws-lambda-rie-x86_64 {0}/emulator \
+                 && chmod +x {0}/emulator",
+                folder.display()
+            );
+            run(Command::new("sh").args(["-c", &emulator]));
             std::fs::write(folder.join("packages"), packages).unwrap();
         }
         // Node looks for libraries beside the script.
@@ -119,6 +133,11 @@ impl Tools {
             std::fs::copy(file.path(), folder.join(file.file_name())).unwrap();
         }
         Self(folder)
+    }
+
+    /// The folder of the peers, with their libraries.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.0
     }
 }
 
