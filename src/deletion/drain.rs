@@ -106,8 +106,9 @@ impl<'a> Drain<'a> {
         progress
     }
 
-    /// Reads to the end of the partition and deletes what is there; whether there was anything. While one page is deleted, the next
-    /// is read and counted ahead, and the one after it is read.
+    /// Reads to the end of the partition and deletes what is there; whether there was
+    /// anything. While one page is deleted, the next is read and counted ahead, and
+    /// the one after it is read.
     async fn pass(
         &mut self,
         hold: &mut Hold<'_>,

@@ -132,7 +132,7 @@ impl Pace {
             let learnt = Learnt::first(now);
             // Nothing is left: a batch has to wait until there is enough for all of it.
             let batch = units(BATCH_SIZE) * self.estimate;
-            self.paid_at = now + time_for(batch, learnt.rate());
+            self.paid_at = self.paid_at.max(now + time_for(batch, learnt.rate()));
             self.learnt = Some(learnt);
             return;
         };
@@ -230,6 +230,27 @@ mod tests {
         }
         // Three quarters of a second for the first three, but for the credit.
         assert_eq!(start.elapsed(), Duration::from_millis(650));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_back_makes_nothing_faster_than_the_limit() {
+        let mut pace = Pace::new(NonZeroU32::new(100));
+        let start = Instant::now();
+        // A quarter of a second for each.
+        pace.charge(25);
+        pace.charge(25);
+        pace.came_back();
+        assert_eq!(pace.next_at(), Some(start + Duration::from_millis(500)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn behind_what_comes_back_first_a_batch_waits_until_there_is_enough_for_it() {
+        let mut pace = Pace::new(None);
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(pace.next_at(), None);
+        pace.came_back();
+        let next_at = Instant::now() + Duration::from_millis(25);
+        assert_eq!(pace.next_at(), Some(next_at));
     }
 
     #[tokio::test(start_paused = true)]
