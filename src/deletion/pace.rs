@@ -254,6 +254,83 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_batch_is_charged_what_those_before_it_have_cost_and_settled_when_it_is_answered() {
+        let mut pace = Pace::new(NonZeroU32::new(100));
+        let start = Instant::now();
+        let paid_after = |pace: &Pace| pace.paid_at - start;
+        let first = pace.charge(25);
+        assert_eq!(paid_after(&pace), Duration::from_millis(250));
+        // Three units each: fifty more than it was charged. The next are taken for two.
+        pace.settle(first, 25, 25, 75.0);
+        assert_eq!(paid_after(&pace), Duration::from_millis(750));
+        let second = pace.charge(25);
+        assert_eq!(paid_after(&pace), Duration::from_millis(1_250));
+        // Five of them at two units are what five were charged; the rest stays charged.
+        pace.settle(second, 25, 5, 10.0);
+        assert_eq!(paid_after(&pace), Duration::from_millis(1_250));
+        // A unit less for each than charged is given back.
+        let third = pace.charge(25);
+        pace.settle(third, 25, 25, 25.0);
+        assert_eq!(paid_after(&pace), Duration::from_millis(1_500));
+        // What has deleted nothing says nothing.
+        let fourth = pace.charge(20);
+        pace.settle(fourth, 20, 0, 0.0);
+        assert_eq!(paid_after(&pace), Duration::from_millis(1_800));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn large_items_wait_longer_behind_what_comes_back_first() {
+        let mut pace = Pace::new(None);
+        let charge = pace.charge(25);
+        pace.settle(charge, 25, 25, 75.0);
+        pace.came_back();
+        let next_at = Instant::now() + Duration::from_millis(50);
+        assert_eq!(pace.next_at(), Some(next_at));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_table_that_takes_nothing_is_left_alone_for_a_backoff_and_another_is_not() {
+        for takes_something in [true, false] {
+            let mut pace = Pace::new(None);
+            pace.came_back();
+            let charge = pace.charge(25);
+            if takes_something {
+                pace.settle(charge, 25, 25, 25.0);
+            }
+            advance(Duration::from_millis(300)).await;
+            pace.came_back();
+            assert_eq!(pace.not_before.is_none(), takes_something);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_backoff_doubles_with_each_batch_in_a_row_that_has_no_answer() {
+        let mut longest = [Duration::ZERO; 3];
+        for _ in 0..200 {
+            let mut pace = Pace::new(None);
+            for (before, longest) in longest.iter_mut().enumerate() {
+                pace.had_no_answer();
+                let wait = pace
+                    .not_before
+                    .unwrap()
+                    .checked_duration_since(Instant::now());
+                let wait = wait.expect("no wait ends before it begins");
+                assert!(wait <= Backoff::bound(u32::try_from(before).unwrap()));
+                *longest = wait.max(*longest);
+            }
+            // An answer ends the row.
+            let charge = pace.charge(25);
+            pace.settle(charge, 25, 25, 25.0);
+            pace.had_no_answer();
+            assert!(pace.not_before.unwrap() <= Instant::now() + Backoff::bound(0));
+        }
+        // Of 200 draws the longest is near the bound.
+        for (before, longest) in longest.into_iter().enumerate() {
+            assert!(longest > Backoff::bound(u32::try_from(before).unwrap()).mul_f64(0.8));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn without_a_limit_nothing_waits() {
         let mut pace = Pace::new(None);
         for _ in 0..1_000 {
