@@ -41,9 +41,10 @@ pub fn config() -> ConfigLoader {
         .http_client(http_client())
 }
 
-/// The SDK's own HTTP client, but one for all of its service clients: by itself each of
-/// them makes two, and each puts every certificate of the machine's trust store into
-/// its own. Made at once, so that no request waits for it.
+/// The SDK's own HTTP client, but one for all of its service clients, with timeouts that
+/// no configuration of a service client changes: by itself each of them makes two,
+/// and each puts every certificate of the machine's trust store into its own. Made
+/// at once, so that no request waits for it.
 fn http_client() -> SharedHttpClient {
     let settings = HttpConnectorSettings::builder()
         .connect_timeout(CONNECT_TIMEOUT)
