@@ -137,6 +137,18 @@ async fn a_slice_that_stops_says_how_many_deletes_it_leaves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_slice_that_has_only_no_time_is_nothing_to_warn_of() {
+    let world = World::new().await;
+    world.put_campaign("campaign_123", &[]).await;
+    let budget = [("INLINE_BUDGET_SECONDS", "0")];
+    let (answers, log) = run_api(&world, vec![event("delete")], &budget).await;
+    assert!(matches!(&answers[0], Answer::Response(answer) if answer["statusCode"] == 202));
+    let warnings = log_lines(&log);
+    let warnings = warnings.iter().filter(|line| line["level"] != "INFO");
+    assert_eq!(warnings.collect::<Vec<_>>(), Vec::<&Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bad_setting_stops_the_start_with_its_name() {
     for (environment, expected) in [
         (vec![], "TABLE_NAME is not set"),
