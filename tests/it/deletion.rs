@@ -269,6 +269,19 @@ async fn a_dry_run_that_runs_out_of_time_says_that_its_count_is_not_complete() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_that_could_count_nothing_says_that_the_table_is_busy() {
+    let world = World::new().await.inline_budget(1_000);
+    world.put_campaign("campaign_1", &[]).await;
+    world.proxy.policy(|call| match call.operation {
+        "Query" => throttled(),
+        _ => Action::Pass,
+    });
+    let mut dry_run = event("dry-run");
+    set_id(&mut dry_run, "campaign_1");
+    world.send(dry_run).await.assert(503, "unavailable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stage_before_the_path_is_allowed_for_and_kept_in_location() {
     let world = World::new().await.inline_budget(0);
     world.put_campaign("campaign_1", &[]).await;
