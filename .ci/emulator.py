@@ -11,10 +11,10 @@
 Every mode takes --bootstrap (the built `api`), --emulator (aws-lambda-rie) and --campaigns (the
 command line, which makes the data). `events` takes --endpoint-url of an endpoint that runs
 already; without it, and in the other modes, the embedded DynamoDB is started. `state-machine` and
-`scale` take --drain (the built `drain`), `cleanup` takes --cleanup. `state-machine` needs Node.js, and --node-modules with
-aws-local-stepfunctions, asl-validator and yaml. `cold` takes --runs, and from `cargo bench`
---hello, --peers (a folder) and --json (a file for the result). `memory`, `scale` and `cleanup` take --items. Everything
-listens on 127.0.0.1 and is stopped by its process id.
+`scale` take --drain (the built `drain`), `cleanup` takes --cleanup. `state-machine` needs Node.js, and
+--node-modules with aws-local-stepfunctions, asl-validator and yaml. `cold` takes --runs, and from
+`cargo bench` --hello, --peers (a folder) and --json (a file for the result). `memory`, `scale` and
+`cleanup` take --items. Everything listens on 127.0.0.1 and is stopped by its process id.
 """
 
 import argparse

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use aws_config::{
-    BehaviorVersion, ConfigLoader, retry::RetryConfig,
-    stalled_stream_protection::StalledStreamProtectionConfig, timeout::TimeoutConfig,
-};
+use aws_config::{BehaviorVersion, ConfigLoader, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::{
     Connector,
@@ -25,14 +22,12 @@ const READ_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long one attempt may take in all.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The SDK's configuration chain with this project's timeouts, with the SDK's own
-/// retries off (see `table/retry.rs`), and without its watch over streams that
-/// stall: an answer is a megabyte at most, and an attempt has a timeout.
+/// The SDK's configuration chain with this project's timeouts and with the SDK's own
+/// retries off (see `table/retry.rs`).
 #[must_use]
 pub fn config() -> ConfigLoader {
     aws_config::defaults(BehaviorVersion::latest())
         .retry_config(RetryConfig::disabled())
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .timeout_config(
             TimeoutConfig::builder()
                 .operation_attempt_timeout(ATTEMPT_TIMEOUT)

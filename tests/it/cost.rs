@@ -1,6 +1,6 @@
 //! What a deletion consumes, by what the engine says of each request, against what
-//! no way of deleting could do without. (Amazon's DynamoDB Local charges
-//! transactions as the service does, `.ci/run` runs this on it, too.)
+//! no way of deleting could do without. (`.ci/run` runs this on Amazon's DynamoDB
+//! Local, too, which counts more for a transaction.)
 
 use std::collections::BTreeMap;
 

@@ -163,7 +163,6 @@ async fn behind_a_ceiling(children: u32, per_second: f64, burst: f64) -> (u32, f
     let world = World::new().await;
     world.put_campaign("campaign_1", &[]).await;
     let keys: Vec<_> = (0..children).map(|n| format!("CHAT#{n:05}")).collect();
-
     world.put_children("campaign_1", &keys).await;
     let bucket = std::sync::Mutex::new(Bucket {
         per_second,
@@ -204,7 +203,7 @@ async fn a_partition_at_its_ceiling_hands_few_writes_back() {
             least / seconds * 100.0
         );
         // Most of it before anything is known; how much of that is the machine's, too.
-        // (With an injected clock less than 5 %: `src/deletion/pace.rs`.)
+        // (With an injected clock less than 5 %: `src/deletion/learnt.rs`.)
         let share = f64::from(handed_back) / f64::from(children);
         assert!(share < 0.1, "{handed_back} of {children} were handed back");
     }
