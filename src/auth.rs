@@ -6,7 +6,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use crate::error::Error;
+use crate::refusal::Refusal;
 
 /// The length of an API key, in characters.
 pub const KEY_LENGTH: usize = 40;
@@ -22,7 +22,7 @@ pub const SCOPES: [&str; 2] = [SCOPE_DELETE, SCOPE_READ];
 pub struct ApiKey(String);
 
 impl ApiKey {
-    /// Takes a key that has the form of one.
+    /// Parses a key; `None` if the text does not have the form of one.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
@@ -33,24 +33,24 @@ impl ApiKey {
     /// section 2.1: the scheme is case-insensitive, then exactly one space).
     ///
     /// # Errors
-    /// [`Error::MissingApiKey`] when there is no header or an empty one,
-    /// [`Error::InvalidApiKeyFormat`] when it is not `Bearer` and a key.
-    pub fn from_header(header: Option<&[u8]>) -> Result<Self, Error> {
+    /// [`Refusal::MissingApiKey`] when there is no header or an empty one,
+    /// [`Refusal::InvalidApiKeyFormat`] when it is not `Bearer` and a key.
+    pub fn from_header(header: Option<&[u8]>) -> Result<Self, Refusal> {
         let header = header.unwrap_or_default().trim_ascii();
         if header.is_empty() {
-            return Err(Error::MissingApiKey);
+            return Err(Refusal::MissingApiKey);
         }
-        let text = std::str::from_utf8(header).map_err(|_| Error::InvalidApiKeyFormat)?;
-        let (scheme, key) = text.split_once(' ').ok_or(Error::InvalidApiKeyFormat)?;
+        let text = std::str::from_utf8(header).map_err(|_| Refusal::InvalidApiKeyFormat)?;
+        let (scheme, key) = text.split_once(' ').ok_or(Refusal::InvalidApiKeyFormat)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(Error::InvalidApiKeyFormat);
+            return Err(Refusal::InvalidApiKeyFormat);
         }
-        Self::new(key).ok_or(Error::InvalidApiKeyFormat)
+        Self::new(key).ok_or(Refusal::InvalidApiKeyFormat)
     }
 
     /// The form in which a key is stored and looked up: SHA-256 in lower-case
-    /// hex. A key has 238 bits of chance, so a slow password hash would protect
-    /// nothing more.
+    /// hex. Keys have 238 bits of entropy, so a slow password hash would add
+    /// nothing.
     #[must_use]
     pub fn hash(&self) -> String {
         hex::encode(Sha256::digest(self.0.as_bytes()))
@@ -107,12 +107,12 @@ impl Principal {
     /// Refuses a caller who lacks this scope.
     ///
     /// # Errors
-    /// [`Error::MissingScope`].
-    pub fn require(&self, scope: &str) -> Result<(), Error> {
+    /// [`Refusal::MissingScope`].
+    pub fn require(&self, scope: &str) -> Result<(), Refusal> {
         if self.has(scope) {
             Ok(())
         } else {
-            Err(Error::MissingScope)
+            Err(Refusal::MissingScope)
         }
     }
 }
@@ -122,14 +122,14 @@ impl StoredKey {
     /// its subscription is active; checked in this order. The scope comes after.
     ///
     /// # Errors
-    /// [`Error::InvalidApiKey`] or [`Error::SubscriptionInactive`].
-    pub fn admit(self, now: i64) -> Result<Principal, Error> {
+    /// [`Refusal::InvalidApiKey`] or [`Refusal::SubscriptionInactive`].
+    pub fn admit(self, now: i64) -> Result<Principal, Refusal> {
         let expired = self.expires_at.is_some_and(|at| at <= now);
         if self.state != "active" || expired {
-            return Err(Error::InvalidApiKey);
+            return Err(Refusal::InvalidApiKey);
         }
         if self.subscription != "active" {
-            return Err(Error::SubscriptionInactive);
+            return Err(Refusal::SubscriptionInactive);
         }
         Ok(Principal {
             key_id: self.key_id,
@@ -170,7 +170,7 @@ mod tests {
         for header in [None, Some(&b""[..]), Some(&b"  "[..])] {
             assert!(matches!(
                 ApiKey::from_header(header),
-                Err(Error::MissingApiKey)
+                Err(Refusal::MissingApiKey)
             ));
         }
     }
@@ -198,7 +198,7 @@ mod tests {
         ] {
             assert!(matches!(
                 ApiKey::from_header(Some(header)),
-                Err(Error::InvalidApiKeyFormat)
+                Err(Refusal::InvalidApiKeyFormat)
             ));
         }
     }
@@ -242,14 +242,17 @@ mod tests {
             expires_at: Some(100),
             ..nothing.clone()
         };
-        assert!(matches!(revoked.admit(0), Err(Error::InvalidApiKey)));
-        assert!(matches!(expired.admit(100), Err(Error::InvalidApiKey)));
-        assert!(matches!(nothing.admit(0), Err(Error::SubscriptionInactive)));
+        assert!(matches!(revoked.admit(0), Err(Refusal::InvalidApiKey)));
+        assert!(matches!(expired.admit(100), Err(Refusal::InvalidApiKey)));
+        assert!(matches!(
+            nothing.admit(0),
+            Err(Refusal::SubscriptionInactive)
+        ));
         let admitted = stored().admit(0).unwrap();
         assert!(admitted.require(SCOPE_DELETE).is_ok());
         assert!(matches!(
             admitted.require(SCOPE_READ),
-            Err(Error::MissingScope)
+            Err(Refusal::MissingScope)
         ));
         let later = StoredKey {
             expires_at: Some(101),

@@ -1,10 +1,9 @@
-//! Campaigns as the delete sees them: the id, the status, and the policy of
-//! what may be deleted. Pure: no AWS type appears here, so that the policy can
-//! be read and tested by itself.
+//! Campaigns as a deletion sees them: the id, the status, and the policy of
+//! what may be deleted.
 
 use std::fmt;
 
-use crate::error::Error;
+use crate::refusal::Refusal;
 
 /// The longest campaign id, in characters.
 pub const MAX_ID_LENGTH: usize = 64;
@@ -17,7 +16,7 @@ pub const MAX_ID_LENGTH: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CampaignId(String);
 
-/// Why a text is no campaign id; the text is for the caller.
+/// Why a text is not a campaign id; the message is for the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidCampaignId {
     /// Nothing was given.
@@ -123,8 +122,17 @@ pub struct Campaign {
     pub deletion_id: Option<String>,
 }
 
+/// A campaign as the index of campaigns by status shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedCampaign {
+    /// The campaign.
+    pub campaign: Campaign,
+    /// RFC 3339, if the campaign was ever completed.
+    pub completed_at: Option<String>,
+}
+
 impl Campaign {
-    /// The entity tag: `updatedAt`, quoted (RFC 9110, section 8.8.3). It covers
+    /// Returns the entity tag: `updatedAt`, quoted (RFC 9110, section 8.8.3). It covers
     /// the campaign item, not what is in the campaign.
     #[must_use]
     pub fn etag(&self) -> String {
@@ -140,12 +148,12 @@ impl Campaign {
     /// Refuses an account that does not own the campaign, whatever its status.
     ///
     /// # Errors
-    /// [`Error::ForeignCampaign`].
-    pub fn check_owner(&self, account_id: &str) -> Result<(), Error> {
+    /// [`Refusal::ForeignCampaign`].
+    pub fn check_owner(&self, account_id: &str) -> Result<(), Refusal> {
         if self.account_id == account_id {
             Ok(())
         } else {
-            Err(Error::ForeignCampaign)
+            Err(Refusal::ForeignCampaign)
         }
     }
 
@@ -154,17 +162,17 @@ impl Campaign {
     /// never deleted.
     ///
     /// # Errors
-    /// [`Error::CampaignActive`], [`Error::DeletionProtected`] or
-    /// [`Error::InvalidStatus`].
-    pub fn check_deletable(&self) -> Result<(), Error> {
+    /// [`Refusal::CampaignActive`], [`Refusal::DeletionProtected`] or
+    /// [`Refusal::InvalidStatus`].
+    pub fn check_deletable(&self) -> Result<(), Refusal> {
         if self.status.as_str() == Status::ACTIVE {
-            return Err(Error::CampaignActive);
+            return Err(Refusal::CampaignActive);
         }
         if self.is_protected() {
-            return Err(Error::DeletionProtected);
+            return Err(Refusal::DeletionProtected);
         }
         if !DELETABLE.contains(&self.status.as_str()) {
-            return Err(Error::InvalidStatus(self.status.as_str().to_owned()));
+            return Err(Refusal::InvalidStatus(self.status.as_str().to_owned()));
         }
         Ok(())
     }
@@ -219,11 +227,11 @@ mod tests {
         }
         assert!(matches!(
             campaign("active").check_deletable(),
-            Err(Error::CampaignActive)
+            Err(Refusal::CampaignActive)
         ));
         for status in ["", "Paused", "scheduled", "deleting", "ACTIVE"] {
             assert!(
-                matches!(campaign(status).check_deletable(), Err(Error::InvalidStatus(s)) if s == status),
+                matches!(campaign(status).check_deletable(), Err(Refusal::InvalidStatus(s)) if s == status),
                 "{status}"
             );
         }
@@ -237,12 +245,12 @@ mod tests {
         };
         assert!(matches!(
             protected("active").check_deletable(),
-            Err(Error::CampaignActive)
+            Err(Refusal::CampaignActive)
         ));
         for status in ["paused", "scheduled"] {
             assert!(matches!(
                 protected(status).check_deletable(),
-                Err(Error::DeletionProtected)
+                Err(Refusal::DeletionProtected)
             ));
         }
     }

@@ -1,42 +1,37 @@
-//! The scheduled clean-up: first it goes on with deletions that nobody is at,
-//! then it deletes, or lists, the campaigns past retention. Both go through the
-//! same claim and the same drain as a DELETE; this file group only chooses.
+//! The scheduled clean-up: it resumes stalled deletions, then deletes, or lists,
+//! the campaigns past retention. Both go through the same claim and the same
+//! drain as a DELETE; this room only chooses.
 
 mod candidates;
-mod event;
-mod rescue;
 mod retention;
+mod stalled;
 
 use std::time::Duration;
 
-use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde::Serialize;
-use serde_json::Value;
-use tokio::time::Instant;
 
 pub use self::candidates::Candidate;
-use self::event::Trigger;
 use crate::{
     config::{Mode, RetentionSettings},
     deletion::{Budget, Deletions},
-    lambda,
-    table::TableError,
+    table::{Table, TableError},
 };
 
 /// The clean-up, over one table.
 #[derive(Clone, Debug)]
 pub struct Cleanup {
+    table: Table,
     deletions: Deletions,
     retention: RetentionSettings,
 }
 
-/// What a run has done.
+/// What a run did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
-    /// What was done with campaigns past retention.
+    /// Whether campaigns past retention were listed or deleted.
     pub mode: Mode,
-    /// The deletions that stood still and were gone on with.
+    /// The stalled deletions that were resumed.
     pub resumed: Vec<String>,
     /// How many campaigns have a status in `RETENTION_STATUSES`; 0 when retention
     /// is off.
@@ -47,15 +42,15 @@ pub struct Summary {
     pub candidates: Vec<String>,
     /// The deletions that this run has started.
     pub started: Vec<String>,
-    /// Campaigns that were left alone, the first [`NAMED_SKIPPED`].
+    /// Campaigns that were skipped, the first [`NAMED_SKIPPED`].
     pub skipped: Vec<Skipped>,
-    /// How many campaigns were left alone.
+    /// How many campaigns were skipped.
     pub skipped_count: u64,
-    /// Whether so many campaigns are past retention that none is deleted.
+    /// Whether none is deleted because too many campaigns are past retention.
     pub guarded: bool,
 }
 
-/// A campaign that was left alone.
+/// A campaign that was skipped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Skipped {
@@ -65,40 +60,40 @@ pub struct Skipped {
     pub reason: Reason,
 }
 
-/// Why a campaign was left alone.
+/// Why a campaign was skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Reason {
     /// It is protected from deletion.
     Protected,
-    /// It is not, or no longer, what the index shows.
+    /// It has changed since the index was written.
     Changed,
     /// Its times cannot be read, so its age is not known.
     UnreadableTime,
     /// Its item cannot be read.
     Corrupt,
-    /// The table did not answer in time. If its deletion was claimed all the same,
-    /// a later run goes on with it.
+    /// The table did not answer in time. If the deletion was claimed all the same, a
+    /// later run resumes it.
     Unavailable,
-    /// Nobody is at its deletion; a run that may write goes on with it.
+    /// Its deletion is stalled; a run that may write resumes it.
     Stalled,
-    /// It is in `deleting`, and of no deletion that runs. A DELETE claims it anew.
+    /// It has status `deleting` but no running deletion. A DELETE claims it again.
     NoDeletion,
 }
 
 /// How many candidates a summary names.
 pub const NAMED: usize = 100;
-/// How many campaigns that were left alone a summary names.
+/// How many skipped campaigns a summary names.
 pub const NAMED_SKIPPED: usize = 1_000;
 
-/// How many campaigns are looked at, or handed on, at once. Each takes a few
-/// requests of milliseconds.
+/// How many campaigns are read, or handed off, at once. Each takes a few requests
+/// of milliseconds.
 const AT_ONCE: usize = 16;
 
-/// How long a run waits for one of its deletions to end, before it leaves the rest
-/// to the next run.
+/// How long a run waits for one of its deletions to finish before it leaves the
+/// rest to the next run.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How often it looks meanwhile.
+/// How often it looks while it waits.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Why a run has no summary. The type of the function's error is the name of the
@@ -111,23 +106,9 @@ pub enum CleanupError {
          or {{\"mode\": \"report\"}}"
     )]
     InvalidEvent,
-    /// The table did not do its part. What was started goes on; the next run does
-    /// the rest.
+    /// The table failed. What was started continues; the next run does the rest.
     #[error("{0}")]
     TableUnavailable(#[from] TableError),
-}
-
-impl From<CleanupError> for Diagnostic {
-    fn from(error: CleanupError) -> Self {
-        let error_type = match &error {
-            CleanupError::InvalidEvent => "InvalidEvent",
-            CleanupError::TableUnavailable(_) => "TableUnavailable",
-        };
-        Self {
-            error_type: error_type.to_owned(),
-            error_message: error.to_string(),
-        }
-    }
 }
 
 impl Summary {
@@ -158,24 +139,25 @@ impl Summary {
 }
 
 impl Cleanup {
-    /// The clean-up through this use case.
+    /// Returns the clean-up of `table` through the use case `deletions`.
     #[must_use]
-    pub fn new(deletions: Deletions, retention: RetentionSettings) -> Self {
+    pub fn new(table: Table, deletions: Deletions, retention: RetentionSettings) -> Self {
         Self {
+            table,
             deletions,
             retention,
         }
     }
 
-    /// One run within this budget.
+    /// Runs once within this budget.
     ///
     /// # Errors
     /// [`CleanupError::TableUnavailable`].
     pub async fn run(&self, budget: Budget) -> Result<Summary, CleanupError> {
         let mut summary = Summary::new(self.retention.mode);
-        let running = self.rescue(&mut summary, false, budget).await?;
+        let running = self.resume_stalled(&mut summary, false, budget).await?;
         if budget.work_is_over() && self.retention.age.is_some() {
-            tracing::warn!("going on with deletions has left no time for retention");
+            tracing::warn!("resuming deletions left no time for retention");
             return Ok(summary);
         }
         let candidates = self.list(&mut summary, budget).await?;
@@ -186,60 +168,15 @@ impl Cleanup {
         Ok(summary)
     }
 
-    /// What a run within this budget would do, and the candidates that one run may
-    /// start, with some to spare, oldest first. Nothing is written.
+    /// Returns what a run within this budget would do, and the candidates that one
+    /// run may start, with some to spare, oldest first. Writes nothing.
     ///
     /// # Errors
     /// [`CleanupError::TableUnavailable`].
     pub async fn report(&self, budget: Budget) -> Result<(Summary, Vec<Candidate>), CleanupError> {
         let mut summary = Summary::new(Mode::Report);
-        self.rescue(&mut summary, true, budget).await?;
+        self.resume_stalled(&mut summary, true, budget).await?;
         let candidates = self.list(&mut summary, budget).await?;
         Ok((summary, candidates))
     }
-}
-
-/// Handles one event of the `cleanup` function.
-///
-/// # Errors
-/// [`CleanupError`].
-pub async fn handle(cleanup: &Cleanup, event: LambdaEvent<Value>) -> Result<Summary, CleanupError> {
-    let start = Instant::now();
-    let (event, context) = event.into_parts();
-    let request_id = context.request_id.as_str();
-    let budget = Budget::of_slice(start, lambda::deadline(&context));
-    let run = match event::trigger(&event) {
-        Some(Trigger::Schedule) => cleanup.run(budget).await,
-        Some(Trigger::Report) => cleanup.report(budget).await.map(|(summary, _)| summary),
-        None => Err(CleanupError::InvalidEvent),
-    };
-    let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-    match &run {
-        Ok(summary) => tracing::info!(
-            request_id,
-            mode = ?summary.mode,
-            resumed = summary.resumed.len(),
-            campaigns = summary.campaign_count,
-            candidates = summary.candidate_count,
-            started = summary.started.len(),
-            skipped = summary.skipped_count,
-            guarded = summary.guarded,
-            elapsed_ms,
-            "clean-up: {} resumed, {} started",
-            summary.resumed.len(),
-            summary.started.len(),
-        ),
-        Err(error) => tracing::error!(request_id, elapsed_ms, "a clean-up failed: {error}"),
-    }
-    if let Ok(summary) = &run
-        && summary.guarded
-    {
-        tracing::error!(
-            request_id,
-            "more of {} campaigns are past retention than MAX_DELETE_SHARE_PERCENT allows: none \
-             is deleted",
-            summary.campaign_count,
-        );
-    }
-    run
 }

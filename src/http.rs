@@ -1,34 +1,38 @@
-//! Request to principal to use case to response, and nothing else. The handler
-//! takes API Gateway's own event (payload 2.0) and always answers it; `api`
-//! and the local server both call this one.
+//! From an HTTP request to its answer: authenticate, validate, call the use
+//! case, respond. The handler takes API Gateway's own event (payload 2.0) and
+//! always answers it; `api` and the local server both call this one.
 
 mod admission;
 mod headers;
 mod query;
 mod request;
+mod request_log;
 mod response;
 
-use std::{num::NonZeroU32, pin::pin, time::Duration};
-
-use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use tokio::{task::JoinHandle, time::Instant};
-
-pub use self::request::{PATHS, Path};
-use self::{headers::Preferences, request::Route, response::Answer};
-use crate::{
-    auth::{SCOPE_DELETE, SCOPE_READ},
-    beside::beside,
-    campaign::{CampaignId, InvalidCampaignId},
-    deletion::{
-        Budget, Counts, Deleted, DeletionRequest, Deletions, End, Record, Work, deletion_id,
-    },
-    error::Error,
-    hand_off::DeletionRef,
-    metric,
-    rate::{Limited, Usage},
+use std::{
+    num::NonZeroU32,
+    pin::{Pin, pin},
+    time::Duration,
 };
 
-impl From<InvalidCampaignId> for Error {
+use futures_util::future::{Either, MaybeDone, maybe_done, select};
+use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use tokio::time::Instant;
+
+pub use self::request::{PATHS, Path};
+use self::{headers::Preferences, request::Route, request_log::RequestLog, response::Answer};
+use crate::{
+    auth::{SCOPE_DELETE, SCOPE_READ},
+    campaign::{Campaign, CampaignId, InvalidCampaignId},
+    deletion::{Budget, DeletionRequest, Deletions, End, Error, Outcome},
+    metrics,
+    rate_limit::LimitedRoute,
+    record::{DeletionRef, Requester, deletion_id},
+    refusal::Refusal,
+    table::{Table, TableError},
+};
+
+impl From<InvalidCampaignId> for Refusal {
     fn from(why: InvalidCampaignId) -> Self {
         Self::Validation(why.to_string().into())
     }
@@ -37,55 +41,33 @@ impl From<InvalidCampaignId> for Error {
 /// The HTTP side of the service.
 #[derive(Clone, Debug)]
 pub struct Api {
+    table: Table,
     deletions: Deletions,
     inline_budget: Duration,
     rate_limit: Option<NonZeroU32>,
 }
 
-/// What is known of a request when it is answered: what one line of the log says,
-/// and more.
-#[derive(Debug, Default)]
-struct RequestLog {
-    /// How the caller stands with its limit.
-    usage: Option<Usage>,
-    /// Counters that are being removed while the request is worked on.
-    tidying: Option<JoinHandle<()>>,
-    key_id: Option<String>,
-    campaign_id: Option<CampaignId>,
-    deletion_id: Option<String>,
-    counts: Option<Counts>,
-    outcome: Option<&'static str>,
-    work: Work,
-    replayed: bool,
-}
-
-impl RequestLog {
-    fn record(&mut self, outcome: &'static str, record: &Record) {
-        self.outcome = Some(outcome);
-        self.campaign_id = Some(record.campaign_id.clone());
-        self.deletion_id = Some(record.deletion_id.clone());
-        self.counts = Some(record.progress.counted.clone());
-    }
-}
-
 impl Api {
-    /// The HTTP side of `deletions`; one request takes `inline_budget` at most, and
-    /// a key may make `rate_limit` to each route in a minute.
+    /// Returns the HTTP side of `deletions`, which are in `table`. A request takes
+    /// `inline_budget` at most, and a key may make `rate_limit` requests to each
+    /// route in a minute.
     #[must_use]
     pub fn new(
+        table: Table,
         deletions: Deletions,
         inline_budget: Duration,
         rate_limit: Option<NonZeroU32>,
     ) -> Self {
         Self {
+            table,
             deletions,
             inline_budget,
             rate_limit,
         }
     }
 
-    /// Answers one event. `invocation_id` names the request where the gateway
-    /// has not; `deadline` is the invocation's own.
+    /// Answers one event. `invocation_id` names the request if the gateway has
+    /// not; `deadline` is the invocation's own.
     pub async fn handle(
         &self,
         event: &ApiGatewayV2httpRequest,
@@ -107,14 +89,13 @@ impl Api {
             Some(usage) => answer.with_usage(usage),
             None => answer,
         };
-        // Nothing works on after a function has answered.
-        if let Some(tidying) = log.tidying.take() {
-            // Err: it has panicked, which is its own matter.
-            let _ = tidying.await;
+        // A function is frozen once it has answered, so nothing may be left running.
+        if let Some(removal) = log.counter_removal.take() {
+            // Err: the task panicked, which does not concern this request.
+            let _ = removal.await;
         }
-        metric::answered(outcome(&log, error.as_ref()).unwrap_or("unknown"));
-        let elapsed = time.start.elapsed();
-        log_request(&log, request_id, &answer, error.as_ref(), elapsed);
+        metrics::answered(log.outcome(error.as_ref()).unwrap_or("unknown"));
+        log.write(request_id, &answer, error.as_ref(), time.start.elapsed());
         answer.into_response(request_id)
     }
 
@@ -124,10 +105,17 @@ impl Api {
         time: Time,
         log: &mut RequestLog,
     ) -> Result<Answer, Error> {
+        // Unknown routes and methods are answered before authentication.
         let budget = time.budget(self.inline_budget);
         match request::route(event)? {
             Route::DeleteCampaign { id, prefix } => {
-                self.delete_campaign(event, &id, &prefix, time, log).await
+                let delete = DeleteCampaign {
+                    api: self,
+                    event,
+                    prefix: &prefix,
+                    time,
+                };
+                delete.answer(&id, log).await
             }
             Route::GetDeletion { id } => self.get_deletion(event, &id, budget, log).await,
             Route::ListDeletions => self.list_deletions(event, budget, log).await,
@@ -139,77 +127,6 @@ impl Api {
         }
     }
 
-    /// `DELETE /v1/campaigns/{id}`: authenticate, authorize, validate, replay,
-    /// check, then delete or preview. Key and campaign are read at the same time;
-    /// nothing of the campaign is looked at before the key is admitted.
-    async fn delete_campaign(
-        &self,
-        event: &ApiGatewayV2httpRequest,
-        id: &str,
-        prefix: &str,
-        time: Time,
-        log: &mut RequestLog,
-    ) -> Result<Answer, Error> {
-        // A dry run answers what it asks for; otherwise `Prefer` bounds all of it.
-        let preferences = headers::preferences(event);
-        let is_dry = query::validate_only(event);
-        let budget = match (&is_dry, &preferences) {
-            (Ok(false), Ok(preferences)) => self.preferred(*preferences, time),
-            _ => time.budget(self.inline_budget),
-        };
-        let id = CampaignId::parse(id);
-        let table = self.deletions.table();
-        let mut reading = pin!(async {
-            match &id {
-                Ok(id) => table.campaign(id, budget.claim_until).await,
-                Err(_) => Ok(None),
-            }
-        });
-        // A caller who is refused does not wait for the campaign.
-        let admitting = self.admit(event, Limited::DeleteCampaign, budget, log);
-        let (principal, campaign) = beside(admitting, &mut reading).await;
-        let principal = principal?;
-        principal.require(SCOPE_DELETE)?;
-        let id = id.clone()?;
-        log.campaign_id = Some(id.clone());
-        let is_dry = is_dry?;
-        let preferences = preferences?;
-        let request = DeletionRequest {
-            account_id: principal.account_id,
-            requested_by: principal.key_id,
-            if_match: headers::if_match(event)?,
-            idempotency_key: headers::idempotency_key(event)?,
-            only_as_found: false,
-        };
-        // A dry run spends no key.
-        if is_dry {
-            let campaign = or_wait(campaign, reading).await?;
-            let preview = self.deletions.preview(&request, campaign, budget).await?;
-            log.outcome = Some("previewed");
-            log.counts = Some(preview.counts.clone());
-            return Ok(Answer::previewed(&preview));
-        }
-        let replayed = self.deletions.replay(&request, &id, budget).await?;
-        let Deleted { outcome, replayed } = if let Some(replayed) = replayed {
-            replayed
-        } else {
-            let campaign = or_wait(campaign, reading).await?;
-            let deletions = &self.deletions;
-            deletions.delete(&request, &id, campaign, budget).await?
-        };
-        log.replayed = replayed;
-        log.work = outcome.work;
-        let record = &outcome.record;
-        let (said, answer) = match outcome.end {
-            End::Complete => ("deleted", Answer::deleted(record)),
-            End::Remaining { .. } => ("remaining", Answer::in_progress(record, prefix)),
-            End::Attached => ("attached", Answer::in_progress(record, prefix)),
-        };
-        log.record(said, record);
-        let applied = preferences.applied(self.inline_budget);
-        Ok(answer.replayed(replayed).with_preferences(applied))
-    }
-
     /// `GET /v1/deletions/{deletionId}`. A key without the scope may read what
     /// it has requested, and learns nothing of anything else.
     async fn get_deletion(
@@ -219,30 +136,32 @@ impl Api {
         budget: Budget,
         log: &mut RequestLog,
     ) -> Result<Answer, Error> {
-        let principal = self.admit(event, Limited::GetDeletion, budget, log).await?;
+        let principal = self
+            .admit(event, LimitedRoute::GetDeletion, budget, log)
+            .await?;
         let may_read = principal.require(SCOPE_READ);
         let Some(deletion_id) = deletion_id(id) else {
             may_read?;
-            return Err(request::invalid("The deletion id must be a UUID"));
+            return Err(request::invalid("The deletion id must be a UUID").into());
         };
-        if let Err(error) = query::no_parameters(event) {
+        if let Err(refusal) = query::no_parameters(event) {
             may_read?;
-            return Err(error);
+            return Err(refusal.into());
         }
         let of = DeletionRef {
             account_id: principal.account_id,
             deletion_id,
         };
-        let record = self.deletions.find(&of, budget.claim_until).await?;
-        let record = match record {
-            Some(record) if record.requested_by == principal.key_id => record,
+        let requester = Requester::Key(principal.key_id);
+        let record = match self.deletions.find(&of, budget.claim_until).await? {
+            Some(record) if record.requested_by == requester => record,
             record => {
                 may_read?;
-                record.ok_or(Error::DeletionNotFound)?
+                record.ok_or(Refusal::DeletionNotFound)?
             }
         };
         log.record("read", &record);
-        Ok(Answer::deletion(&self.deletions.report(&record)))
+        Ok(Answer::deletion(&self.deletions.view(&record)))
     }
 
     /// `GET /v1/deletions`. A key without the scope sees what it has requested.
@@ -253,16 +172,16 @@ impl Api {
         log: &mut RequestLog,
     ) -> Result<Answer, Error> {
         let principal = self
-            .admit(event, Limited::ListDeletions, budget, log)
+            .admit(event, LimitedRoute::ListDeletions, budget, log)
             .await?;
         let (limit, after) = query::page(event)?;
-        let requested_by = (!principal.has(SCOPE_READ)).then_some(principal.key_id.as_str());
+        let may_read_all = principal.has(SCOPE_READ);
+        let requester = (!may_read_all).then_some(Requester::Key(principal.key_id));
         let history = self
-            .deletions
-            .table()
+            .table
             .history(
                 &principal.account_id,
-                requested_by,
+                requester.as_ref(),
                 after,
                 limit,
                 budget.work_until,
@@ -270,24 +189,132 @@ impl Api {
             )
             .await?;
         log.outcome = Some("listed");
-        let reports: Vec<_> = history
+        let views: Vec<_> = history
             .records
             .iter()
-            .map(|record| self.deletions.report(record))
+            .map(|record| self.deletions.view(record))
             .collect();
-        Ok(Answer::deletions(&reports, history.after.as_deref()))
+        Ok(Answer::deletions(&views, history.after.as_deref()))
+    }
+}
+
+/// One `DELETE /v1/campaigns/{id}`.
+struct DeleteCampaign<'a> {
+    api: &'a Api,
+    event: &'a ApiGatewayV2httpRequest,
+    /// The part of the path before `/v1`.
+    prefix: &'a str,
+    time: Time,
+}
+
+impl DeleteCampaign<'_> {
+    /// Answers the request. The first step that fails answers it: the order is the
+    /// contract's.
+    async fn answer(&self, id: &str, log: &mut RequestLog) -> Result<Answer, Error> {
+        let preferences = headers::preferences(self.event);
+        let is_dry_run = query::validate_only(self.event);
+        let budget = self.budget(&is_dry_run, &preferences);
+        let id = CampaignId::parse(id);
+        // The campaign is read while the caller is authenticated, and looked at
+        // only after that.
+        let reading = async {
+            match &id {
+                Ok(id) => self.api.table.campaign(id, budget.claim_until).await,
+                Err(_) => Ok(None),
+            }
+        };
+        let mut found = pin!(maybe_done(reading));
+
+        // 1. Authenticate: 401, an inactive subscription 403, the rate limit 429.
+        let admission = self
+            .api
+            .admit(self.event, LimitedRoute::DeleteCampaign, budget, log);
+        let principal = alongside(admission, found.as_mut()).await?;
+        // 2. Authorize: 403.
+        principal.require(SCOPE_DELETE)?;
+        // 3. Validate the id, the query and the headers: 400.
+        let id = id.clone().map_err(Refusal::from)?;
+        log.campaign_id = Some(id.clone());
+        let is_dry_run = is_dry_run?;
+        let preferences = preferences?;
+        let mut request = DeletionRequest::by_key(principal, id);
+        request.if_match = headers::if_match(self.event)?;
+        request.idempotency_key = headers::idempotency_key(self.event)?;
+        // 4. Dry run: check and count only; it does not use up the idempotency key.
+        if is_dry_run {
+            let campaign = output(found).await?;
+            return self.preview(&request, campaign, budget, log).await;
+        }
+        // 5. Replay a known `Idempotency-Key`, or its reuse 422.
+        // 6. Check that the campaign exists (404) and is the account's own (403).
+        // 7. Attach to a running deletion: 202.
+        // 8. Check the status and protection (409), and `If-Match` (412).
+        // 9. Claim the campaign, drain it, and finish: 200, or 202 for the rest.
+        let deletion = self
+            .api
+            .deletions
+            .delete(&request, output(found), budget)
+            .await?;
+        Ok(self.in_full(&deletion, preferences, log))
     }
 
-    /// The budget of a request with these preferences. One that is to be answered
-    /// at once has the usual time to be claimed and handed on, and takes no more
-    /// of it than that needs.
-    fn preferred(&self, preferences: Preferences, time: Time) -> Budget {
-        let inline = preferences.inline_budget(self.inline_budget);
+    /// Returns the budget of the request: `Prefer` bounds all of it, except for a
+    /// dry run, which has nothing to hand off.
+    fn budget(
+        &self,
+        is_dry_run: &Result<bool, Refusal>,
+        preferences: &Result<Preferences, Refusal>,
+    ) -> Budget {
+        let longest = self.api.inline_budget;
+        let (Ok(false), Ok(preferences)) = (is_dry_run, preferences) else {
+            return self.time.budget(longest);
+        };
+        let inline = preferences.inline_budget(longest);
         if inline.is_zero() {
-            time.budget(self.inline_budget).claim_only(time.start)
+            // To be answered at once: the usual time to claim and hand off, and no
+            // more of it than that needs.
+            self.time.budget(longest).claim_only(self.time.start)
         } else {
-            time.budget(inline)
+            self.time.budget(inline)
         }
+    }
+
+    async fn preview(
+        &self,
+        request: &DeletionRequest,
+        campaign: Option<Campaign>,
+        budget: Budget,
+        log: &mut RequestLog,
+    ) -> Result<Answer, Error> {
+        let preview = self
+            .api
+            .deletions
+            .preview(request, campaign, budget)
+            .await?;
+        log.outcome = Some("previewed");
+        log.counts = Some(preview.counts.clone());
+        Ok(Answer::previewed(&preview))
+    }
+
+    /// Returns the answer of a claimed deletion, and logs its outcome.
+    fn in_full(
+        &self,
+        deletion: &Outcome,
+        preferences: Preferences,
+        log: &mut RequestLog,
+    ) -> Answer {
+        log.replayed = deletion.replayed;
+        log.stats = deletion.stats;
+        let record = &deletion.record;
+        let (outcome, answer) = match deletion.end {
+            End::Complete => ("deleted", Answer::deleted(record)),
+            End::Remaining { .. } => ("remaining", Answer::in_progress(record, self.prefix)),
+            End::Attached => ("attached", Answer::in_progress(record, self.prefix)),
+        };
+        log.record(outcome, record);
+        answer
+            .replayed(deletion.replayed)
+            .with_preferences(preferences.applied(self.api.inline_budget))
     }
 }
 
@@ -304,55 +331,22 @@ impl Time {
     }
 }
 
-async fn or_wait<T>(done: Option<T>, waiting: impl Future<Output = T>) -> T {
-    match done {
-        Some(done) => done,
-        None => waiting.await,
+/// A read of the campaign that may have finished.
+type Reading<'a, F> = Pin<&'a mut MaybeDone<F>>;
+
+/// Awaits `first` while a read makes progress beside it.
+async fn alongside<T, F: Future>(first: impl Future<Output = T>, reading: Reading<'_, F>) -> T {
+    match select(pin!(first), reading).await {
+        Either::Left((first, _)) => first,
+        Either::Right(((), first)) => first.await,
     }
 }
 
-/// What has become of a request: an error's code, or what was done.
-fn outcome(log: &RequestLog, error: Option<&Error>) -> Option<&'static str> {
-    error.map(|error| error.public().code).or(log.outcome)
-}
-
-/// The one line of a request. The cause of an internal error stands here and
-/// nowhere else.
-fn log_request(
-    log: &RequestLog,
-    request_id: &str,
-    answer: &Answer,
-    error: Option<&Error>,
-    elapsed: Duration,
-) {
-    let status = answer.status.as_u16();
-    let outcome = outcome(log, error);
-    let cause = error.map(ToString::to_string);
-    let counts = log.counts.as_ref();
-    macro_rules! line {
-        ($level:ident) => {
-            tracing::$level!(
-                request_id,
-                key_id = log.key_id.as_deref(),
-                campaign_id = log.campaign_id.as_ref().map(CampaignId::as_str),
-                deletion_id = log.deletion_id.as_deref(),
-                status,
-                outcome,
-                replayed = log.replayed.then_some(true),
-                items = counts.map(Counts::total),
-                deleted = log.work.moved.then_some(log.work.deleted),
-                sent_again = log.work.moved.then_some(log.work.sent_again),
-                consumed_write_units = log.work.moved.then_some(log.work.consumed),
-                counts = counts.and_then(|counts| serde_json::to_string(counts).ok()),
-                elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-                cause,
-                "request {request_id} answered {status}",
-            )
-        };
-    }
-    if answer.status.is_server_error() {
-        line!(error);
-    } else {
-        line!(info);
-    }
+/// Awaits a read, and returns what it found.
+async fn output<F>(mut reading: Reading<'_, F>) -> Result<Option<Campaign>, TableError>
+where
+    F: Future<Output = Result<Option<Campaign>, TableError>>,
+{
+    reading.as_mut().await;
+    reading.take_output().unwrap_or(Ok(None))
 }

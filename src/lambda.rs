@@ -1,5 +1,10 @@
-//! What the Lambda functions share: how one starts, and how it learns its
-//! deadline.
+//! The Lambda functions: how one starts, one invocation, and its deadline. Each
+//! function's handler has a file of its own.
+
+mod api;
+mod cleanup;
+mod drain;
+mod trigger;
 
 use std::{
     pin::Pin,
@@ -8,38 +13,26 @@ use std::{
 };
 
 use aws_sdk_dynamodb::Client;
-use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
+use lambda_runtime::{Context, LambdaEvent, service_fn};
 use serde_json::Value;
 use tokio::time::Instant;
 use tracing::Instrument;
 
+pub use self::{
+    api::{NotAnHttpEvent, handle as handle_http},
+    cleanup::handle as handle_cleanup,
+    drain::{DrainError, handle as handle_drain},
+};
 use crate::{
-    cleanup::{self, Cleanup},
+    cleanup::Cleanup,
     config::{ApiSettings, CleanupSettings, DrainSettings, environment},
-    deletion::Deletions,
-    drain,
-    hand_off::HandOff,
+    deletion::{Deletions, HandOff},
     http::Api,
-    metric::Metrics,
+    metrics::Metrics,
     sdk,
     table::Table,
     telemetry::{self, Format},
 };
-
-/// An event that the function cannot answer over HTTP.
-#[derive(Debug, thiserror::Error)]
-#[error("the event is not an API Gateway HTTP API event (payload format 2.0)")]
-pub struct NotAnHttpEvent;
-
-impl From<NotAnHttpEvent> for Diagnostic {
-    fn from(error: NotAnHttpEvent) -> Self {
-        Self {
-            error_type: "NotAnHttpEvent".to_owned(),
-            error_message: error.to_string(),
-        }
-    }
-}
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -52,11 +45,16 @@ pub fn run_api() -> ExitCode {
         let sdk = sdk::config().load().await;
         let hand_off = HandOff::to_state_machine(settings.state_machine_arn, &sdk);
         let table = Table::new(Client::new(&sdk), settings.table_name);
-        let deletions = Deletions::new(table, settings.deletion, hand_off);
-        let api = &Api::new(deletions, settings.inline_budget, settings.rate_limit);
+        let deletions = Deletions::new(table.clone(), settings.deletion, hand_off);
+        let api = &Api::new(
+            table,
+            deletions,
+            settings.inline_budget,
+            settings.rate_limit,
+        );
         let answer = move |event: LambdaEvent<Value>| {
             let context = event.context.clone();
-            invocation(metrics, context, handle(api, event))
+            invocation(metrics, context, api::handle(api, event))
         };
         lambda_runtime::run(service_fn(answer)).await
     })
@@ -69,7 +67,7 @@ pub fn run_drain() -> ExitCode {
         let settings = DrainSettings::read(environment)?;
         let sdk = sdk::config().load().await;
         let table = Table::new(Client::new(&sdk), settings.table_name);
-        // The state machine that has called calls again.
+        // The state machine calls again by itself.
         let deletions = &Deletions::new(table, settings.deletion, HandOff::None);
         let answer = move |event: LambdaEvent<Value>| {
             let context = event.context.clone();
@@ -87,8 +85,8 @@ pub fn run_cleanup() -> ExitCode {
         let sdk = sdk::config().load().await;
         let hand_off = HandOff::to_state_machine(settings.state_machine_arn, &sdk);
         let table = Table::new(Client::new(&sdk), settings.table_name);
-        let deletions = Deletions::new(table, settings.deletion, hand_off);
-        let cleanup = &Cleanup::new(deletions, settings.retention);
+        let deletions = Deletions::new(table.clone(), settings.deletion, hand_off);
+        let cleanup = &Cleanup::new(table, deletions, settings.retention);
         let answer = move |event: LambdaEvent<Value>| {
             let context = event.context.clone();
             invocation(metrics, context, cleanup::handle(cleanup, event))
@@ -98,7 +96,7 @@ pub fn run_cleanup() -> ExitCode {
 }
 
 /// One invocation: every line of its log names it and its X-Ray trace, and its
-/// metrics are written when it is over. Boxed, since what it waits for is large.
+/// metrics are written when it is over. Boxed: the future is large.
 fn invocation<'a, T>(
     metrics: &'a Metrics,
     context: Context,
@@ -136,32 +134,10 @@ fn run(name: &str, serve: impl AsyncFnOnce(&Metrics) -> Result<(), Failure>) -> 
     }
 }
 
-/// Answers one invocation. The event is read here rather than by the runtime,
-/// whose message about one that does not fit can quote the event.
-///
-/// # Errors
-/// [`NotAnHttpEvent`], the one case in which there is nobody to answer.
-pub async fn handle(
-    api: &Api,
-    event: LambdaEvent<Value>,
-) -> Result<ApiGatewayV2httpResponse, NotAnHttpEvent> {
-    let (event, context) = event.into_parts();
-    let Ok(event) = serde_json::from_value::<ApiGatewayV2httpRequest>(event) else {
-        let request_id = context.request_id;
-        tracing::error!(
-            request_id,
-            "request {request_id} is refused: {NotAnHttpEvent}"
-        );
-        return Err(NotAnHttpEvent);
-    };
-    let deadline = deadline(&context);
-    Ok(api.handle(&event, &context.request_id, deadline).await)
-}
-
-/// The invocation's deadline, which Lambda gives in epoch milliseconds. One that
-/// is over already is none: Lambda starts no invocation after its deadline, but
-/// `cargo lambda watch` gives a time of 1970.
-pub(crate) fn deadline(context: &Context) -> Option<Instant> {
+/// Returns the invocation's deadline, which Lambda gives in epoch milliseconds. A
+/// past deadline counts as none: Lambda starts no invocation after its deadline,
+/// but `cargo lambda watch` gives a time in 1970.
+fn deadline(context: &Context) -> Option<Instant> {
     let left = (SystemTime::UNIX_EPOCH + Duration::from_millis(context.deadline))
         .duration_since(SystemTime::now())
         .ok()?;
@@ -171,7 +147,7 @@ pub(crate) fn deadline(context: &Context) -> Option<Instant> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::timestamp::now_ms;
+    use crate::clock::now_ms;
 
     fn deadline_at(epoch_ms: i64) -> Option<Instant> {
         let mut context = Context::default();
@@ -180,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn the_deadline_is_read_from_the_invocation_and_a_past_one_is_none() {
+    fn a_past_deadline_of_an_invocation_is_none() {
         let left = deadline_at(now_ms() + 10_000).unwrap() - Instant::now();
         assert!((Duration::from_secs(9)..Duration::from_secs(11)).contains(&left));
         for past in [0, 600_000, now_ms() - 1] {

@@ -1,46 +1,56 @@
 //! `DELETE /v1/campaigns/{id}`: deletes a campaign and everything in it from
 //! one DynamoDB table, exactly once, whatever fails on the way.
 //!
-//! Every trigger reaches one use case, [`deletion`]: advance this deletion as
-//! far as the budget allows, then say that it is complete or that something
-//! remains. In reading order:
+//! The map. A room is a file here with the folder of its name. Rooms stand on
+//! floors, and a room uses only rooms on its own floor or below it; no two rooms
+//! use each other.
 //!
-//! - [`campaign`]: ids, statuses, and the policy of what may be deleted
-//! - [`auth`]: API keys, and who their bearer is
-//! - [`deletion`]: the protocol: claim, drain, count, finish
-//! - [`rate`]: how often a key may call
-//! - [`idempotency`]: a repeated request gets the same deletion's answer
-//! - [`hand_off`]: who goes on when a request has to answer
-//! - [`table`]: DynamoDB: keys, items, and the conditional writes that fence
-//! - [`sdk`]: how AWS is talked to
-//! - [`error`]: every refusal, and the one table to its answer
-//! - [`http`]: request to principal to use case to response
-//! - [`drain`]: one slice for the state machine
+//! **Ways in**
+//! - `bin`: the mains
+//! - `cli`: the terminal, with the local server (feature `cli`)
+//! - [`lambda`]: the functions' start, invocations, and handlers
+//! - [`http`]: from an HTTP request to its answer
+//!
+//! **Use cases**
 //! - [`cleanup`]: for the schedule: stalled deletions, and campaigns past retention
-//! - [`lambda`]: the functions' start and invocations
+//! - [`deletion`]: the protocol: claim, drain, count, finish
+//!
+//! **The table**
+//! - [`table`]: DynamoDB: keys, items, and the conditional writes that fence
+//!
+//! **Settings**
 //! - [`config`]: every environment variable
 //! - [`telemetry`]: what is logged, and what never is
-//! - [`metric`]: what is counted
-//! - [`timestamp`]: the clock
-//! - `cli`: the terminal, with the local server (feature `cli`)
+//!
+//! **Values**
+//! - [`refusal`]: every refusal, with its status, code and message
+//! - [`campaign`]: ids, statuses, and the policy of what may be deleted
+//! - [`record`] and [`counts`]: the deletion record, and what it has counted
+//! - [`auth`]: API keys and their bearers
+//! - [`idempotency`]: the keys of repeated requests
+//! - [`rate_limit`]: how often a key may call
+//!
+//! **Plumbing**
+//! - [`sdk`]: how AWS is called, and why a call failed
+//! - [`metrics`]: what is counted
+//! - [`clock`]: the time
 
 pub mod auth;
-mod beside;
 pub mod campaign;
 pub mod cleanup;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod clock;
 pub mod config;
+pub mod counts;
 pub mod deletion;
-pub mod drain;
-pub mod error;
-pub mod hand_off;
 pub mod http;
 pub mod idempotency;
 pub mod lambda;
-pub mod metric;
-pub mod rate;
+pub mod metrics;
+pub mod rate_limit;
+pub mod record;
+pub mod refusal;
 pub mod sdk;
 pub mod table;
 pub mod telemetry;
-pub mod timestamp;

@@ -1,8 +1,10 @@
-//! The AWS SDK's configuration: one for every service that is talked to.
+//! The AWS SDK: one configuration for every service that is called, and what a
+//! failed call says to a log.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use aws_config::{BehaviorVersion, ConfigLoader, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_dynamodb::error::{BuildError, ProvideErrorMetadata, SdkError};
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::{
     Connector,
@@ -52,4 +54,60 @@ fn http_client() -> SharedHttpClient {
         .build();
     let connector = SharedHttpConnector::new(connector);
     http_client_fn(move |_, _| connector.clone())
+}
+
+/// Why a call failed, fit for a log: the operation, the error code and the
+/// service's message; never an item, a header or a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause(String);
+
+impl Cause {
+    /// Returns the cause of a request that could not be built.
+    #[must_use]
+    pub fn unbuilt(error: &BuildError) -> Self {
+        Self(error.to_string())
+    }
+
+    /// Returns the cause of a failed call.
+    #[must_use]
+    pub fn of<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E>) -> Self {
+        let why = match error {
+            SdkError::ServiceError(service) => format!(
+                "{} ({}): {}",
+                service.err().code().unwrap_or("no error code"),
+                service.raw().status(),
+                service.err().message().unwrap_or("no message"),
+            ),
+            SdkError::TimeoutError(_) => "the attempt timed out".to_owned(),
+            SdkError::ResponseError(_) => "the answer was unreadable".to_owned(),
+            SdkError::DispatchFailure(dispatch) => dispatch.as_connector_error().map_or_else(
+                || "the request could not be sent".to_owned(),
+                |error| chain_of_sources(error),
+            ),
+            SdkError::ConstructionFailure(_) => "the request could not be built".to_owned(),
+            _ => "unknown failure".to_owned(),
+        };
+        Self(format!("{operation}: {why}"))
+    }
+
+    /// Returns the cause of a call whose deadline came before an answer.
+    #[must_use]
+    pub fn deadline(operation: &'static str) -> Self {
+        Self(format!("{operation}: the deadline came first"))
+    }
+}
+
+/// Returns the error and its sources in one line. `Debug` of an SDK error can contain
+/// items; `Display` does not.
+fn chain_of_sources(error: &(dyn std::error::Error + 'static)) -> String {
+    std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }

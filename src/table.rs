@@ -1,24 +1,23 @@
-//! The table. This file and its parts are all that talks to DynamoDB: requests
-//! are made here, and values of this project come out.
+//! The table. This room alone talks to DynamoDB: it builds the requests and
+//! returns values of this project.
 
 #[cfg(feature = "cli")]
 mod admin;
 mod api_keys;
+mod campaigns;
 mod children;
+mod deletions;
 mod expressions;
-mod history;
 mod idempotency;
-mod index;
 pub mod item;
 pub mod keys;
-mod records;
+mod protocol;
+mod record_write;
 mod retry;
-
-use std::fmt;
 
 use aws_sdk_dynamodb::{
     Client,
-    error::{ProvideErrorMetadata, SdkError},
+    error::{BuildError, ProvideErrorMetadata, SdkError},
 };
 use tokio::time::Instant;
 
@@ -26,34 +25,36 @@ use tokio::time::Instant;
 pub use self::admin::ListedKey;
 pub use self::{
     api_keys::{Counted, CountedKey},
+    campaigns::Listing,
     children::{BATCH_SIZE, DeletesSent, Page},
-    history::History,
+    deletions::History,
     idempotency::NewKeyUse,
-    index::{ListedCampaign, Listing},
-    records::{Change, Claim, ClaimAnswer, Completion, FinishAnswer, WriteAnswer},
+    protocol::{Claim, ClaimAnswer, FinishAnswer, WriteAnswer},
+    record_write::{Change, Completion},
     retry::Backoff,
 };
 use self::{item::Item, keys::Key, retry::until_answered};
 use crate::{
     campaign::{Campaign, CampaignId},
-    deletion::Record,
+    record::Record,
+    sdk::Cause,
 };
 
-/// What the table did not do.
+/// Why a request to the table failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
-    /// It was throttled, or conflicting transactions were in the way, until the
+    /// The request was throttled or in conflict with other transactions until the
     /// deadline.
     #[error("the table was busy until the deadline: {0}")]
     Busy(Cause),
-    /// It gave no answer until the deadline; what was asked for may be done or not.
+    /// There was no answer before the deadline; the request may have been applied.
     #[error("the table gave no answer until the deadline: {0}")]
     NoAnswer(Cause),
-    /// It refused in a way that no repetition changes.
+    /// The table refused the request; a retry would be refused, too.
     #[error("the table refused: {0}")]
     Refused(Cause),
-    /// The task that reads ahead has ended without having reached the end.
-    #[error("the reading of the partition broke off")]
+    /// The task that reads ahead ended before the end of the partition.
+    #[error("reading the partition ended before its end")]
     ReadingBrokeOff,
     /// An item does not have the form that the design gives it.
     #[error("corrupt {kind}: attribute {attribute} is missing or has the wrong type")]
@@ -70,59 +71,10 @@ impl TableError {
         Self::Refused(Cause::of(operation, error))
     }
 
-    /// Whether the same request may succeed a little later.
+    /// Returns whether the same request may succeed a little later.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         matches!(self, Self::Busy(_))
-    }
-}
-
-/// Why a call failed, fit for a log: the operation, the error code and the
-/// service's message; never an item, a header or a body.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cause(String);
-
-impl Cause {
-    pub(crate) fn of<E: ProvideErrorMetadata>(
-        operation: &'static str,
-        error: &SdkError<E>,
-    ) -> Self {
-        let why = match error {
-            SdkError::ServiceError(service) => format!(
-                "{} ({}): {}",
-                service.err().code().unwrap_or("no error code"),
-                service.raw().status(),
-                service.err().message().unwrap_or("no message"),
-            ),
-            SdkError::TimeoutError(_) => "the attempt timed out".to_owned(),
-            SdkError::ResponseError(_) => "the answer was unreadable".to_owned(),
-            SdkError::DispatchFailure(dispatch) => dispatch.as_connector_error().map_or_else(
-                || "the request could not be sent".to_owned(),
-                |error| chain_of_sources(error),
-            ),
-            SdkError::ConstructionFailure(_) => "the request could not be built".to_owned(),
-            _ => "unknown failure".to_owned(),
-        };
-        Self(format!("{operation}: {why}"))
-    }
-
-    fn deadline(operation: &'static str) -> Self {
-        Self(format!("{operation}: the deadline came first"))
-    }
-}
-
-/// The error and its sources in one line. `Debug` of an SDK error can contain
-/// items; `Display` does not.
-fn chain_of_sources(error: &(dyn std::error::Error + 'static)) -> String {
-    std::iter::successors(Some(error), |error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 
@@ -134,25 +86,25 @@ pub struct Table {
 }
 
 impl Table {
-    /// The table of this name through this client.
+    /// Returns the table of this name, called through this client.
     #[must_use]
     pub fn new(client: Client, name: String) -> Self {
         Self { client, name }
     }
 
-    /// The client, for tests that look at the table from outside.
+    /// Returns the client.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// The table's name.
+    /// Returns the table's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The campaign item, strongly consistent.
+    /// Reads the campaign item, strongly consistent.
     ///
     /// # Errors
     /// [`TableError`]; an item under this key that names another id is corrupt.
@@ -165,7 +117,7 @@ impl Table {
         found.map(|item| campaign_under(id, &item)).transpose()
     }
 
-    /// A deletion record, strongly consistent.
+    /// Reads a deletion record, strongly consistent.
     ///
     /// # Errors
     /// [`TableError`]; an item under this key that names another deletion or
@@ -217,4 +169,10 @@ fn campaign_under(id: &CampaignId, item: &Item) -> Result<Campaign, TableError> 
         });
     }
     Ok(campaign)
+}
+
+/// Returns a part of a request, which the SDK checks for required members as it
+/// builds it.
+fn built<T>(part: Result<T, BuildError>) -> Result<T, TableError> {
+    part.map_err(|error| TableError::Refused(Cause::unbuilt(&error)))
 }

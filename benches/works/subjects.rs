@@ -213,7 +213,7 @@ async fn serve(
         let Some(event) = runtime.events.lock().await.recv().await else {
             return std::future::pending().await;
         };
-        let deadline = campaigns::timestamp::now_ms() + 60_000;
+        let deadline = campaigns::clock::now_ms() + 60_000;
         let response = Response::builder()
             .header(
                 "lambda-runtime-aws-request-id",

@@ -1,6 +1,6 @@
-//! Which campaigns are past retention: every campaign with one of the statuses is
-//! looked at, in the index, and the oldest are kept. Memory is bounded by how
-//! many are kept, not by how many there are.
+//! Campaigns past retention: every campaign with one of the statuses is read from
+//! the index, and the oldest are kept. How many are kept bounds memory, not how
+//! many there are.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,14 +8,14 @@ use tokio::time::Instant;
 
 use super::{NAMED, NAMED_SKIPPED, Reason, Skipped};
 use crate::{
-    campaign::{Campaign, CampaignId},
+    campaign::{Campaign, CampaignId, ListedCampaign},
+    clock::epoch_seconds,
     config::RetentionSettings,
-    table::{ListedCampaign, Table, TableError},
-    timestamp::epoch_seconds,
+    table::{Table, TableError},
 };
 
 /// How many candidates are kept beyond those that a run may start: some may have
-/// changed since the index was written, and are left alone.
+/// changed since the index was written, and are skipped.
 const SPARE: usize = 1_000;
 
 /// With fewer campaigns than this, any share of them may be past retention.
@@ -37,7 +37,7 @@ struct Oldest<T> {
     most: usize,
 }
 
-/// What a look at every campaign has found.
+/// What reading every campaign found.
 #[derive(Debug)]
 pub(super) struct Found {
     /// How many campaigns there are with these statuses.
@@ -46,7 +46,7 @@ pub(super) struct Found {
     pub(super) past: u64,
     /// How many of these could be deleted.
     pub(super) deletable: u64,
-    /// How many were left alone, for a reason in `skipped`.
+    /// How many were skipped, for a reason in `skipped`.
     pub(super) skipped_count: u64,
     candidates: Oldest<Campaign>,
     skipped: Oldest<Reason>,
@@ -122,15 +122,16 @@ impl Found {
         self.skipped.offer(since, id, reason);
     }
 
-    /// Whether so large a share is past retention that a mistake is likelier than
-    /// an intention.
+    /// Returns whether the share past retention is so large that a mistake is likelier
+    /// than intent.
     pub(super) fn is_guarded(&self, most_percent: u64) -> bool {
         most_percent < 100
             && self.total >= GUARDED_FROM
             && self.past.saturating_mul(100) > self.total.saturating_mul(most_percent)
     }
 
-    /// The candidates, oldest first, and the oldest of those that were left alone.
+    /// Returns the candidates, oldest first, and the oldest of those that were
+    /// skipped.
     pub(super) fn into_parts(self) -> (Vec<Candidate>, Vec<Skipped>) {
         let candidates = self.candidates.kept.into_iter();
         let candidates = candidates.map(|((since, _), campaign)| Candidate { campaign, since });
@@ -146,7 +147,7 @@ impl Found {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{campaign::Status, timestamp::rfc3339};
+    use crate::{campaign::Status, clock::rfc3339};
 
     const CUTOFF: i64 = 1_000_000;
 
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn completed_at_counts_before_updated_at_and_the_boundary_stays() {
+    fn completed_at_comes_before_updated_at() {
         let mut found = found();
         for (id, completed, updated) in [
             ("completed_before", Some(CUTOFF - 1), CUTOFF + 5),
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_are_kept_and_protected_ones_are_not_in_their_way() {
+    fn protected_campaigns_take_no_place_of_candidates() {
         let mut found = found();
         for age in [3, 9, 1, 7, 5] {
             found.add(listed(&format!("c{age}"), None, CUTOFF - age), CUTOFF);
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_cannot_be_read_is_never_old() {
+    fn a_campaign_with_an_unreadable_time_is_kept() {
         for time in ["", "soon", "1970", "0000-00-00T00:00:00Z"] {
             let mut found = found();
             let mut unreadable = listed("c", None, 0);
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_the_share_is_guarded_from_twenty_campaigns_on() {
+    fn the_guard_applies_from_twenty_campaigns_on() {
         for (past, total, percent, guarded) in [
             (19, 19, 0, false),
             (20, 20, 50, true),

@@ -1,6 +1,6 @@
-//! Deleting, or listing, campaigns past retention.
+//! Deletes, or lists, campaigns past retention.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, future::ready};
 
 use tokio::time::{Instant, sleep_until};
 
@@ -10,29 +10,28 @@ use super::{
 };
 use crate::{
     campaign::Campaign,
-    deletion::{BY_RETENTION, Budget, DeletionRequest, End, Outcome, Record, RecordState},
-    error::Error,
-    hand_off::DeletionRef,
-    metric,
+    clock::now_seconds,
+    deletion::{Budget, DeletionRequest, End, Error, Outcome},
+    metrics,
+    record::{DeletionRef, Record, RecordState},
     table::TableError,
-    timestamp::now_seconds,
 };
 
-/// What became of a candidate.
+/// The outcome of a candidate.
 enum Begun {
     /// It is being deleted.
     Running(Record),
     /// It is deleted.
     Done(Record),
-    /// It was left alone.
+    /// It was skipped.
     Skipped(Reason),
 }
 
 impl Cleanup {
-    /// The part of the run's time that one deletion gets: all that is left of it,
-    /// or, where there is somebody to hand it on to, what claiming takes.
+    /// Returns the part of the run's time that one deletion gets: all that is left of
+    /// it, or, if it can be handed off, what claiming takes.
     pub(super) fn share_of(&self, budget: Budget) -> Budget {
-        if self.deletions.hands_on() {
+        if self.deletions.can_hand_off() {
             budget.claim_only(Instant::now())
         } else {
             budget
@@ -49,13 +48,12 @@ impl Cleanup {
             return Ok(Vec::new());
         };
         let deadline = budget.work_until;
-        let table = self.deletions.table();
-        let found = Found::look(table, &self.retention, age, now_seconds(), deadline).await?;
+        let found = Found::look(&self.table, &self.retention, age, now_seconds(), deadline).await?;
         summary.campaign_count = found.total;
         summary.candidate_count = found.deletable;
         summary.guarded = found.is_guarded(self.retention.max_delete_share_percent);
         if summary.guarded {
-            metric::mass_deletion_guarded();
+            metrics::mass_deletion_guarded();
         }
         let counted = found.skipped_count;
         let (candidates, skipped) = found.into_parts();
@@ -69,9 +67,9 @@ impl Cleanup {
         Ok(candidates)
     }
 
-    /// Starts deletions, oldest first, no more at once than the settings allow, and
-    /// waits for one to end while there are as many. `running` are the deletions of
-    /// retention that run already.
+    /// Starts deletions, oldest first. At the limit of deletions that may run at once
+    /// it waits for one to finish. `running` are the deletions of retention that are
+    /// running already.
     pub(super) async fn start(
         &self,
         summary: &mut Summary,
@@ -109,20 +107,14 @@ impl Cleanup {
         }
     }
 
-    /// Deletes a campaign if it still is exactly what the index has shown: the
-    /// claim's own condition, not another look.
+    /// Deletes a campaign if it still is exactly what the index showed: the claim's
+    /// own condition checks that, without another read.
     async fn begin(&self, campaign: Campaign, budget: Budget) -> Begun {
-        let request = DeletionRequest {
-            account_id: campaign.account_id.clone(),
-            requested_by: BY_RETENTION.to_owned(),
-            if_match: None,
-            idempotency_key: None,
-            only_as_found: true,
-        };
+        let request = DeletionRequest::by_retention(&campaign);
         let id = campaign.id.clone();
         let share = self.share_of(budget);
-        let deleted = self.deletions.delete(&request, &id, Some(campaign), share);
-        match deleted.await.map(|deleted| deleted.outcome) {
+        let found = ready(Ok(Some(campaign)));
+        match self.deletions.delete(&request, found, share).await {
             Ok(Outcome {
                 record,
                 end: End::Complete,
@@ -130,7 +122,7 @@ impl Cleanup {
             }) => Begun::Done(record),
             Ok(Outcome { record, .. }) => Begun::Running(record),
             Err(Error::Table(error)) => {
-                tracing::error!(campaign_id = %id, "campaign {id} is not deleted: {error}");
+                tracing::error!(campaign_id = %id, "could not delete campaign {id}: {error}");
                 Begun::Skipped(match error {
                     TableError::Corrupt { .. } => Reason::Corrupt,
                     _ => Reason::Unavailable,
@@ -140,14 +132,14 @@ impl Cleanup {
         }
     }
 
-    /// Waits until at least one of these deletions has ended, and takes out those
-    /// that have; `false` if none has until then.
+    /// Waits until at least one of these deletions has finished, and removes those
+    /// that have; `false` if none has by then.
     async fn one_ends(&self, running: &mut Vec<DeletionRef>, until: Instant) -> bool {
         loop {
             let before = running.len();
             let mut still = Vec::new();
             for of in running.drain(..) {
-                // A look that fails says nothing.
+                // A read that fails says nothing.
                 match self.deletions.find(&of, until).await {
                     Ok(Some(record)) if record.state != RecordState::Running => {}
                     Ok(None) => {}

@@ -2,7 +2,10 @@
 //! whoever has to show what was deleted. It has ids, counts and times, and no
 //! campaign's name, since people put their customers' names into these.
 
-use std::io::{self, Write};
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+};
 
 use clap::{Args, ValueEnum};
 use comfy_table::{Table as TextTable, presets};
@@ -12,11 +15,7 @@ use super::{
     CliError,
     connect::{Connect, patience},
 };
-use crate::{
-    deletion::{Counts, Record, RecordState},
-    table::Table,
-    timestamp::epoch_seconds,
-};
+use crate::{clock::epoch_seconds, counts::Counts, record::Record, table::Table};
 
 /// How many records are read at once. A page of a table is as long.
 const PAGE: usize = 500;
@@ -63,7 +62,7 @@ struct Entry<'a> {
     deletion_id: &'a str,
     account_id: &'a str,
     campaign_id: &'a str,
-    requested_by: &'a str,
+    requested_by: Cow<'a, str>,
     previous_status: &'a str,
     status: &'static str,
     started_at: &'a str,
@@ -129,12 +128,9 @@ impl<'a> Entry<'a> {
             deletion_id: &record.deletion_id,
             account_id: &record.account_id,
             campaign_id: record.campaign_id.as_str(),
-            requested_by: &record.requested_by,
+            requested_by: record.requested_by.as_stored(),
             previous_status: &record.previous_status,
-            status: match record.state {
-                RecordState::Running => RecordState::RUNNING,
-                RecordState::Succeeded { .. } => RecordState::SUCCEEDED,
-            },
+            status: record.state.as_str(),
             started_at: &record.started_at,
             last_processed_at: &record.updated_at,
             completed_at: record.completed_at(),
@@ -150,7 +146,7 @@ impl<'a> Entry<'a> {
             self.deletion_id,
             self.account_id,
             self.campaign_id,
-            self.requested_by,
+            &self.requested_by,
             self.previous_status,
             self.status,
             self.started_at,
@@ -253,7 +249,7 @@ mod tests {
     use super::*;
     use crate::{
         campaign::CampaignId,
-        deletion::{BY_RETENTION, Progress},
+        record::{Progress, RecordState, Requester},
     };
 
     fn record(account: &str, previous_status: &str) -> Record {
@@ -265,7 +261,7 @@ mod tests {
             campaign_id: CampaignId::parse("campaign_1").unwrap(),
             campaign_name: "For Jane Doe".into(),
             account_id: account.into(),
-            requested_by: BY_RETENTION.into(),
+            requested_by: Requester::Retention,
             previous_status: previous_status.into(),
             state: RecordState::Running,
             started_at: "2026-01-01T00:00:00Z".into(),

@@ -15,11 +15,10 @@ use super::{
 };
 use crate::{
     cleanup::{Candidate, Cleanup as Run, CleanupError, Reason, Skipped, Summary},
+    clock::rfc3339,
     config::{self, Mode, RetentionSettings},
-    deletion::{Budget, Deletions},
-    hand_off::HandOff,
+    deletion::{Budget, Deletions, HandOff},
     sdk,
-    timestamp::rfc3339,
 };
 
 /// How long one run may take, in a terminal that nobody interrupts.
@@ -89,8 +88,8 @@ impl Cleanup {
         let table = self.connect.table().await;
         let arn = config::state_machine_arn(Some(self.state_machine_arn.clone()))?;
         let hand_off = HandOff::to_state_machine(arn, &sdk::config().load().await);
-        let deletions = Deletions::new(table, self.options.settings(), hand_off);
-        let cleanup = Run::new(deletions.clone(), retention);
+        let deletions = Deletions::new(table.clone(), self.options.settings(), hand_off);
+        let cleanup = Run::new(table, deletions.clone(), retention);
         let budget = || Budget::new(Instant::now(), LONGEST, None);
         let (summary, mut candidates) = cleanup.report(budget()).await.map_err(failed)?;
         candidates.truncate(most);

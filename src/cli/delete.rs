@@ -1,7 +1,7 @@
 //! `campaigns delete`: the same deletion as over HTTP, with a bar instead of a
 //! budget. It can be stopped at any time and goes on when it is called again.
 
-use std::time::Duration;
+use std::{future::ready, time::Duration};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -16,11 +16,9 @@ use super::{
 use crate::{
     campaign::{Campaign, CampaignId},
     config,
-    deletion::{
-        BY_CLI, Budget, Counts, DeletionRequest, Deletions, End, Outcome, Record, RecordState,
-    },
-    error::Error,
-    hand_off::{DeletionRef, HandOff},
+    counts::Counts,
+    deletion::{Budget, DeletionRequest, Deletions, End, Error, HandOff, Outcome},
+    record::{DeletionRef, Record, RecordState},
     sdk,
     table::Table,
 };
@@ -68,13 +66,7 @@ impl Delete {
         let table = self.connect.table().await;
         let campaign = table.campaign(&self.id, patience()).await?;
         let campaign = campaign.ok_or_else(|| self.not_there(&table))?;
-        let request = DeletionRequest {
-            account_id: campaign.account_id.clone(),
-            requested_by: BY_CLI.to_owned(),
-            if_match: None,
-            idempotency_key: None,
-            only_as_found: false,
-        };
+        let request = DeletionRequest::by_terminal(&campaign);
         if self.dry_run {
             return self.dry_run(&table, &request, campaign).await;
         }
@@ -93,15 +85,15 @@ impl Delete {
         let claiming = self.deletions(&table, left_to);
         let start = Instant::now();
         let budget = Budget::new(start, PATIENCE, None).claim_only(start);
-        let claimed = claiming.delete(&request, &self.id, Some(campaign), budget);
-        let Outcome { record, end, .. } = claimed.await.map_err(refused)?.outcome;
-        let handed_on = end == End::Remaining { handed_on: true };
+        let claimed = claiming.delete(&request, ready(Ok(Some(campaign))), budget);
+        let Outcome { record, end, .. } = claimed.await.map_err(refused)?;
+        let handed_off = end == End::Remaining { handed_off: true };
         if self.no_wait {
-            return self.say_how_it_goes_on(&record, handed_on);
+            return self.say_how_it_goes_on(&record, handed_off);
         }
         let deletions = self.deletions(&table, HandOff::None);
         let record = self.with_a_bar(&deletions, record).await?;
-        print_one(&deletions.report(&record), self.json)
+        print_one(&deletions.view(&record), self.json)
     }
 
     fn deletions(&self, table: &Table, hand_off: HandOff) -> Deletions {
@@ -147,13 +139,13 @@ impl Delete {
         Ok(())
     }
 
-    fn say_how_it_goes_on(&self, record: &Record, handed_on: bool) -> Result<(), CliError> {
+    fn say_how_it_goes_on(&self, record: &Record, handed_off: bool) -> Result<(), CliError> {
         if self.json {
             let of = DeletionRef::of(record);
             println!("{}", serde_json::to_string_pretty(&of)?);
             return Ok(());
         }
-        let how = if handed_on {
+        let how = if handed_off {
             "the state machine goes on with it".to_owned()
         } else {
             format!("go on with: {}", self.again())
@@ -271,6 +263,6 @@ pub(super) fn kinds(counts: &Counts) -> String {
 fn refused(error: Error) -> CliError {
     match error {
         Error::Table(error) => CliError::Table(error),
-        refusal => CliError::Refused(refusal.public().message.into_owned()),
+        refusal @ Error::Refused(_) => CliError::Refused(refusal.public().message.into_owned()),
     }
 }

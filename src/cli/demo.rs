@@ -13,8 +13,8 @@ use super::{
 use crate::{
     auth::{ApiKey, SCOPES, StoredKey},
     campaign::CampaignId,
+    clock::now_rfc3339,
     table::{Table, item, keys},
-    timestamp::now_rfc3339,
 };
 
 /// The account of the demo data, and of the key in `events/`.

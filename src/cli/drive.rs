@@ -11,9 +11,8 @@ use tokio::{
 
 use super::CliError;
 use crate::{
-    deletion::{Budget, Deletions, End, Outcome, Record},
-    drain::Slice,
-    hand_off::DeletionRef,
+    deletion::{Budget, Deletions, End, Outcome, Slice},
+    record::{DeletionRef, Record},
     table::TableError,
 };
 

@@ -22,8 +22,8 @@ use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::{
+    clock::{now_ms, now_rfc3339},
     http::{Api, PATHS},
-    timestamp::{now_ms, now_rfc3339},
 };
 
 /// The largest body that the gateway takes, bytes ("Quotas for configuring and

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     auth::{ApiKey, KEY_LENGTH, SCOPES, StoredKey},
+    clock::{now_rfc3339, now_seconds, rfc3339},
     table::{ListedKey, Table, item, keys},
-    timestamp::{now_rfc3339, now_seconds, rfc3339},
 };
 
 /// `campaigns key`.

@@ -7,10 +7,7 @@ use super::{
     CliError,
     connect::{Connect, patience},
 };
-use crate::{
-    campaign::{DELETABLE, Status},
-    table::ListedCampaign,
-};
+use crate::campaign::{DELETABLE, ListedCampaign, Status};
 
 /// `campaigns list`.
 #[derive(Args, Debug)]

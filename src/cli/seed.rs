@@ -15,12 +15,12 @@ use super::{
 };
 use crate::{
     campaign::CampaignId,
+    clock::now_rfc3339,
     table::{
         BATCH_SIZE, Table,
         item::Item,
         keys::{self, Key},
     },
-    timestamp::now_rfc3339,
 };
 
 /// How many batches are written at the same time.

@@ -20,8 +20,7 @@ use crate::{
         DEFAULT_INLINE_BUDGET_SECONDS, DEFAULT_RATE_LIMIT, DEFAULT_TABLE_NAME, INLINE_BUDGET_RANGE,
         RATE_LIMIT_PER_MINUTE, RATE_LIMIT_RANGE,
     },
-    deletion::Deletions,
-    hand_off::HandOff,
+    deletion::{Deletions, HandOff},
     http::Api,
 };
 
@@ -109,6 +108,7 @@ impl Serve {
         let background = Deletions::new(table.clone(), settings.clone(), HandOff::None);
         tokio::spawn(in_the_background(background, handed_on));
         let api = Api::new(
+            table.clone(),
             Deletions::new(table, settings, HandOff::Background(queue)),
             Duration::from_secs(self.inline_budget_seconds),
             NonZeroU32::new(self.rate_limit_per_minute),

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     campaign::{CampaignId, Status as CampaignStatus},
-    deletion::{Deletions, Record, Report, deletion_id},
-    hand_off::HandOff,
+    deletion::{DeletionView, Deletions, HandOff},
+    record::{Record, deletion_id},
     table::Table,
 };
 
@@ -50,7 +50,7 @@ impl Status {
         if let Some(id) = &self.id {
             let record = self.find(&table, id).await?;
             let record = record.ok_or_else(|| self.not_found(id))?;
-            return print_one(&deletions.report(&record), self.json);
+            return print_one(&deletions.view(&record), self.json);
         }
         let mut more = None;
         let records = match &self.account {
@@ -65,7 +65,7 @@ impl Status {
         };
         let reports: Vec<_> = records
             .iter()
-            .map(|record| deletions.report(record))
+            .map(|record| deletions.view(record))
             .collect();
         if self.json {
             println!("{}", serde_json::to_string_pretty(&reports)?);
@@ -151,7 +151,7 @@ async fn running(table: &Table) -> Result<Vec<Record>, CliError> {
 }
 
 /// Prints one deletion.
-pub(super) fn print_one(report: &Report<'_>, json: bool) -> Result<(), CliError> {
+pub(super) fn print_one(report: &DeletionView<'_>, json: bool) -> Result<(), CliError> {
     if json {
         println!("{}", serde_json::to_string_pretty(report)?);
     } else {
@@ -164,7 +164,7 @@ pub(super) fn print_one(report: &Report<'_>, json: bool) -> Result<(), CliError>
     Ok(())
 }
 
-fn text(reports: &[Report<'_>]) -> TextTable {
+fn text(reports: &[DeletionView<'_>]) -> TextTable {
     let mut text = TextTable::new();
     text.load_style(presets::NOTHING);
     text.set_header([

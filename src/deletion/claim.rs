@@ -1,47 +1,51 @@
-//! From a campaign to a hold of its deletion: claiming one that may be deleted,
-//! attaching to a deletion that runs, taking over one whose worker is gone.
+//! From a campaign to a lease on its deletion: claims a campaign that may be
+//! deleted, attaches to a deletion that is running, or takes over one without an
+//! active worker.
+
+use std::ops::ControlFlow;
 
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
-    Budget, DeletionRequest, Progress, Record, RecordState,
+    Budget, DeletionRequest, Error,
     hold::{Hold, NotWritten, lease_end, new_owner},
 };
 use crate::{
     campaign::Campaign,
+    clock::{now_ms, now_rfc3339},
     config::DeletionSettings,
-    error::Error,
+    record::{Progress, Record, RecordState},
+    refusal::Refusal,
     table::{Backoff, Claim, ClaimAnswer, Table, TableError},
-    timestamp::{now_ms, now_rfc3339},
 };
 
-/// What comes of an attempt to get hold of a campaign's deletion.
+/// Who works on a claimed deletion.
 pub(super) enum Claimed<'a> {
-    /// This worker holds it.
+    /// This worker holds the lease.
     Held(Box<Hold<'a>>),
-    /// Another worker does, or may; the record as last seen.
+    /// Another worker holds it, or may; the record as last seen.
     Attached(Box<Record>),
     /// The takeover has no answer; the record as it was read.
     Unanswered(Box<Record>),
 }
 
 /// What is found behind a campaign in `deleting`.
-enum Found<'a> {
+enum Behind<'a> {
     Claimed(Claimed<'a>),
-    /// Nobody can go on with the deletion that the campaign names, if it names
-    /// one: it has to be claimed, under this id and from this version on.
+    /// No worker can resume the deletion that the campaign names, if it names one:
+    /// it has to be claimed, under this id and from this version on.
     Claimable {
         deletion_id: String,
         version: u64,
     },
-    /// The campaign is this now, or gone.
+    /// The campaign's current state; `None` if it is gone.
     Changed(Option<Campaign>),
 }
 
-impl Found<'_> {
-    /// The campaign has to be claimed under an id of its own.
-    fn claimable_anew() -> Self {
+impl Behind<'_> {
+    /// The campaign has to be claimed under a new id.
+    fn claimable_under_new_id() -> Self {
         Self::Claimable {
             deletion_id: Uuid::now_v7().to_string(),
             version: FIRST_VERSION,
@@ -52,237 +56,268 @@ impl Found<'_> {
 /// The version of a record that was just claimed.
 const FIRST_VERSION: u64 = 1;
 
-/// Gets hold of a deletion of `found`, which is the campaign as it was read.
-///
-/// # Errors
-/// The refusals, in the order of the contract, and [`Error::Table`] when it is
-/// not known that anything was claimed.
-pub(super) async fn claim<'a>(
+/// One request's attempts to claim a campaign.
+pub(super) struct Claimant<'a> {
     table: &'a Table,
     settings: &'a DeletionSettings,
-    request: &DeletionRequest,
-    mut found: Option<Campaign>,
+    request: &'a DeletionRequest,
     budget: Budget,
-) -> Result<Claimed<'a>, Error> {
-    let deadline = budget.claim_until;
-    let mut backoff = Backoff::default();
-    let mut sent: Option<Claim> = None;
-    loop {
-        let campaign = request.accessible(found)?;
-        if request.only_as_found
-            && let Some(sent) = &sent
-            && sent.campaign != campaign
-            && campaign.deletion_id.as_ref() != Some(&sent.record.deletion_id)
-        {
-            return Err(Error::PreconditionFailed);
+    backoff: Backoff,
+    /// The last claim that was sent and is not known to stand.
+    sent: Option<Claim>,
+}
+
+impl<'a> Claimant<'a> {
+    /// Returns a claimant that has not sent anything.
+    pub(super) fn new(
+        table: &'a Table,
+        settings: &'a DeletionSettings,
+        request: &'a DeletionRequest,
+        budget: Budget,
+    ) -> Self {
+        Self {
+            table,
+            settings,
+            request,
+            budget,
+            backoff: Backoff::default(),
+            sent: None,
         }
-        let (deletion_id, version) = if campaign.status.is_deleting() {
-            match attach(table, settings, request, &campaign, sent.as_ref(), budget).await? {
-                Found::Claimed(claimed) => return Ok(claimed),
-                Found::Changed(now) => {
-                    found = now;
-                    continue;
+    }
+
+    /// Claims the campaign, which is `found` as it was read, or attaches to the
+    /// deletion that has claimed it.
+    ///
+    /// # Errors
+    /// The refusals, in the order of the contract, and [`Error::Table`] when it is
+    /// not known that anything was claimed.
+    pub(super) async fn claim(mut self, mut found: Option<Campaign>) -> Result<Claimed<'a>, Error> {
+        loop {
+            let campaign = self.request.accessible(found)?;
+            self.check_unchanged(&campaign)?;
+            let (deletion_id, version) = if campaign.status.is_deleting() {
+                match self.attach(&campaign).await? {
+                    Behind::Claimed(claimed) => return Ok(claimed),
+                    Behind::Changed(now) => {
+                        found = now;
+                        continue;
+                    }
+                    Behind::Claimable {
+                        deletion_id,
+                        version,
+                    } => (deletion_id, version),
                 }
-                Found::Claimable {
-                    deletion_id,
-                    version,
-                } => (deletion_id, version),
+            } else {
+                self.request.check(&campaign)?;
+                (Uuid::now_v7().to_string(), FIRST_VERSION)
+            };
+            // Nothing has changed since the last attempt: the same bytes again.
+            let claim = match self.sent.take() {
+                Some(claim) if claim.campaign == campaign => claim,
+                _ => self.prepare(campaign, deletion_id, version),
+            };
+            match self.send(claim).await? {
+                ControlFlow::Break(claimed) => return Ok(claimed),
+                ControlFlow::Continue(now) => found = now,
             }
-        } else {
-            request.check(&campaign)?;
-            (Uuid::now_v7().to_string(), FIRST_VERSION)
-        };
-        // Nothing has changed since the last attempt: the same bytes again.
-        let claim = match sent.take() {
-            Some(claim) if claim.campaign == campaign => claim,
-            _ => prepare(settings, request, campaign, deletion_id, version),
-        };
-        let id = claim.campaign.id.clone();
-        found = match table.claim(&claim, deadline).await {
-            Ok(ClaimAnswer::Claimed) => {
-                let hold = Hold::claimed(table, settings, claim.record);
-                return Ok(Claimed::Held(Box::new(hold)));
+        }
+    }
+
+    /// Refuses a campaign that has changed since the requester found it, if only
+    /// that state may be deleted.
+    fn check_unchanged(&self, campaign: &Campaign) -> Result<(), Refusal> {
+        match &self.sent {
+            Some(sent)
+                if self.request.only_as_found
+                    && sent.campaign != *campaign
+                    && campaign.deletion_id.as_ref() != Some(&sent.record.deletion_id) =>
+            {
+                Err(Refusal::PreconditionFailed)
             }
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends a claim once; if it does not stand, continues with the campaign's
+    /// current state.
+    async fn send(
+        &mut self,
+        claim: Claim,
+    ) -> Result<ControlFlow<Claimed<'a>, Option<Campaign>>, Error> {
+        let deadline = self.budget.claim_until;
+        let id = &claim.campaign.id;
+        let found = match self.table.claim(&claim, deadline).await {
+            Ok(ClaimAnswer::Claimed) => return Ok(ControlFlow::Break(self.hold(claim.record))),
             Ok(ClaimAnswer::Changed(now)) => now.map(|now| *now),
-            Ok(ClaimAnswer::RecordExists) => table.campaign(&id, deadline).await?,
-            Ok(ClaimAnswer::KeyInUse) => return Err(Error::IdempotencyKeyReused),
-            Err(error @ TableError::Busy(_)) if backoff.wait(deadline).await => {
-                match table.campaign(&id, deadline).await {
+            Ok(ClaimAnswer::RecordExists) => self.table.campaign(id, deadline).await?,
+            Ok(ClaimAnswer::KeyInUse) => return Err(Refusal::IdempotencyKeyReused.into()),
+            Err(error @ TableError::Busy(_)) if self.backoff.wait(deadline).await => {
+                match self.table.campaign(id, deadline).await {
                     Err(TableError::Busy(_) | TableError::NoAnswer(_)) => {
-                        return look(table, claim, settings, error, budget).await;
+                        return self.look(claim, error).await.map(ControlFlow::Break);
                     }
                     read => read?,
                 }
             }
             Err(error @ (TableError::Busy(_) | TableError::NoAnswer(_))) => {
-                return look(table, claim, settings, error, budget).await;
+                return self.look(claim, error).await.map(ControlFlow::Break);
             }
             Err(error) => return Err(error.into()),
         };
-        sent = Some(claim);
+        self.sent = Some(claim);
+        Ok(ControlFlow::Continue(found))
     }
-}
 
-/// A claim that has failed in time may stand all the same, by an attempt whose
-/// answer was lost: one look, in the time that is kept for this.
-async fn look<'a>(
-    table: &'a Table,
-    claim: Claim,
-    settings: &'a DeletionSettings,
-    error: TableError,
-    budget: Budget,
-) -> Result<Claimed<'a>, Error> {
-    match table.campaign(&claim.campaign.id, budget.write_until).await {
-        Ok(Some(now)) if now.deletion_id.as_ref() == Some(&claim.record.deletion_id) => {
-            let hold = Hold::claimed(table, settings, claim.record);
-            Ok(Claimed::Held(Box::new(hold)))
+    /// Looks once, in the time that is reserved for it, whether a claim that failed
+    /// stands all the same, by an attempt whose answer was lost.
+    async fn look(&self, claim: Claim, error: TableError) -> Result<Claimed<'a>, Error> {
+        let deadline = self.budget.write_until;
+        match self.table.campaign(&claim.campaign.id, deadline).await {
+            Ok(Some(now)) if now.deletion_id.as_ref() == Some(&claim.record.deletion_id) => {
+                Ok(self.hold(claim.record))
+            }
+            _ => Err(error.into()),
         }
-        _ => Err(error.into()),
     }
-}
 
-/// Looks behind a campaign in `deleting`, and takes its deletion over if its
-/// lease has ended. `sent` is the claim that this worker has sent and does not
-/// know the answer of.
-///
-/// A writer without a fence can leave a campaign in `deleting` that names no
-/// deletion, or another campaign's, or one that is done. Nobody else could
-/// ever delete such a one, so it is claimed anew.
-async fn attach<'a>(
-    table: &'a Table,
-    settings: &'a DeletionSettings,
-    request: &DeletionRequest,
-    campaign: &Campaign,
-    sent: Option<&Claim>,
-    budget: Budget,
-) -> Result<Found<'a>, Error> {
-    let deadline = budget.claim_until;
-    let Some(deletion_id) = campaign.deletion_id.clone() else {
-        return Ok(Found::claimable_anew());
-    };
-    let record = table
-        .record(&campaign.account_id, &deletion_id, deadline)
-        .await;
-    let record = match (record, sent) {
-        // The claim stands, and what it has put is known.
-        (Err(_), Some(claim)) if claim.record.deletion_id == deletion_id => {
-            Some(claim.record.clone())
+    /// Looks behind a campaign in `deleting`, and takes its deletion over if its
+    /// lease has ended.
+    ///
+    /// A writer without a fence can leave a campaign in `deleting` that names no
+    /// deletion, another campaign's, or a finished one. Nothing else could ever
+    /// delete such a campaign, so it is claimed again.
+    async fn attach(&self, campaign: &Campaign) -> Result<Behind<'a>, Error> {
+        let deadline = self.budget.claim_until;
+        let Some(deletion_id) = campaign.deletion_id.clone() else {
+            return Ok(Behind::claimable_under_new_id());
+        };
+        let Some(record) = self.record_behind(campaign, &deletion_id).await? else {
+            // No earlier write or execution name can match a version that starts
+            // at the time in milliseconds.
+            let version = u64::try_from(now_ms()).unwrap_or(FIRST_VERSION);
+            return Ok(Behind::Claimable {
+                deletion_id,
+                version,
+            });
+        };
+        if record.campaign_id != campaign.id {
+            return Ok(Behind::claimable_under_new_id());
         }
-        (record, _) => record?,
-    };
-    let Some(record) = record else {
-        // No earlier write or execution name can match a version that starts
-        // at the time in milliseconds.
-        let version = u64::try_from(now_ms()).unwrap_or(FIRST_VERSION);
-        return Ok(Found::Claimable {
+        if self.sent.as_ref().is_some_and(|sent| sent.record == record) {
+            return Ok(Behind::Claimed(self.hold(record)));
+        }
+        // A repeated request gets this deletion's answer, even after it has finished.
+        if record.state == RecordState::Running
+            && let Some(key_use) = self.request.key_use()
+            && !self.table.put_key_use(&key_use, &record, deadline).await?
+        {
+            return Err(Refusal::IdempotencyKeyReused.into());
+        }
+        match take_over(self.table, self.settings, record, self.budget).await {
+            Ok(claimed) => Ok(Behind::Claimed(claimed)),
+            Err(_) => self.behind_finished_record(campaign, deadline).await,
+        }
+    }
+
+    /// Reads the record of the deletion that a campaign names. If it cannot be
+    /// read, the claim that this worker sent stands, and what it put is known.
+    async fn record_behind(
+        &self,
+        campaign: &Campaign,
+        deletion_id: &str,
+    ) -> Result<Option<Record>, TableError> {
+        let deadline = self.budget.claim_until;
+        let read = self
+            .table
+            .record(&campaign.account_id, deletion_id, deadline);
+        match (read.await, &self.sent) {
+            (Err(_), Some(sent)) if sent.record.deletion_id == deletion_id => {
+                Ok(Some(sent.record.clone()))
+            }
+            (read, _) => read,
+        }
+    }
+
+    /// The record is finished or gone, so the campaign item should be gone, too.
+    async fn behind_finished_record(
+        &self,
+        seen: &Campaign,
+        deadline: Instant,
+    ) -> Result<Behind<'a>, Error> {
+        let now = self.table.campaign(&seen.id, deadline).await?;
+        Ok(match now {
+            Some(now) if now == *seen => Behind::claimable_under_new_id(),
+            now => Behind::Changed(now),
+        })
+    }
+
+    fn hold(&self, record: Record) -> Claimed<'a> {
+        let hold = Hold::claimed(self.table, self.settings, record);
+        Claimed::Held(Box::new(hold))
+    }
+
+    fn prepare(&self, campaign: Campaign, deletion_id: String, version: u64) -> Claim {
+        let now = now_rfc3339();
+        let record = Record {
             deletion_id,
+            campaign_id: campaign.id.clone(),
+            campaign_name: campaign.name.clone(),
+            account_id: campaign.account_id.clone(),
+            requested_by: self.request.requested_by.clone(),
+            previous_status: campaign.status.as_str().to_owned(),
+            state: RecordState::Running,
+            started_at: now.clone(),
+            updated_at: now,
+            progress: Progress::start(),
             version,
-        });
-    };
-    if record.campaign_id != campaign.id {
-        return Ok(Found::claimable_anew());
-    }
-    if sent.is_some_and(|claim| claim.record == record) {
-        let hold = Hold::claimed(table, settings, record);
-        return Ok(Found::Claimed(Claimed::Held(Box::new(hold))));
-    }
-    // A repeated request is to get this deletion's answer, even when it is over.
-    if record.state == RecordState::Running
-        && let Some(key_use) = request.key_use()
-        && !table.put_key_use(&key_use, &record, deadline).await?
-    {
-        return Err(Error::IdempotencyKeyReused);
-    }
-    match go_on(table, settings, record, budget).await {
-        GoneOn::Claimed(claimed) => Ok(Found::Claimed(claimed)),
-        GoneOn::Over(_) => behind_a_finished_record(table, campaign, deadline).await,
+            owner: Some(new_owner()),
+            lease_until_ms: lease_end(self.settings.lease),
+        };
+        Claim {
+            campaign,
+            record,
+            key_use: self.request.key_use(),
+            token: Uuid::new_v4().to_string(),
+        }
     }
 }
 
-/// What comes of going on with a deletion whose record was read.
-pub(super) enum GoneOn<'a> {
-    /// Somebody does.
-    Claimed(Claimed<'a>),
-    /// There is nothing to go on with: it is done, or its record is gone.
-    Over(Option<Box<Record>>),
-}
-
-/// Takes a deletion over if it runs and its lease has ended.
-pub(super) async fn go_on<'a>(
+/// Takes a deletion over if it is running and its lease has ended.
+///
+/// # Errors
+/// There is nothing to resume: the deletion's finished record, or `None` if the
+/// record is gone.
+pub(super) async fn take_over<'a>(
     table: &'a Table,
     settings: &'a DeletionSettings,
     record: Record,
     budget: Budget,
-) -> GoneOn<'a> {
+) -> Result<Claimed<'a>, Option<Box<Record>>> {
     if record.state != RecordState::Running {
-        return GoneOn::Over(Some(Box::new(record)));
+        return Err(Some(Box::new(record)));
     }
     let now = now_ms();
-    // Without time to work, taking over what was just released would do nothing
-    // but hand it on once more.
+    // Without time to work, taking over what was just released would only hand it
+    // off once more.
     let is_waiting = budget.work_is_over() && !record.is_stalled(settings.lease, now);
     if !record.lease_ended(now) || is_waiting {
-        return GoneOn::Claimed(Claimed::Attached(Box::new(record)));
+        return Ok(Claimed::Attached(Box::new(record)));
     }
     let deadline = budget.claim_until;
     match Hold::take_over(table, settings, record.clone(), deadline).await {
-        Ok(hold) => GoneOn::Claimed(Claimed::Held(Box::new(hold))),
+        Ok(hold) => Ok(Claimed::Held(Box::new(hold))),
         Err(NotWritten::Lost(Some(now))) if now.state == RecordState::Running => {
-            GoneOn::Claimed(Claimed::Attached(now))
+            Ok(Claimed::Attached(now))
         }
-        Err(NotWritten::Lost(now)) => GoneOn::Over(now),
+        Err(NotWritten::Lost(now)) => Err(now),
         Err(NotWritten::Unanswered(error)) => {
             tracing::warn!(
                 deletion_id = %record.deletion_id,
                 campaign_id = %record.campaign_id,
-                "deletion {} is not taken over: {error}",
+                "could not take over deletion {}: {error}",
                 record.deletion_id,
             );
-            GoneOn::Claimed(Claimed::Unanswered(Box::new(record)))
+            Ok(Claimed::Unanswered(Box::new(record)))
         }
-    }
-}
-
-/// The record says done, or is gone: the campaign item should be gone with it.
-async fn behind_a_finished_record<'a>(
-    table: &'a Table,
-    seen: &Campaign,
-    deadline: Instant,
-) -> Result<Found<'a>, Error> {
-    let now = table.campaign(&seen.id, deadline).await?;
-    Ok(match now {
-        Some(now) if now == *seen => Found::claimable_anew(),
-        now => Found::Changed(now),
-    })
-}
-
-fn prepare(
-    settings: &DeletionSettings,
-    request: &DeletionRequest,
-    campaign: Campaign,
-    deletion_id: String,
-    version: u64,
-) -> Claim {
-    let now = now_rfc3339();
-    let record = Record {
-        deletion_id,
-        campaign_id: campaign.id.clone(),
-        campaign_name: campaign.name.clone(),
-        account_id: campaign.account_id.clone(),
-        requested_by: request.requested_by.clone(),
-        previous_status: campaign.status.as_str().to_owned(),
-        state: RecordState::Running,
-        started_at: now.clone(),
-        updated_at: now,
-        progress: Progress::start(),
-        version,
-        owner: Some(new_owner()),
-        lease_until_ms: lease_end(settings.lease),
-    };
-    Claim {
-        campaign,
-        record,
-        key_use: request.key_use(),
-        token: Uuid::new_v4().to_string(),
     }
 }

@@ -11,15 +11,16 @@ use futures_util::{
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    Budget, Progress, Work,
+    Budget, SliceStats,
+    beside::beside,
     hold::{Halt, Hold, Stop},
     pace::{Charge, Pace},
     reader::Reader,
     window::Window,
 };
 use crate::{
-    beside::beside,
     campaign::CampaignId,
+    record::Progress,
     table::{BATCH_SIZE, DeletesSent, Table, TableError},
 };
 
@@ -28,7 +29,7 @@ use crate::{
 pub(super) struct Flow {
     window: Window,
     pace: Pace,
-    work: Work,
+    stats: SliceStats,
 }
 
 impl Flow {
@@ -37,7 +38,7 @@ impl Flow {
         Self {
             window: Window::default(),
             pace: Pace::new(pace),
-            work: Work::default(),
+            stats: SliceStats::default(),
         }
     }
 }
@@ -69,10 +70,10 @@ impl<'a> Drain<'a> {
     }
 
     /// What this drain has done, through this flow.
-    pub(super) fn work(&self, flow: &Flow) -> Work {
-        Work {
+    pub(super) fn stats(&self, flow: &Flow) -> SliceStats {
+        SliceStats {
             moved: self.moved,
-            ..flow.work
+            ..flow.stats
         }
     }
 
@@ -236,7 +237,11 @@ async fn delete_all(
     flow: &mut Flow,
     until: Instant,
 ) -> Result<(), Halt> {
-    let Flow { window, pace, work } = flow;
+    let Flow {
+        window,
+        pace,
+        stats,
+    } = flow;
     let mut unacknowledged = sort_keys.len();
     let mut waiting = VecDeque::from(sort_keys);
     let mut in_flight = FuturesUnordered::new();
@@ -272,15 +277,15 @@ async fn delete_all(
                 charge,
                 answer,
             } = answer.map_err(|error| halt(unacknowledged, error))?;
-            let deleted = size.saturating_sub(answer.left.len());
+            let deleted = size.saturating_sub(answer.unprocessed.len());
             unacknowledged -= deleted;
-            work.deleted += deleted as u64;
-            work.sent_again += answer.left.len() as u64;
+            stats.deleted += deleted as u64;
+            stats.unprocessed += answer.unprocessed.len() as u64;
             if let Some(consumed) = answer.consumed {
-                work.consumed += consumed;
+                stats.consumed += consumed;
                 pace.settle(charge, size, deleted, consumed);
             }
-            if answer.left.is_empty() {
+            if answer.unprocessed.is_empty() {
                 window.went_through();
                 pace.went_through();
             } else {
@@ -291,7 +296,7 @@ async fn delete_all(
                     window.had_no_answer(in_flight.len());
                     pace.had_no_answer();
                 }
-                for key in answer.left.into_iter().rev() {
+                for key in answer.unprocessed.into_iter().rev() {
                     waiting.push_front(key);
                 }
             }

@@ -8,12 +8,12 @@ use std::{num::NonZeroU32, pin::pin, time::Duration};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
-use super::{BY_RETENTION, Progress, Record};
+use super::beside::beside;
 use crate::{
-    beside::beside,
+    clock::{now_ms, now_rfc3339, now_seconds},
     config::DeletionSettings,
+    record::{Progress, Record, Requester},
     table::{Change, Completion, FinishAnswer, Table, TableError, WriteAnswer},
-    timestamp::{now_ms, now_rfc3339, now_seconds},
 };
 
 /// A deletion in the hands of this worker.
@@ -109,7 +109,7 @@ impl<'a> Hold<'a> {
             lease_begun: Instant::now(),
         };
         let lease_end = lease_end(settings.lease);
-        hold.write(lease_end, Change::Hold, deadline).await?;
+        hold.write(lease_end, Change::Lease, deadline).await?;
         Ok(hold)
     }
 
@@ -120,7 +120,7 @@ impl<'a> Hold<'a> {
 
     /// The most write units per second that this deletion may consume.
     pub(super) fn pace(&self) -> Option<NonZeroU32> {
-        if self.record.requested_by == BY_RETENTION {
+        if self.record.requested_by == Requester::Retention {
             self.settings.retention_pace
         } else {
             self.settings.pace
@@ -159,7 +159,7 @@ impl<'a> Hold<'a> {
                 () = sleep_until(renew_at) => {}
             }
             let lease_end = lease_end(self.settings.lease);
-            let renewal = self.write(lease_end, Change::Hold, deadline);
+            let renewal = self.write(lease_end, Change::Lease, deadline);
             let (renewed, done) = beside(renewal, &mut work).await;
             renewed?;
             if let Some(done) = done {

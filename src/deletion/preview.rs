@@ -1,11 +1,12 @@
-//! What a deletion would delete: the same checks and a count, without any write.
+//! A dry run: the checks of a deletion and a count, without any write.
 
 use tokio::time::Instant;
 
-use super::{Budget, Counts, DeletionRequest, Deletions, reader::Reader};
+use super::{Budget, DeletionRequest, Deletions, Error, reader::Reader};
 use crate::{
     campaign::{Campaign, CampaignId, Status},
-    error::Error,
+    counts::Counts,
+    refusal::Refusal,
     table::TableError,
 };
 
@@ -26,7 +27,7 @@ impl Deletions {
     ///
     /// # Errors
     /// As [`Deletions::delete`]; a campaign in `deleting` is
-    /// [`Error::InvalidStatus`].
+    /// [`Refusal::InvalidStatus`].
     pub async fn preview(
         &self,
         request: &DeletionRequest,
@@ -35,7 +36,7 @@ impl Deletions {
     ) -> Result<Preview, Error> {
         let campaign = request.accessible(found)?;
         if campaign.status.is_deleting() {
-            return Err(Error::InvalidStatus(Status::DELETING.to_owned()));
+            return Err(Refusal::InvalidStatus(Status::DELETING.to_owned()).into());
         }
         request.check(&campaign)?;
         let (counts, complete) = self.count(&campaign.id, budget.work_until).await?;
@@ -46,8 +47,8 @@ impl Deletions {
         })
     }
 
-    /// Counts what is in a campaign, and says whether that is all of it or the
-    /// time was over. Writes nothing.
+    /// Counts what is in a campaign; `false` if the time was over before everything
+    /// was counted. Writes nothing.
     ///
     /// # Errors
     /// [`TableError`].

@@ -1,27 +1,27 @@
-//! Who calls, and whether they may: the key, its subscription, and its limit.
+//! Authentication: the key, its subscription, and its rate limit.
 
 use std::num::NonZeroU32;
 
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 
-use super::{Api, RequestLog, request};
+use super::{Api, request, request_log::RequestLog};
 use crate::{
     auth::{ApiKey, Principal, StoredKey},
-    deletion::Budget,
-    error::Error,
-    metric,
-    rate::{Counter, Limited, Usage},
+    clock::now_seconds,
+    deletion::{Budget, Error},
+    metrics,
+    rate_limit::{Counter, LimitedRoute, Usage},
+    refusal::Refusal,
     table::{Counted, CountedKey, TableError},
-    timestamp::now_seconds,
 };
 
 impl Api {
-    /// Who calls, if they may: a key that is known and valid, whose subscription is
-    /// active, and which is not over its limit for this route.
+    /// Returns the caller, whose key has to be known and valid, with an active
+    /// subscription, and within its rate limit for this route.
     pub(super) async fn admit(
         &self,
         event: &ApiGatewayV2httpRequest,
-        route: Limited,
+        route: LimitedRoute,
         budget: Budget,
         log: &mut RequestLog,
     ) -> Result<Principal, Error> {
@@ -32,40 +32,50 @@ impl Api {
         };
         log.key_id = Some(stored_key.key_id.clone());
         let admitted = stored_key.admit(now_seconds());
-        if !matches!(admitted, Err(Error::InvalidApiKey)) {
+        if !matches!(admitted, Err(Refusal::InvalidApiKey)) {
             log.usage = usage;
         }
         let principal = admitted?;
         match &log.usage {
-            Some(usage) if usage.is_over() => Err(Error::RateLimited(usage.counter.resets_in)),
+            Some(usage) if usage.is_over() => {
+                Err(Refusal::RateLimited(usage.counter.resets_in).into())
+            }
             _ => Ok(principal),
         }
     }
 
     async fn read_key(&self, hash: &str, budget: Budget) -> Result<StoredKey, Error> {
-        let table = self.deletions.table();
-        let stored_key = table.stored_key(hash, budget.claim_until).await?;
-        stored_key.ok_or(Error::InvalidApiKey)
+        let stored_key = self.table.stored_key(hash, budget.claim_until).await?;
+        stored_key.ok_or(Refusal::InvalidApiKey.into())
     }
 
-    /// Reads a key by counting its use. A use that cannot be counted is let
-    /// through: a limit is no reason to refuse everybody.
+    /// Reads a key by counting its use. A use that cannot be counted is admitted: a
+    /// rate limit is not a reason to refuse every caller.
     async fn counted(
         &self,
         hash: String,
         limit: NonZeroU32,
-        route: Limited,
+        route: LimitedRoute,
         budget: Budget,
         log: &mut RequestLog,
     ) -> Result<(StoredKey, Option<Usage>), Error> {
-        let table = self.deletions.table();
         let counter = Counter::at(route, now_seconds());
-        match table.count_use(&hash, &counter, budget.claim_until).await {
-            Ok(Counted::Key(CountedKey { stored, uses, over })) => {
-                if !over.is_empty() {
-                    let table = table.clone();
-                    log.tidying = Some(tokio::spawn(async move {
-                        table.remove_counters(&hash, &over, budget.answer_by).await;
+        match self
+            .table
+            .count_use(&hash, &counter, budget.claim_until)
+            .await
+        {
+            Ok(Counted::Key(CountedKey {
+                stored,
+                uses,
+                expired,
+            })) => {
+                if !expired.is_empty() {
+                    let table = self.table.clone();
+                    log.counter_removal = Some(tokio::spawn(async move {
+                        table
+                            .remove_counters(&hash, &expired, budget.answer_by)
+                            .await;
                     }));
                 }
                 let usage = Usage {
@@ -75,12 +85,12 @@ impl Api {
                 };
                 Ok((stored, Some(usage)))
             }
-            Ok(Counted::Unknown) => Err(Error::InvalidApiKey),
-            Ok(Counted::Throttled) => Err(Error::RateLimited(counter.resets_in)),
+            Ok(Counted::Unknown) => Err(Refusal::InvalidApiKey.into()),
+            Ok(Counted::Throttled) => Err(Refusal::RateLimited(counter.resets_in).into()),
             Err(error @ TableError::Corrupt { .. }) => Err(error.into()),
             Err(error) => {
-                metric::rate_limit_failed_open();
-                tracing::warn!("a use of a key is not counted: {error}");
+                metrics::rate_limit_failed_open();
+                tracing::warn!("could not count a use of a key: {error}");
                 Ok((self.read_key(&hash, budget).await?, None))
             }
         }

@@ -9,7 +9,7 @@ use lambda_http::{
 };
 
 use super::request::invalid;
-use crate::{error::Error, idempotency::IdempotencyKey};
+use crate::{idempotency::IdempotencyKey, refusal::Refusal};
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -20,8 +20,8 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const LONGEST: usize = 4_096;
 
 /// A header's text, if it is printable ASCII and not too long.
-fn text<'a>(name: &HeaderName, value: &'a HeaderValue) -> Result<&'a str, Error> {
-    let refused = |why: &str| Error::Validation(format!("The {name} header {why}").into());
+fn text<'a>(name: &HeaderName, value: &'a HeaderValue) -> Result<&'a str, Refusal> {
+    let refused = |why: &str| Refusal::Validation(format!("The {name} header {why}").into());
     if value.len() > LONGEST {
         return Err(refused("is longer than 4096 bytes"));
     }
@@ -66,8 +66,8 @@ impl Preferences {
 /// ignored, and of one that is repeated the first counts.
 ///
 /// # Errors
-/// [`Error::Validation`] for a `wait` that is no number of seconds.
-pub(super) fn preferences(event: &ApiGatewayV2httpRequest) -> Result<Preferences, Error> {
+/// [`Refusal::Validation`] for a `wait` that is no number of seconds.
+pub(super) fn preferences(event: &ApiGatewayV2httpRequest) -> Result<Preferences, Refusal> {
     let mut preferences = Preferences::default();
     for line in event.headers.get_all(PREFER) {
         let line = text(&PREFER, line)?;
@@ -91,7 +91,7 @@ pub(super) fn preferences(event: &ApiGatewayV2httpRequest) -> Result<Preferences
 
 /// One or more digits (RFC 9110, section 10.2.3); a number beyond what fits is
 /// as long as one can wait.
-fn delta_seconds(text: &str) -> Result<u64, Error> {
+fn delta_seconds(text: &str) -> Result<u64, Refusal> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(invalid(
             "The preference 'wait' must be a whole number of seconds, as in 'Prefer: wait=10'",
@@ -105,10 +105,10 @@ fn delta_seconds(text: &str) -> Result<u64, Error> {
 /// key.
 ///
 /// # Errors
-/// [`Error::Validation`].
+/// [`Refusal::Validation`].
 pub(super) fn idempotency_key(
     event: &ApiGatewayV2httpRequest,
-) -> Result<Option<IdempotencyKey>, Error> {
+) -> Result<Option<IdempotencyKey>, Refusal> {
     // The gateway joins repeated headers: two are one key with a comma in it.
     let Some(line) = event.headers.get(IDEMPOTENCY_KEY) else {
         return Ok(None);
@@ -160,8 +160,8 @@ fn split_outside_quotes(text: &str, separator: char) -> Vec<&str> {
 /// the comparison is strong.
 ///
 /// # Errors
-/// [`Error::Validation`].
-pub(super) fn if_match(event: &ApiGatewayV2httpRequest) -> Result<Option<Vec<String>>, Error> {
+/// [`Refusal::Validation`].
+pub(super) fn if_match(event: &ApiGatewayV2httpRequest) -> Result<Option<Vec<String>>, Refusal> {
     let lines = event.headers.get_all(header::IF_MATCH);
     let mut tags = Vec::new();
     let mut any_line = false;

@@ -6,7 +6,7 @@ use std::{borrow::Cow, collections::BTreeMap, ops::RangeInclusive};
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 
 use super::request::invalid;
-use crate::{deletion::deletion_id, error::Error};
+use crate::{record::deletion_id, refusal::Refusal};
 
 /// The longest query, bytes. The longest that means anything has fewer than 100.
 const LONGEST: usize = 1_024;
@@ -15,11 +15,11 @@ const LONGEST: usize = 1_024;
 /// a misspelt dry run must not delete.
 ///
 /// # Errors
-/// [`Error::Validation`].
+/// [`Refusal::Validation`].
 fn parameters(
     event: &ApiGatewayV2httpRequest,
     known: &[&str],
-) -> Result<BTreeMap<String, String>, Error> {
+) -> Result<BTreeMap<String, String>, Refusal> {
     let raw = event.raw_query_string.as_deref().unwrap_or_default();
     if raw.len() > LONGEST {
         return Err(invalid("The query is longer than 1024 bytes"));
@@ -41,7 +41,7 @@ fn parameters(
                 [] => "none is known here".to_owned(),
                 known => format!("known here: {}", known.join(", ")),
             };
-            return Err(Error::Validation(
+            return Err(Refusal::Validation(
                 format!("Unknown query parameter; {known}").into(),
             ));
         };
@@ -49,7 +49,7 @@ fn parameters(
             .insert((*name).to_owned(), value.into_owned())
             .is_some()
         {
-            return Err(Error::Validation(
+            return Err(Refusal::Validation(
                 format!("The query parameter '{name}' is given more than once").into(),
             ));
         }
@@ -60,8 +60,8 @@ fn parameters(
 /// Whether this is a dry run.
 ///
 /// # Errors
-/// [`Error::Validation`].
-pub(super) fn validate_only(event: &ApiGatewayV2httpRequest) -> Result<bool, Error> {
+/// [`Refusal::Validation`].
+pub(super) fn validate_only(event: &ApiGatewayV2httpRequest) -> Result<bool, Refusal> {
     match parameters(event, &["validateOnly"])?
         .get("validateOnly")
         .map(String::as_str)
@@ -77,16 +77,16 @@ pub(super) fn validate_only(event: &ApiGatewayV2httpRequest) -> Result<bool, Err
 /// Refuses any query.
 ///
 /// # Errors
-/// [`Error::Validation`].
-pub(super) fn no_parameters(event: &ApiGatewayV2httpRequest) -> Result<(), Error> {
+/// [`Refusal::Validation`].
+pub(super) fn no_parameters(event: &ApiGatewayV2httpRequest) -> Result<(), Refusal> {
     parameters(event, &[]).map(drop)
 }
 
 /// How many deletions to list, and after which one.
 ///
 /// # Errors
-/// [`Error::Validation`].
-pub(super) fn page(event: &ApiGatewayV2httpRequest) -> Result<(usize, Option<String>), Error> {
+/// [`Refusal::Validation`].
+pub(super) fn page(event: &ApiGatewayV2httpRequest) -> Result<(usize, Option<String>), Refusal> {
     let mut parameters = parameters(event, &["limit", "after"])?;
     let limit = match parameters.get("limit") {
         None => DEFAULT_LIMIT,
@@ -111,7 +111,7 @@ const DEFAULT_LIMIT: usize = 20;
 /// How many may be asked for.
 const LIMITS: RangeInclusive<usize> = 1..=100;
 
-fn bad_limit() -> Error {
+fn bad_limit() -> Refusal {
     invalid("The query parameter 'limit' must be a whole number from 1 to 100")
 }
 

@@ -1,6 +1,6 @@
-//! Reading a request off the event's own fields. A URI parser would cut a path
-//! at `#` and fold `..`, and so could turn one campaign's id into another's;
-//! nothing here decodes a path, since the gateway has done it once already.
+//! Reads a request from the event's own fields. A URI parser would cut a path at
+//! `#` and fold `..`, and so could turn one campaign's id into another's. Nothing
+//! here decodes a path: the gateway already has, once.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use lambda_http::{
     http::{HeaderValue, Method, header},
 };
 
-use crate::error::Error;
+use crate::refusal::Refusal;
 
 /// A path and method that this service answers.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub(super) enum Route {
 /// A path of this service.
 #[derive(Debug)]
 pub struct Path {
-    /// What it is, or, before a parameter, begins with.
+    /// The path, or the part of it before a parameter.
     pub text: &'static str,
     /// The parameter after it.
     pub parameter: Option<&'static str>,
@@ -73,8 +73,8 @@ const DESCRIPTION: &str = "/v1/openapi.json";
 /// Finds the route of a request.
 ///
 /// # Errors
-/// [`Error::UnknownPath`] and [`Error::MethodNotAllowed`].
-pub(super) fn route(event: &ApiGatewayV2httpRequest) -> Result<Route, Error> {
+/// [`Refusal::UnknownPath`] and [`Refusal::MethodNotAllowed`].
+pub(super) fn route(event: &ApiGatewayV2httpRequest) -> Result<Route, Refusal> {
     let http = &event.request_context.http;
     let path = event.raw_path.as_deref().or(http.path.as_deref());
     let path = path.unwrap_or_default();
@@ -83,28 +83,30 @@ pub(super) fn route(event: &ApiGatewayV2httpRequest) -> Result<Route, Error> {
         .iter()
         .filter_map(|known| Some((path.find(known.text)?, known)))
         .min_by_key(|(at, known)| (*at, std::cmp::Reverse(known.text.len())))
-        .ok_or(Error::UnknownPath)?;
+        .ok_or(Refusal::UnknownPath)?;
     let (prefix, rest) = path.split_at(at);
     let rest = rest.strip_prefix(found.text).unwrap_or_default();
     if !is_prefix(event, prefix) {
-        return Err(Error::UnknownPath);
+        return Err(Refusal::UnknownPath);
     }
     let id = match found.parameter {
         None if rest.is_empty() => String::new(),
-        None => return Err(Error::UnknownPath),
+        None => return Err(Refusal::UnknownPath),
         Some(parameter) => match event.path_parameters.get(parameter) {
             Some(id) => id.clone(),
             // The gateway has matched no parameter, so a slash is one of the path.
-            None if rest.contains('/') => return Err(Error::UnknownPath),
+            None if rest.contains('/') => return Err(Refusal::UnknownPath),
             None => rest.to_owned(),
         },
     };
     if http.method != found.method {
-        return Err(Error::MethodNotAllowed(if found.method == Method::DELETE {
-            "DELETE"
-        } else {
-            "GET"
-        }));
+        return Err(Refusal::MethodNotAllowed(
+            if found.method == Method::DELETE {
+                "DELETE"
+            } else {
+                "GET"
+            },
+        ));
     }
     Ok(match found.parameter {
         Some("id") => Route::DeleteCampaign {
@@ -142,8 +144,8 @@ pub(super) fn authorization(event: &ApiGatewayV2httpRequest) -> Option<&[u8]> {
         .map(HeaderValue::as_bytes)
 }
 
-pub(super) fn invalid(why: &'static str) -> Error {
-    Error::Validation(Cow::Borrowed(why))
+pub(super) fn invalid(why: &'static str) -> Refusal {
+    Refusal::Validation(Cow::Borrowed(why))
 }
 
 /// An event of a DELETE with these members, for the tests of what is read off it.
@@ -200,7 +202,7 @@ mod tests {
         let path = "/v1/campaigns/x/v1/campaigns/campaign_1";
         assert!(matches!(
             route(&event(json!({"rawPath": path}))),
-            Err(Error::UnknownPath)
+            Err(Refusal::UnknownPath)
         ));
         let decoded =
             json!({"rawPath": path, "pathParameters": {"id": "x/v1/campaigns/campaign_1"}});
@@ -227,13 +229,13 @@ mod tests {
             assert_eq!(get(path).unwrap(), Route::GetDeletion { id: id.into() });
         }
         for path in ["/v1/deletionsx", "/v1/deletions/x/y", "/v1/deletion"] {
-            assert!(matches!(get(path), Err(Error::UnknownPath)), "{path}");
+            assert!(matches!(get(path), Err(Refusal::UnknownPath)), "{path}");
         }
         for path in ["/v1/deletions", "/v1/deletions/x"] {
             let delete = event(json!({"rawPath": path}));
             assert!(matches!(
                 route(&delete),
-                Err(Error::MethodNotAllowed("GET"))
+                Err(Refusal::MethodNotAllowed("GET"))
             ));
         }
         // The first route in a path is the path's.
@@ -288,7 +290,7 @@ mod tests {
             assert!(
                 matches!(
                     route(&event(json!({"rawPath": path}))),
-                    Err(Error::UnknownPath)
+                    Err(Refusal::UnknownPath)
                 ),
                 "{path}"
             );
@@ -299,7 +301,7 @@ mod tests {
         });
         assert!(matches!(
             route(&event(get)),
-            Err(Error::MethodNotAllowed("DELETE"))
+            Err(Refusal::MethodNotAllowed("DELETE"))
         ));
     }
 

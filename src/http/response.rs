@@ -11,17 +11,19 @@ use lambda_http::{
 use serde::Serialize;
 
 use crate::{
-    deletion::{Counts, Preview, Record, RecordState, Report},
-    error::Error,
-    rate::Usage,
+    counts::Counts,
+    deletion::{DeletionView, Error, Preview},
+    rate_limit::Usage,
+    record::{Record, RecordState},
+    refusal::Refusal,
 };
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// When a caller may ask again, seconds: a slice that was released can be gone
-/// on with at once, and a busy table needs no longer than that.
+/// When a caller may ask again, seconds: a released deletion can be resumed at
+/// once, and a busy table needs no longer than that.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 
 /// The description of the API in OpenAPI 3.1, to which a test holds every answer.
@@ -62,7 +64,7 @@ struct Summary<'a> {
 
 #[derive(Serialize)]
 struct DeletionsAnswer<'a> {
-    deletions: &'a [Report<'a>],
+    deletions: &'a [DeletionView<'a>],
     after: Option<&'a str>,
 }
 
@@ -142,22 +144,22 @@ impl Answer {
         }
     }
 
-    /// 200: how a deletion stands.
-    pub(super) fn deletion(report: &Report<'_>) -> Self {
-        let answer = Self::json(StatusCode::OK, report);
-        if report.status() == RecordState::SUCCEEDED {
+    /// 200: the state of a deletion.
+    pub(super) fn deletion(view: &DeletionView<'_>) -> Self {
+        let answer = Self::json(StatusCode::OK, view);
+        if view.status() == RecordState::SUCCEEDED {
             answer
         } else {
             answer.with(header::RETRY_AFTER, RETRY_AFTER)
         }
     }
 
-    /// 200: deletions, and where to go on if there are more.
-    pub(super) fn deletions(deletions: &[Report<'_>], after: Option<&str>) -> Self {
+    /// 200: deletions, and where to continue if there are more.
+    pub(super) fn deletions(deletions: &[DeletionView<'_>], after: Option<&str>) -> Self {
         Self::json(StatusCode::OK, &DeletionsAnswer { deletions, after })
     }
 
-    /// 200: what the API is.
+    /// 200: the description of the API.
     pub(super) fn description() -> Self {
         Self {
             status: StatusCode::OK,
@@ -223,25 +225,31 @@ impl Answer {
     /// The answer of an error.
     pub(super) fn error(error: &Error, request_id: &str) -> Self {
         let public = error.public();
-        let internal = public.status == StatusCode::INTERNAL_SERVER_ERROR;
+        let status = StatusCode::from_u16(public.status);
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let is_internal = status == StatusCode::INTERNAL_SERVER_ERROR;
+        let refusal = match error {
+            Error::Refused(refusal) => Some(refusal),
+            Error::Table(_) => None,
+        };
         let answer = Self::json(
-            public.status,
+            status,
             &ErrorAnswer {
                 error: public.code,
                 message: public.message,
-                current_status: error.current_status(),
-                request_id: internal.then_some(request_id),
+                current_status: refusal.and_then(Refusal::current_status),
+                request_id: is_internal.then_some(request_id),
             },
         );
-        match (public.status, error) {
+        match (status, refusal) {
             (StatusCode::UNAUTHORIZED, _) => {
                 answer.with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
             }
-            (_, Error::RateLimited(seconds)) => {
+            (_, Some(Refusal::RateLimited(seconds))) => {
                 answer.with(header::RETRY_AFTER, HeaderValue::from(*seconds))
             }
             (StatusCode::SERVICE_UNAVAILABLE, _) => answer.with(header::RETRY_AFTER, RETRY_AFTER),
-            (_, Error::MethodNotAllowed(allowed)) => {
+            (_, Some(Refusal::MethodNotAllowed(allowed))) => {
                 answer.with(header::ALLOW, HeaderValue::from_static(allowed))
             }
             _ => answer,

@@ -16,12 +16,12 @@ use aws_sdk_dynamodb::{
 use tokio::time::Instant;
 
 use super::{
-    Backoff, Cause, Table, TableError,
+    Backoff, Table, TableError, built,
     item::{self, Item},
     keys::{API_KEY_PREFIX, Key, PK, SK, STATUS_INDEX},
     retry::{Failure, Verdict, unless_refused, until_answered, verdict},
 };
-use crate::auth::StoredKey;
+use crate::{auth::StoredKey, sdk::Cause};
 
 /// What the index projects besides its keys (the table of the template says the same).
 const STATUS_INDEX_PROJECTION: [&str; 5] = [
@@ -60,9 +60,6 @@ impl Table {
                 .key_type(kind)
                 .build()
         };
-        let building = |error: aws_sdk_dynamodb::error::BuildError| {
-            TableError::Refused(Cause(error.to_string()))
-        };
         let projection = Projection::builder()
             .projection_type(ProjectionType::Include)
             .set_non_key_attributes(Some(
@@ -71,21 +68,20 @@ impl Table {
             .build();
         let index = GlobalSecondaryIndex::builder()
             .index_name(STATUS_INDEX)
-            .key_schema(key("campaignStatus", KeyType::Hash).map_err(building)?)
-            .key_schema(key("updatedAt", KeyType::Range).map_err(building)?)
+            .key_schema(built(key("campaignStatus", KeyType::Hash))?)
+            .key_schema(built(key("updatedAt", KeyType::Range))?)
             .projection(projection)
-            .build()
-            .map_err(building)?;
+            .build();
         let mut request = self
             .client()
             .create_table()
             .table_name(self.name())
             .billing_mode(BillingMode::PayPerRequest)
-            .key_schema(key(PK, KeyType::Hash).map_err(building)?)
-            .key_schema(key(SK, KeyType::Range).map_err(building)?)
-            .global_secondary_indexes(index);
+            .key_schema(built(key(PK, KeyType::Hash))?)
+            .key_schema(built(key(SK, KeyType::Range))?)
+            .global_secondary_indexes(built(index)?);
         for name in [PK, SK, "campaignStatus", "updatedAt"] {
-            request = request.attribute_definitions(attribute(name).map_err(building)?);
+            request = request.attribute_definitions(built(attribute(name))?);
         }
         match request.send().await {
             Ok(_) => Ok(true),
@@ -128,7 +124,7 @@ impl Table {
         }
     }
 
-    /// Puts up to 25 items, and again what comes back, until the deadline.
+    /// Puts up to 25 items, and unprocessed ones again, until the deadline.
     ///
     /// # Errors
     /// [`TableError`].
@@ -139,17 +135,17 @@ impl Table {
             .map(|item| PutRequest::builder().set_item(Some(item)).build())
             .map(|put| put.map(|put| WriteRequest::builder().put_request(put).build()))
             .collect::<Result<Vec<_>, _>>();
-        let mut left = puts.map_err(|error| TableError::Refused(Cause(error.to_string())))?;
+        let mut unprocessed = built(puts)?;
         let mut backoff = Backoff::default();
         loop {
             let request = self
                 .client()
                 .batch_write_item()
-                .request_items(self.name(), left.clone());
+                .request_items(self.name(), unprocessed.clone());
             let cause = match request.send().await {
                 Ok(answer) => {
-                    let back = answer.unprocessed_items.unwrap_or_default();
-                    left = back.into_values().flatten().collect();
+                    let items = answer.unprocessed_items.unwrap_or_default();
+                    unprocessed = items.into_values().flatten().collect();
                     Cause::deadline(OPERATION)
                 }
                 Err(error) if verdict(&error) == Verdict::Answered => {
@@ -157,7 +153,7 @@ impl Table {
                 }
                 Err(error) => Cause::of(OPERATION, &error),
             };
-            if left.is_empty() {
+            if unprocessed.is_empty() {
                 return Ok(());
             }
             if !backoff.wait(deadline).await {
@@ -194,7 +190,7 @@ impl Table {
                 match item::stored_key(&found) {
                     Ok(stored) => listed.push(ListedKey { key, stored }),
                     // One that nobody can use; the others can be listed and revoked.
-                    Err(error) => tracing::warn!("item {} is left out: {error}", key.pk),
+                    Err(error) => tracing::warn!("left item {} out: {error}", key.pk),
                 }
             }
             from = answer.last_evaluated_key;

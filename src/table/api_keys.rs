@@ -9,15 +9,14 @@ use aws_sdk_dynamodb::{
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Cause, Table, TableError,
+    Table, TableError,
     expressions::Expressions,
     item, keys,
     retry::{Verdict, verdict},
 };
-use crate::{auth::StoredKey, rate::Counter};
+use crate::{auth::StoredKey, rate_limit::Counter, sdk::Cause};
 
-/// How long counters that are over are tried to be removed, beside the request's
-/// own work.
+/// How long removing expired counters may take, beside the request's own work.
 const TIDYING: Duration = Duration::from_secs(1);
 
 /// A key that was read by counting its use.
@@ -27,11 +26,11 @@ pub struct CountedKey {
     pub stored: StoredKey,
     /// How often it was used in the counter's window, this use included.
     pub uses: u64,
-    /// Counters in its item that nobody counts in any more.
-    pub over: Vec<String>,
+    /// Counters of earlier minutes in its item.
+    pub expired: Vec<String>,
 }
 
-/// What became of counting a use.
+/// The answer to counting a use.
 #[derive(Debug)]
 pub enum Counted {
     /// It is counted.
@@ -87,11 +86,11 @@ impl Table {
         let error = match answer {
             Ok(answer) => {
                 let item = answer.attributes.unwrap_or_default();
-                let over = item.keys().filter(|name| counter.is_over(name));
+                let expired = item.keys().filter(|name| counter.is_expired(name));
                 return Ok(Counted::Key(CountedKey {
                     stored: item::stored_key(&item)?,
                     uses: item::uses(&item, &attribute)?,
-                    over: over.cloned().collect(),
+                    expired: expired.cloned().collect(),
                 }));
             }
             Err(error) => error,
@@ -106,14 +105,14 @@ impl Table {
         }
     }
 
-    /// Removes counters that are over from a key's item. Tried once; a failure is
-    /// logged, and the next one removes them.
-    pub async fn remove_counters(&self, hash: &str, over: &[String], deadline: Instant) {
-        if over.is_empty() {
+    /// Removes expired counters from a key's item. Tried once; a failure is logged,
+    /// and the next request removes them.
+    pub async fn remove_counters(&self, hash: &str, expired: &[String], deadline: Instant) {
+        if expired.is_empty() {
             return;
         }
         let mut of = Expressions::default();
-        let names: Vec<String> = over
+        let names: Vec<String> = expired
             .iter()
             .enumerate()
             .map(|(number, counter)| {
@@ -136,9 +135,9 @@ impl Table {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {
                 let cause = Cause::of("UpdateItem", &error);
-                tracing::warn!("counters that are over are not removed: {cause}");
+                tracing::warn!("could not remove expired rate counters: {cause}");
             }
-            Err(_) => tracing::warn!("counters that are over are not removed in time"),
+            Err(_) => tracing::warn!("could not remove expired rate counters in time"),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Reading a campaign's partition page by page, and deleting its children in
-//! batches. One request each: the passes, the counting and the repetition of
-//! what was handed back are the deletion's (`deletion/drain.rs`).
+//! batches. Each is one request: `deletion/drain.rs` passes over the partition,
+//! counts, and sends unprocessed deletes again.
 
 use std::collections::HashMap;
 
@@ -13,10 +13,10 @@ use aws_sdk_dynamodb::{
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Cause, Table, TableError, keys,
+    Table, TableError, built, keys,
     retry::{Verdict, until_answered, verdict},
 };
-use crate::{campaign::CampaignId, deletion::CAMPAIGN_SORT_KEY};
+use crate::{campaign::CampaignId, counts::CAMPAIGN_SORT_KEY};
 
 /// A `BatchWriteItem` takes at most 25 writes (API reference, `RequestItems`).
 pub const BATCH_SIZE: usize = 25;
@@ -36,16 +36,16 @@ pub struct Page {
     pub next: Option<String>,
 }
 
-/// What became of a batch of deletes.
+/// The answer to a batch of deletes.
 #[derive(Debug, PartialEq)]
 pub struct DeletesSent {
-    /// The sort keys whose deletes were not acknowledged and are to be sent again:
-    /// they were handed back, the batch was throttled as a whole, or it had no
+    /// The sort keys whose deletes were not acknowledged and have to be sent again:
+    /// DynamoDB returned them as unprocessed, throttled the whole batch, or gave no
     /// answer.
-    pub left: Vec<String>,
+    pub unprocessed: Vec<String>,
     /// The write units that the batch has consumed, where that is known.
     pub consumed: Option<f64>,
-    /// Whether the table has answered, be it that it takes no more.
+    /// Whether the table has answered, if only to throttle the batch.
     pub is_answered: bool,
 }
 
@@ -110,8 +110,8 @@ impl Table {
                     .build()
                     .map(|delete| WriteRequest::builder().delete_request(delete).build())
             })
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| TableError::Refused(Cause(error.to_string())))?;
+            .collect::<Result<Vec<_>, _>>();
+        let deletes = built(deletes)?;
         let request = self
             .client()
             .batch_write_item()
@@ -120,7 +120,7 @@ impl Table {
         let error = match timeout_at(deadline, Box::pin(request.send())).await {
             Ok(Ok(answer)) => {
                 return Ok(DeletesSent {
-                    left: unprocessed(answer.unprocessed_items)?,
+                    unprocessed: unprocessed(answer.unprocessed_items)?,
                     consumed: consumed(answer.consumed_capacity.as_deref()),
                     is_answered: true,
                 });
@@ -131,12 +131,12 @@ impl Table {
         match error.map(|error| (verdict::<BatchWriteItemError>(&error), error)) {
             Some((Verdict::Answered, error)) => Err(TableError::refused(OPERATION, &error)),
             Some((Verdict::Busy, _)) => Ok(DeletesSent {
-                left: sort_keys,
+                unprocessed: sort_keys,
                 consumed: Some(0.0),
                 is_answered: true,
             }),
             Some((Verdict::NoAnswer, _)) | None => Ok(DeletesSent {
-                left: sort_keys,
+                unprocessed: sort_keys,
                 consumed: None,
                 is_answered: false,
             }),
@@ -144,15 +144,15 @@ impl Table {
     }
 }
 
-/// The write units that all tables of a request have consumed together.
+/// Returns the write units that all tables of a request consumed together.
 fn consumed(tables: Option<&[ConsumedCapacity]>) -> Option<f64> {
     tables?.iter().map(|table| table.capacity_units).sum()
 }
 
 fn unprocessed(
-    handed_back: Option<HashMap<String, Vec<WriteRequest>>>,
+    items: Option<HashMap<String, Vec<WriteRequest>>>,
 ) -> Result<Vec<String>, TableError> {
-    handed_back
+    items
         .unwrap_or_default()
         .into_values()
         .flatten()

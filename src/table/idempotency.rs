@@ -6,16 +6,15 @@ use aws_sdk_dynamodb::types::{AttributeValue, Put};
 use tokio::time::Instant;
 
 use super::{
-    Table, TableError,
+    Table, TableError, built,
     expressions::{Expressions, text},
     item::{self, Item},
     keys,
-    records::built,
     retry::{unless_refused, until_answered},
 };
 use crate::{
-    deletion::Record,
     idempotency::{IdempotencyKey, KEPT_SECONDS, KeyUse},
+    record::Record,
 };
 
 /// A use of a key that is ready to be stored, any number of times with the same

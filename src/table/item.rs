@@ -6,14 +6,15 @@ use std::collections::{BTreeMap, HashMap};
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::{
-    ListedCampaign, TableError,
+    TableError,
     keys::{CAMPAIGN_PREFIX, PK},
 };
 use crate::{
     auth::StoredKey,
-    campaign::{Campaign, CampaignId, Status},
-    deletion::{Counts, Progress, Record, RecordState},
+    campaign::{Campaign, CampaignId, ListedCampaign, Status},
+    counts::Counts,
     idempotency::KeyUse,
+    record::{Progress, Record, RecordState, Requester},
 };
 
 /// An item as DynamoDB returns it.
@@ -225,7 +226,7 @@ pub fn record(item: &Item) -> Result<Record, TableError> {
             .map_err(|_| attributes.corrupt("campaignId"))?,
         campaign_name: attributes.text("campaignName")?,
         account_id: attributes.text("accountId")?,
-        requested_by: attributes.text("requestedBy")?,
+        requested_by: Requester::from_stored(&attributes.text("requestedBy")?),
         previous_status: attributes.text("previousStatus")?,
         state: match attributes.text("state")?.as_str() {
             RecordState::RUNNING => RecordState::Running,
@@ -281,7 +282,7 @@ pub fn new_record(record: &Record) -> Item {
         ("campaignId", text(record.campaign_id.as_str())),
         ("campaignName", text(&record.campaign_name)),
         ("accountId", text(&record.account_id)),
-        ("requestedBy", text(&record.requested_by)),
+        ("requestedBy", text(&record.requested_by.as_stored())),
         ("previousStatus", text(&record.previous_status)),
         ("state", text(RecordState::RUNNING)),
         ("startedAt", text(&record.started_at)),
@@ -363,7 +364,7 @@ mod tests {
             campaign_id: CampaignId::parse("campaign_123").unwrap(),
             campaign_name: "Q4".into(),
             account_id: "account_1".into(),
-            requested_by: "key_1".into(),
+            requested_by: Requester::Key("key_1".into()),
             previous_status: "paused".into(),
             state: RecordState::Running,
             started_at: "2026-01-01T00:00:00Z".into(),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use crate::{campaign::CampaignId, deletion::CAMPAIGN_SORT_KEY};
+use crate::{campaign::CampaignId, counts::CAMPAIGN_SORT_KEY};
 
 /// The name of the partition key.
 pub const PK: &str = "PK";

@@ -1,7 +1,6 @@
-//! One way to repeat a call: until it is answered or a deadline comes, with
-//! full-jitter exponential backoff. The SDK's own retries are off, because they
-//! know no deadline, and because a record write has to be repeated until it is
-//! answered; so nothing is retried twice over.
+//! Retries: one way to repeat a call until it is answered or its deadline comes,
+//! with full-jitter exponential backoff. The SDK's own retries are off: they know
+//! no deadline, and a record write has to be repeated until it is answered.
 
 use std::time::Duration;
 
@@ -11,9 +10,10 @@ use aws_sdk_dynamodb::{
 };
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{Cause, TableError};
+use super::TableError;
+use crate::sdk::Cause;
 
-/// The first wait is drawn from nothing to this.
+/// The upper bound of the first wait.
 const BASE: Duration = Duration::from_millis(25);
 /// No wait is longer than this.
 const CAP: Duration = Duration::from_secs(1);
@@ -30,7 +30,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// What the wait after so many earlier ones is drawn from nothing to.
+    /// Returns the upper bound of the next wait, given the number of waits so far.
     #[must_use]
     pub fn bound(waits: u32) -> Duration {
         BASE.saturating_mul(1 << waits.min(10)).min(CAP)

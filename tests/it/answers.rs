@@ -223,7 +223,7 @@ async fn a_key_is_kept_for_a_day_and_an_expired_one_that_still_stands_is_none() 
         .iter()
         .find(|((_, sk), _)| sk.starts_with("IDEMPOTENCY#"))
         .unwrap();
-    let now = campaigns::timestamp::now_seconds();
+    let now = campaigns::clock::now_seconds();
     let ttl_at = kept["ttlAt"].as_i64().unwrap();
     assert!((now + 86_390..=now + 86_400).contains(&ttl_at));
     assert_eq!(kept["deletionId"], reply.deletion_id());

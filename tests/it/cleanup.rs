@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use campaigns::{config::Mode, timestamp::now_ms};
+use campaigns::{clock::now_ms, config::Mode};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 

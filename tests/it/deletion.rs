@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use campaigns::{cli::seed::REFERENCE, timestamp::now_seconds};
+use campaigns::{cli::seed::REFERENCE, clock::now_seconds};
 use serde_json::json;
 
 use crate::{

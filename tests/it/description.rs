@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, sync::LazyLock};
 
-use campaigns::{error::Error, table::TableError};
+use campaigns::{deletion::Error, refusal::Refusal, table::TableError};
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
@@ -135,27 +135,28 @@ fn every_error_is_described_with_its_message() {
         kind: "item",
         attribute: "id",
     };
-    for error in [
-        Error::MethodNotAllowed("DELETE"),
-        Error::MissingApiKey,
-        Error::InvalidApiKeyFormat,
-        Error::InvalidApiKey,
-        Error::SubscriptionInactive,
-        Error::RateLimited(7),
-        Error::MissingScope,
-        Error::Validation("The deletion id must be a UUID".into()),
-        Error::CampaignNotFound,
-        Error::ForeignCampaign,
-        Error::CampaignActive,
-        Error::DeletionProtected,
-        Error::InvalidStatus("scheduled".to_owned()),
-        Error::PreconditionFailed,
-        Error::DeletionNotFound,
-        Error::IdempotencyKeyReused,
-        Error::Table(corrupt),
-    ] {
+    let refusals = [
+        Refusal::MethodNotAllowed("DELETE"),
+        Refusal::MissingApiKey,
+        Refusal::InvalidApiKeyFormat,
+        Refusal::InvalidApiKey,
+        Refusal::SubscriptionInactive,
+        Refusal::RateLimited(7),
+        Refusal::MissingScope,
+        Refusal::Validation("The deletion id must be a UUID".into()),
+        Refusal::CampaignNotFound,
+        Refusal::ForeignCampaign,
+        Refusal::CampaignActive,
+        Refusal::DeletionProtected,
+        Refusal::InvalidStatus("scheduled".to_owned()),
+        Refusal::PreconditionFailed,
+        Refusal::DeletionNotFound,
+        Refusal::IdempotencyKeyReused,
+    ];
+    let refusals = refusals.map(Error::from);
+    for error in refusals.into_iter().chain([Error::Table(corrupt)]) {
         let public = error.public();
-        let status = public.status.as_u16().to_string();
+        let status = public.status.to_string();
         let paths = DOCUMENT["paths"].as_object().unwrap().values();
         let operations = paths.flat_map(|methods| methods.as_object().unwrap().values());
         let responses = operations.filter_map(|operation| operation["responses"].get(&status));

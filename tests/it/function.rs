@@ -189,7 +189,7 @@ async fn serve(
         let Some(event) = event else {
             return std::future::pending().await;
         };
-        let deadline = campaigns::timestamp::now_ms() + 29_000;
+        let deadline = campaigns::clock::now_ms() + 29_000;
         let response = Response::builder()
             .header("lambda-runtime-aws-request-id", INVOCATION_ID)
             .header("lambda-runtime-deadline-ms", deadline.to_string())

@@ -11,20 +11,18 @@ use std::{
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use campaigns::{
     campaign::CampaignId,
-    cleanup::{self, Cleanup},
+    cleanup::Cleanup,
     cli::{
         connect::Connect,
         engine::Engine,
         seed::{Children, Plan},
     },
+    clock::now_ms,
     config::{DeletionSettings, Mode, RetentionSettings},
-    deletion::Deletions,
-    drain::{self, Slice},
-    hand_off::HandOff,
+    deletion::{Deletions, HandOff, Slice},
     http::Api,
     lambda,
     table::Table,
-    timestamp::now_ms,
 };
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
@@ -198,16 +196,26 @@ impl World {
 
     /// A new handler over the proxy, as a new function instance would be.
     pub(crate) async fn api(&self) -> Api {
-        Api::new(self.deletions().await, self.inline_budget, self.rate_limit)
+        let table = self.proxied_table().await;
+        let deletions = self.deletions_in(table.clone());
+        Api::new(table, deletions, self.inline_budget, self.rate_limit)
     }
 
     /// The use case over the proxy, as a new function instance would have it.
     pub(crate) async fn deletions(&self) -> Deletions {
+        self.deletions_in(self.proxied_table().await)
+    }
+
+    /// The table through the proxy, with a client of its own.
+    pub(crate) async fn proxied_table(&self) -> Table {
         let connect = Connect {
             table_name: self.table.name().to_owned(),
             endpoint_url: Some(self.proxy.url()),
         };
-        let table = connect.table().await;
+        connect.table().await
+    }
+
+    fn deletions_in(&self, table: Table) -> Deletions {
         Deletions::new(table, self.settings.clone(), self.hand_off.clone())
     }
 
@@ -215,14 +223,18 @@ impl World {
     pub(crate) async fn drain(&self, payload: Value, runs: Duration) -> Result<Slice, Value> {
         let deletions = self.deletions().await;
         let event = LambdaEvent::new(payload, runs_for(runs));
-        drain::handle(&deletions, event).await.map_err(diagnostic)
+        lambda::handle_drain(&deletions, event)
+            .await
+            .map_err(diagnostic)
     }
 
     /// Hands an event to a new `cleanup` that may run for this long.
     pub(crate) async fn cleanup_for(&self, event: Value, runs: Duration) -> Result<Value, Value> {
-        let cleanup = Cleanup::new(self.deletions().await, self.retention.clone());
+        let table = self.proxied_table().await;
+        let deletions = self.deletions_in(table.clone());
+        let cleanup = Cleanup::new(table, deletions, self.retention.clone());
         let event = LambdaEvent::new(event, runs_for(runs));
-        let summary = Box::pin(cleanup::handle(&cleanup, event)).await;
+        let summary = Box::pin(lambda::handle_cleanup(&cleanup, event)).await;
         let summary = summary.map_err(diagnostic)?;
         Ok(serde_json::to_value(summary).unwrap())
     }
@@ -414,7 +426,7 @@ fn diagnostic(error: impl Into<lambda_runtime::Diagnostic>) -> Value {
 pub(crate) async fn send(api: &Api, event: Value) -> Reply {
     let mut context = Context::default();
     context.request_id.push_str("invocation");
-    let response = lambda::handle(api, LambdaEvent::new(event.clone(), context)).await;
+    let response = lambda::handle_http(api, LambdaEvent::new(event.clone(), context)).await;
     let response = serde_json::to_value(response.unwrap()).unwrap();
     let text = response["body"].as_str().unwrap().to_owned();
     let headers = response["headers"].as_object().unwrap();

@@ -7,12 +7,11 @@ use std::{
 
 use aws_sdk_dynamodb::{Client, config::timeout::TimeoutConfig};
 use campaigns::{
-    deletion::Deletions,
-    hand_off::HandOff,
+    clock::now_seconds,
+    deletion::{Deletions, HandOff},
     http::Api,
-    rate::{Counter, Limited},
+    rate_limit::{Counter, LimitedRoute},
     table::Table,
-    timestamp::now_seconds,
 };
 use serde_json::{Value, json};
 
@@ -29,7 +28,7 @@ async fn world(limit: u32) -> World {
 
 /// Waits for a minute that has this many seconds left.
 async fn within_a_minute(seconds: u64) {
-    let left = Counter::at(Limited::DeleteCampaign, now_seconds()).resets_in;
+    let left = Counter::at(LimitedRoute::DeleteCampaign, now_seconds()).resets_in;
     if left < seconds {
         tokio::time::sleep(Duration::from_secs(left)).await;
     }
@@ -79,7 +78,12 @@ async fn of_a_thousand_requests_at_once_exactly_the_limit_passes() {
     // As many instances of the function as there would be.
     for _ in 0..20 {
         let deletions = Deletions::new(table.clone(), world.settings.clone(), HandOff::None);
-        let api = Api::new(deletions, world.inline_budget, world.rate_limit);
+        let api = Api::new(
+            table.clone(),
+            deletions,
+            world.inline_budget,
+            world.rate_limit,
+        );
         requests.extend((0..50).map(|_| {
             let api = api.clone();
             tokio::spawn(async move { send(&api, delete_event("campaign_1")).await })
@@ -207,7 +211,7 @@ async fn a_minute_begins_anew_without_another_round_trip() {
         .await;
     within_a_minute(20).await;
     let at = |seconds_ago: i64| {
-        let counter = Counter::at(Limited::DeleteCampaign, now_seconds() - seconds_ago);
+        let counter = Counter::at(LimitedRoute::DeleteCampaign, now_seconds() - seconds_ago);
         counter.attribute()
     };
     let (now, last) = (at(0), at(60));
@@ -309,7 +313,7 @@ async fn old_counters_that_cannot_be_removed_are_nobodys_matter_and_go_with_the_
         let update = call.body["UpdateExpression"].as_str();
         update.is_some_and(|update| update.starts_with("REMOVE"))
     };
-    let over = Counter::at(Limited::DeleteCampaign, now_seconds() - 600).attribute();
+    let over = Counter::at(LimitedRoute::DeleteCampaign, now_seconds() - 600).attribute();
     for action in [
         internal_error(),
         throttled(),

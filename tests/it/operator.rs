@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use campaigns::timestamp::{now_ms, now_seconds, rfc3339};
+use campaigns::clock::{now_ms, now_seconds, rfc3339};
 use serde_json::{Value, json};
 
 use crate::{

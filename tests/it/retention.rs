@@ -9,8 +9,8 @@ use std::{
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use campaigns::{
+    clock::{now_rfc3339, now_seconds, rfc3339},
     config::{Mode, days},
-    timestamp::{now_rfc3339, now_seconds, rfc3339},
 };
 use serde_json::{Value, json};
 use tokio::sync::Notify;

@@ -6,7 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use campaigns::{drain::Slice, hand_off::HandOff, sdk, timestamp::now_ms};
+use campaigns::{
+    clock::now_ms,
+    deletion::{HandOff, Slice},
+    sdk,
+};
 use http_body_util::{BodyExt, Full};
 use hyper::{
     Request, Response, StatusCode,
@@ -354,7 +358,7 @@ async fn what_a_request_leaves_is_handed_on_under_the_version_of_its_release() {
         assert_eq!(input, payload(&id));
         // It is released already: the first slice need not wait.
         let lease_until = record["leaseUntil"].as_i64().unwrap();
-        assert!(lease_until <= campaigns::timestamp::now_ms());
+        assert!(lease_until <= campaigns::clock::now_ms());
         names.push(last["name"].to_string());
     }
     names.dedup();

@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeSet, time::Duration};
 
 use campaigns::{
     config::{ApiSettings, CleanupSettings, ConfigError, DrainSettings},
-    metric,
+    metrics,
 };
 use serde_json::{Map, Value, json};
 
@@ -394,8 +394,8 @@ async fn every_metric_is_emitted_and_watched_and_nothing_else_is_watched() {
         .filter(|r| r["Type"] == "AWS::CloudWatch::Alarm")
     {
         let properties = &alarm["Properties"];
-        if properties["Namespace"] == metric::NAMESPACE {
-            assert_eq!(properties["Dimensions"][0]["Name"], metric::FUNCTION_NAME);
+        if properties["Namespace"] == metrics::NAMESPACE {
+            assert_eq!(properties["Dimensions"][0]["Name"], metrics::FUNCTION_NAME);
             watched.insert(properties["MetricName"].as_str().unwrap().to_owned());
         }
     }
@@ -406,8 +406,8 @@ async fn every_metric_is_emitted_and_watched_and_nothing_else_is_watched() {
     for widget in dashboard["widgets"].as_array().unwrap() {
         for shown in widget["properties"]["metrics"].as_array().unwrap() {
             match &shown[0] {
-                Value::String(namespace) if namespace == metric::NAMESPACE => {
-                    assert_eq!(shown[2], metric::FUNCTION_NAME);
+                Value::String(namespace) if namespace == metrics::NAMESPACE => {
+                    assert_eq!(shown[2], metrics::FUNCTION_NAME);
                     watched.insert(shown[1].as_str().unwrap().to_owned());
                 }
                 Value::Object(computed) => {
@@ -420,10 +420,10 @@ async fn every_metric_is_emitted_and_watched_and_nothing_else_is_watched() {
             }
         }
     }
-    let every: BTreeSet<String> = metric::ALL.map(ToOwned::to_owned).into();
+    let every: BTreeSet<String> = metrics::ALL.map(ToOwned::to_owned).into();
     assert_eq!(emitted, every);
     assert_eq!(watched, every);
-    for name in metric::ALL {
+    for name in metrics::ALL {
         assert!(
             README.contains(&format!("`{name}`")),
             "the README does not say what {name} is"

@@ -585,8 +585,8 @@ fn wrong_usage_is_exit_code_2_and_help_has_examples() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_terminal_writes_is_written_once_when_the_answer_is_lost() {
     let world = World::new().await;
-    let deletions = world.deletions().await;
-    let table = deletions.table();
+    let table = world.proxied_table().await;
+    let table = &table;
     let lose = |operation: &'static str| {
         world.proxy.policy(move |call| match call.nth {
             0 if call.operation == operation => Action::LoseAnswer,

@@ -169,7 +169,7 @@ async fn an_event_that_is_no_http_api_event_is_an_error_and_nothing_is_done() {
     ] {
         let api = world.api().await;
         let event = LambdaEvent::new(event, Context::default());
-        let error = lambda::handle(&api, event).await.unwrap_err();
+        let error = lambda::handle_http(&api, event).await.unwrap_err();
         assert!(error.to_string().contains("payload format 2.0"));
     }
     assert_eq!(world.dump().await, before);
@@ -287,7 +287,7 @@ fn any_event_is_answered_and_no_neighbour_is_ever_touched() {
                 None => drop(parent.as_object_mut().unwrap().remove(&name)),
             }
         }
-        let answer = runtime.block_on(lambda::handle(
+        let answer = runtime.block_on(lambda::handle_http(
             &api,
             LambdaEvent::new(event.clone(), Context::default()),
         ));

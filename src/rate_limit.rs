@@ -1,8 +1,7 @@
-//! How often a key may call: so many requests to each route in each minute of the
-//! clock. A use is counted in the key's own item, by the write that reads it, so
-//! that every function instance counts in one place and none needs another
-//! request for it; and the write is conditional on the item, so that a guessed
-//! key creates nothing.
+//! The rate limit of a key: N requests to each route in each minute of the clock.
+//! A use is counted in the key's own item by the write that also reads it, so all
+//! function instances share one counter and need no extra request. The write is
+//! conditional on the item, so a guessed key creates nothing.
 //!
 //! An update has no "set to 1 if the minute is another", so each minute has a
 //! counter of its own, and those of earlier minutes are removed.
@@ -17,7 +16,7 @@ const PREFIX: &str = "rate#";
 
 /// A route with a limit of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limited {
+pub enum LimitedRoute {
     /// `DELETE /v1/campaigns/{id}`.
     DeleteCampaign,
     /// `GET /v1/deletions/{deletionId}`.
@@ -26,7 +25,7 @@ pub enum Limited {
     ListDeletions,
 }
 
-impl Limited {
+impl LimitedRoute {
     /// The name of its policy in `RateLimit-Policy`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -42,7 +41,7 @@ impl Limited {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counter {
     /// The route.
-    pub route: Limited,
+    pub route: LimitedRoute,
     minute: u64,
     /// When the minute ends, seconds from now.
     pub resets_in: u64,
@@ -51,7 +50,7 @@ pub struct Counter {
 impl Counter {
     /// The counter at `now` (epoch seconds).
     #[must_use]
-    pub fn at(route: Limited, now: i64) -> Self {
+    pub fn at(route: LimitedRoute, now: i64) -> Self {
         let now = u64::try_from(now).unwrap_or(0);
         Self {
             route,
@@ -66,10 +65,10 @@ impl Counter {
         format!("{PREFIX}{}#{}", self.route.name(), self.minute)
     }
 
-    /// Whether this is the name of a counter that nobody counts in any more. The
-    /// minute before this one is not over for an instance whose clock is late.
+    /// Returns whether this is the name of a counter of an earlier minute. The
+    /// previous minute still counts, for an instance whose clock is late.
     #[must_use]
-    pub fn is_over(&self, attribute: &str) -> bool {
+    pub fn is_expired(&self, attribute: &str) -> bool {
         let minute = attribute
             .strip_prefix(PREFIX)
             .and_then(|counter| counter.rsplit('#').next())
@@ -119,12 +118,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_minute_has_a_counter_and_earlier_ones_are_over_but_the_last() {
-        let counter = Counter::at(Limited::GetDeletion, 6_030);
+    fn a_minute_has_a_counter_and_earlier_ones_expire() {
+        let counter = Counter::at(LimitedRoute::GetDeletion, 6_030);
         assert_eq!(counter.attribute(), "rate#get-deletion#100");
         assert_eq!(counter.resets_in, 30);
-        assert_eq!(Counter::at(Limited::GetDeletion, 6_000).resets_in, 60);
-        assert_eq!(Counter::at(Limited::GetDeletion, 6_059).resets_in, 1);
+        assert_eq!(Counter::at(LimitedRoute::GetDeletion, 6_000).resets_in, 60);
+        assert_eq!(Counter::at(LimitedRoute::GetDeletion, 6_059).resets_in, 1);
         for (attribute, is_over) in [
             ("rate#get-deletion#98", true),
             ("rate#delete-campaign#7", true),
@@ -135,16 +134,16 @@ mod tests {
             ("98", false),
             ("state", false),
         ] {
-            assert_eq!(counter.is_over(attribute), is_over, "{attribute}");
+            assert_eq!(counter.is_expired(attribute), is_over, "{attribute}");
         }
     }
 
     #[test]
-    fn headers_say_what_is_left() {
+    fn headers_state_the_remaining_requests() {
         let usage = |uses| Usage {
             limit: NonZeroU32::new(60).unwrap(),
             uses,
-            counter: Counter::at(Limited::DeleteCampaign, 6_030),
+            counter: Counter::at(LimitedRoute::DeleteCampaign, 6_030),
         };
         for (uses, is_over, left) in [(1, false, 59), (60, false, 0), (61, true, 0)] {
             assert_eq!(usage(uses).is_over(), is_over);

@@ -1,19 +1,19 @@
-//! What starts a clean-up.
+//! The events that start a clean-up.
 
 use serde_json::{Value, json};
 
 /// What starts a clean-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trigger {
-    /// A schedule: everything is done that the settings say.
+    /// A schedule: does what the settings say.
     Schedule,
-    /// Somebody who wants to know what would be done: nothing is written.
+    /// A request for a report: nothing is written.
     Report,
 }
 
 /// Reads an event: one of an EventBridge rule's schedule (source `aws.events`) or
 /// of EventBridge Scheduler (`aws.scheduler`), or `{"mode": "report"}` and nothing
-/// else. There is no event that raises the mode of the settings.
+/// else. No event can raise the mode of the settings.
 pub(super) fn trigger(event: &Value) -> Option<Trigger> {
     if *event == json!({"mode": "report"}) {
         return Some(Trigger::Report);

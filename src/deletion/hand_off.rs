@@ -1,16 +1,19 @@
-//! Who goes on with a deletion when a request has to answer before it is done.
-//! A hand-off is the start of a state machine, which calls the `drain` function
-//! until nothing is left. If it fails, nothing is lost: the campaign is found in
-//! `deleting` by its next DELETE or by the scheduled clean-up.
+//! Hands a deletion off when a request has to answer before it has finished: a
+//! state machine is started, which calls the `drain` function until nothing is
+//! left. If the start fails, nothing is lost: the next DELETE or the scheduled
+//! clean-up finds the campaign in `deleting`.
 
 use std::time::Duration;
 
 use aws_config::{SdkConfig, retry::RetryConfig};
 use aws_sdk_sfn::{Client, config::Builder, operation::start_execution::StartExecutionError};
-use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
-use crate::{deletion::Record, metric, table::Cause};
+use crate::{
+    metrics,
+    record::{DeletionRef, Record},
+    sdk::Cause,
+};
 
 /// How many times the SDK sends a start. Starting an execution again under the
 /// same name with the same input is the same start.
@@ -24,27 +27,17 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 /// within a region.
 const LEAST_TIME: Duration = Duration::from_millis(50);
 
-/// Which deletion: the payload of `drain`, and so the input of the state machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DeletionRef {
-    /// The account that owns the campaign.
-    pub account_id: String,
-    /// The deletion.
-    pub deletion_id: String,
-}
-
-/// Who goes on with what is left.
+/// Who continues with what is left of a deletion.
 #[derive(Clone, Debug, Default)]
 pub enum HandOff {
-    /// Nobody here: a state machine calls already, a terminal goes on by itself,
-    /// or there is none and the next DELETE or clean-up does.
+    /// Nothing is handed off: a state machine is calling already, a terminal
+    /// continues by itself, or the next DELETE or clean-up resumes it.
     #[default]
     None,
     /// A state machine of Step Functions.
     StateMachine(StateMachine),
-    /// A task of this process, which lives on after it has answered: the local
-    /// server, and never a Lambda function, which is frozen then.
+    /// A task of this process, for the local server alone: a Lambda function is
+    /// frozen once it has answered.
     #[cfg(feature = "cli")]
     Background(tokio::sync::mpsc::UnboundedSender<DeletionRef>),
 }
@@ -56,19 +49,8 @@ pub struct StateMachine {
     arn: String,
 }
 
-impl DeletionRef {
-    /// The deletion of this record.
-    #[must_use]
-    pub fn of(record: &Record) -> Self {
-        Self {
-            account_id: record.account_id.clone(),
-            deletion_id: record.deletion_id.clone(),
-        }
-    }
-}
-
 impl HandOff {
-    /// To the state machine with this ARN, or to nobody.
+    /// Returns the hand-off to the state machine with this ARN, or none.
     #[must_use]
     pub fn to_state_machine(arn: Option<String>, sdk: &SdkConfig) -> Self {
         let Some(arn) = arn else {
@@ -87,19 +69,20 @@ impl HandOff {
         })
     }
 
-    /// Hands on a deletion that this worker has stopped working on; whether it
-    /// was. A failure is logged and is no error: the deletion is found again.
+    /// Hands off a deletion that this worker has stopped working on, and returns
+    /// whether it did. A failure is logged and is no error: the deletion is found
+    /// again.
     pub(crate) async fn start(&self, left: &Record, deadline: Instant) -> bool {
         match self {
             Self::None => false,
             Self::StateMachine(state_machine) => match state_machine.start(left, deadline).await {
                 Ok(()) => true,
                 Err(error) => {
-                    metric::hand_off_failed();
+                    metrics::hand_off_failed();
                     tracing::error!(
                         deletion_id = %left.deletion_id,
                         campaign_id = %left.campaign_id,
-                        "deletion {} is not handed on: {error}",
+                        "could not hand off deletion {}: {error}",
                         left.deletion_id,
                     );
                     false
@@ -117,7 +100,7 @@ impl StateMachine {
     /// start is the same start.
     async fn start(&self, left: &Record, deadline: Instant) -> Result<(), String> {
         if Instant::now() + LEAST_TIME >= deadline {
-            return Err("the time is over".to_owned());
+            return Err("its time is over".to_owned());
         }
         let name = format!("{}-{}", left.deletion_id, left.version);
         let input = serde_json::to_string(&DeletionRef::of(left)).map_err(|e| e.to_string())?;
@@ -131,7 +114,7 @@ impl StateMachine {
         match timeout_at(deadline, Box::pin(start)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => match error.as_service_error() {
-                // An attempt whose answer was lost has started it, and it has ended.
+                // An earlier attempt, whose answer was lost, started it, and it has ended.
                 Some(StartExecutionError::ExecutionAlreadyExists(_)) => Ok(()),
                 _ => Err(Cause::of("StartExecution", &error).to_string()),
             },
@@ -161,7 +144,7 @@ mod tests {
             let deadline = Instant::now() + Duration::from_millis(milliseconds);
             // Without credentials it fails, if it is begun.
             let why = state_machine.start(&left, deadline).await.unwrap_err();
-            assert_eq!(why != "the time is over", is_begun, "{milliseconds}: {why}");
+            assert_eq!(why != "its time is over", is_begun, "{milliseconds}: {why}");
         }
     }
 }

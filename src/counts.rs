@@ -103,7 +103,7 @@ impl Counts {
     }
 
     /// Reads counters by name. `None` when a name is not known: such a record
-    /// was written by a newer version, and going on with it would lose counts.
+    /// was written by a newer version, and resuming it would lose counts.
     #[must_use]
     pub fn from_names(named: &BTreeMap<&str, u64>) -> Option<Self> {
         let mut counts = Self::default();

@@ -1,15 +1,12 @@
-//! Every refusal and failure a caller can meet, and the one table that gives
-//! each its status, code and public message.
+//! Every refusal that a caller can meet, and the one table that gives each its
+//! HTTP status, code and public message. A failure of the table is not a
+//! refusal: [`crate::deletion::Error`] holds both.
 
 use std::borrow::Cow;
 
-use lambda_http::http::StatusCode;
-
-use crate::table::TableError;
-
-/// What a caller can act on. The texts of the reference page are literal.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
+/// Why a request is refused. The texts of the reference page are literal.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
     /// No route has this path.
     #[error("no route has this path")]
     UnknownPath,
@@ -28,9 +25,8 @@ pub enum Error {
     /// The subscription of the key's account is not active.
     #[error("inactive subscription")]
     SubscriptionInactive,
-    /// The key was used more often than it may be; how long until its next window,
-    /// seconds.
-    #[error("the key is over its limit")]
+    /// The key is over its rate limit; the seconds until its next window.
+    #[error("the key is over its rate limit")]
     RateLimited(u64),
     /// The key lacks the scope.
     #[error("the key lacks the scope")]
@@ -62,23 +58,21 @@ pub enum Error {
     /// The idempotency key was used for another campaign.
     #[error("the idempotency key was used for another campaign")]
     IdempotencyKeyReused,
-    /// The table did not do its part.
-    #[error(transparent)]
-    Table(#[from] TableError),
 }
 
-/// What is sent of an [`Error`].
+/// The part of an error that is sent to the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Public<'a> {
     /// The HTTP status.
-    pub status: StatusCode,
+    pub status: u16,
     /// The `error` member.
     pub code: &'static str,
     /// The `message` member.
     pub message: Cow<'a, str>,
 }
 
-impl Error {
-    /// What is sent of the error: the one place from error to answer.
+impl Refusal {
+    /// Returns the status, code and message that are sent to the caller.
     #[must_use]
     pub fn public(&self) -> Public<'_> {
         let (status, code) = self.status_and_code();
@@ -89,28 +83,24 @@ impl Error {
         }
     }
 
-    fn status_and_code(&self) -> (StatusCode, &'static str) {
-        use StatusCode as S;
-
+    fn status_and_code(&self) -> (u16, &'static str) {
         match self {
             Self::UnknownPath | Self::CampaignNotFound | Self::DeletionNotFound => {
-                (S::NOT_FOUND, "not_found")
+                (404, "not_found")
             }
-            Self::MethodNotAllowed(_) => (S::METHOD_NOT_ALLOWED, "method_not_allowed"),
-            Self::MissingApiKey => (S::UNAUTHORIZED, "missing_api_key"),
-            Self::InvalidApiKeyFormat => (S::UNAUTHORIZED, "invalid_api_key_format"),
-            Self::InvalidApiKey => (S::UNAUTHORIZED, "invalid_api_key"),
-            Self::SubscriptionInactive => (S::FORBIDDEN, "subscription_inactive"),
-            Self::RateLimited(_) => (S::TOO_MANY_REQUESTS, "rate_limit_exceeded"),
-            Self::MissingScope | Self::ForeignCampaign => (S::FORBIDDEN, "forbidden"),
-            Self::Validation(_) => (S::BAD_REQUEST, "validation_error"),
-            Self::CampaignActive => (S::CONFLICT, "campaign_active"),
-            Self::DeletionProtected => (S::CONFLICT, "deletion_protected"),
-            Self::InvalidStatus(_) => (S::CONFLICT, "invalid_status"),
-            Self::PreconditionFailed => (S::PRECONDITION_FAILED, "precondition_failed"),
-            Self::IdempotencyKeyReused => (S::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
-            Self::Table(error) if error.is_busy() => (S::SERVICE_UNAVAILABLE, "unavailable"),
-            Self::Table(_) => (S::INTERNAL_SERVER_ERROR, "internal_error"),
+            Self::MethodNotAllowed(_) => (405, "method_not_allowed"),
+            Self::MissingApiKey => (401, "missing_api_key"),
+            Self::InvalidApiKeyFormat => (401, "invalid_api_key_format"),
+            Self::InvalidApiKey => (401, "invalid_api_key"),
+            Self::SubscriptionInactive => (403, "subscription_inactive"),
+            Self::RateLimited(_) => (429, "rate_limit_exceeded"),
+            Self::MissingScope | Self::ForeignCampaign => (403, "forbidden"),
+            Self::Validation(_) => (400, "validation_error"),
+            Self::CampaignActive => (409, "campaign_active"),
+            Self::DeletionProtected => (409, "deletion_protected"),
+            Self::InvalidStatus(_) => (409, "invalid_status"),
+            Self::PreconditionFailed => (412, "precondition_failed"),
+            Self::IdempotencyKeyReused => (422, "idempotency_key_reused"),
         }
     }
 
@@ -147,18 +137,14 @@ impl Error {
             Self::IdempotencyKeyReused => {
                 "This Idempotency-Key was used to delete another campaign".into()
             }
-            Self::Table(error) if error.is_busy() => {
-                "The service is busy. Please try again.".into()
-            }
-            Self::Table(_) => "An internal error occurred".into(),
         }
     }
 
-    /// The `currentStatus` member, where the error has one.
+    /// Returns the `currentStatus` member, where the refusal has one.
     #[must_use]
     pub fn current_status(&self) -> Option<&str> {
         match self {
-            Self::CampaignActive => Some(crate::campaign::Status::ACTIVE),
+            Self::CampaignActive => Some("active"),
             Self::InvalidStatus(status) => Some(status),
             _ => None,
         }

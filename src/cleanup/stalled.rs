@@ -1,34 +1,35 @@
-//! Going on with deletions that nobody is at: campaigns in `deleting` whose
-//! record shows a lease that ended more than two lease lengths ago.
+//! Resumes stalled deletions: campaigns in `deleting` whose record shows a lease
+//! that ended more than two lease lengths ago.
+
+use std::future::ready;
 
 use futures_util::{StreamExt, stream};
 
 use super::{AT_ONCE, Cleanup, CleanupError, Reason, Summary};
 use crate::{
     campaign::{Campaign, Status},
-    deletion::{BY_RETENTION, Budget, DeletionRequest, End, Outcome, Record, RecordState},
-    error::Error,
-    hand_off::DeletionRef,
-    metric,
+    deletion::{Budget, DeletionRequest, End, Error, Outcome},
+    metrics,
+    record::{DeletionRef, Record, RecordState, Requester},
     table::TableError,
 };
 
 /// What is found behind a campaign that the index shows in `deleting`.
 enum Behind {
-    /// A deletion that runs, and whether nobody is at it.
+    /// A running deletion, and whether it is stalled.
     Running(Box<Record>, bool),
     /// A claim whose record is gone.
     RecordMissing(Box<Campaign>),
-    /// No deletion that runs, although the campaign is there.
+    /// No running deletion, although the campaign exists.
     NoDeletion,
-    /// The campaign is gone, or not in `deleting` any more.
+    /// The campaign is gone, or no longer in `deleting`.
     Stale,
 }
 
 impl Cleanup {
-    /// Goes on with what stands still, unless the run is dry. The deletions of
-    /// retention that run now.
-    pub(super) async fn rescue(
+    /// Resumes stalled deletions, unless the run is dry, and returns the deletions of
+    /// retention that are running now.
+    pub(super) async fn resume_stalled(
         &self,
         summary: &mut Summary,
         is_dry: bool,
@@ -36,7 +37,7 @@ impl Cleanup {
     ) -> Result<Vec<DeletionRef>, CleanupError> {
         let mut running = Vec::new();
         let mut stalled = 0_u32;
-        let mut listing = self.deletions.table().campaigns_by_status(Status::DELETING);
+        let mut listing = self.table.campaigns_by_status(Status::DELETING);
         while !budget.work_is_over()
             && let Some(page) = listing.next_page(budget.work_until).await?
         {
@@ -45,28 +46,28 @@ impl Cleanup {
                 (listed.campaign, behind)
             });
             let looked: Vec<_> = looks.buffered(AT_ONCE).collect().await;
-            let mut still = Vec::new();
+            let mut stalled_ones = Vec::new();
             for (campaign, behind) in looked {
                 match behind {
                     Ok(Behind::Stale) => {}
                     Ok(Behind::NoDeletion) => {
                         tracing::error!(
                             campaign_id = %campaign.id,
-                            "campaign {} is in deleting, and of no deletion that runs: DELETE it \
-                             to claim it anew",
+                            "campaign {} has status `deleting` but no running deletion; send \
+                             DELETE again to restart it",
                             campaign.id,
                         );
                         summary.skip(&campaign.id, Reason::NoDeletion);
                     }
                     Ok(Behind::Running(record, is_stalled)) => {
-                        if record.requested_by == BY_RETENTION {
+                        if record.requested_by == Requester::Retention {
                             running.push(DeletionRef::of(&record));
                         }
                         if is_stalled {
-                            still.push((campaign, None));
+                            stalled_ones.push((campaign, None));
                         }
                     }
-                    Ok(Behind::RecordMissing(now)) => still.push((campaign, Some(now))),
+                    Ok(Behind::RecordMissing(now)) => stalled_ones.push((campaign, Some(now))),
                     Err(error @ TableError::Corrupt { .. }) => {
                         tracing::error!(campaign_id = %campaign.id, "{error}");
                         summary.skip(&campaign.id, Reason::Corrupt);
@@ -74,16 +75,17 @@ impl Cleanup {
                     Err(error) => return Err(error.into()),
                 }
             }
-            stalled += u32::try_from(still.len()).unwrap_or(u32::MAX);
+            stalled += u32::try_from(stalled_ones.len()).unwrap_or(u32::MAX);
             if is_dry {
-                for (campaign, _) in still {
+                for (campaign, _) in stalled_ones {
                     summary.skip(&campaign.id, Reason::Stalled);
                 }
                 continue;
             }
-            self.go_on(still, summary, &mut running, budget).await;
+            self.resume_all(stalled_ones, summary, &mut running, budget)
+                .await;
         }
-        metric::stalled_deletions(stalled);
+        metrics::stalled_deletions(stalled);
         Ok(running)
     }
 
@@ -91,7 +93,7 @@ impl Cleanup {
     /// consistent.
     async fn behind(&self, listed: &Campaign, budget: Budget) -> Result<Behind, TableError> {
         let deadline = budget.claim_until;
-        let table = self.deletions.table();
+        let table = &self.table;
         let record = match &listed.deletion_id {
             Some(id) => table.record(&listed.account_id, id, deadline).await?,
             None => None,
@@ -116,34 +118,34 @@ impl Cleanup {
         })
     }
 
-    /// Takes over and hands on; one at a time, and as far as the time allows, when
-    /// there is nobody to hand on to.
-    async fn go_on(
+    /// Takes over and hands off; one at a time, and as far as the time allows, when
+    /// nothing can be handed off.
+    async fn resume_all(
         &self,
-        still: Vec<(Campaign, Option<Box<Campaign>>)>,
+        stalled_ones: Vec<(Campaign, Option<Box<Campaign>>)>,
         summary: &mut Summary,
         running: &mut Vec<DeletionRef>,
         budget: Budget,
     ) {
-        let at_once = if self.deletions.hands_on() {
+        let at_once = if self.deletions.can_hand_off() {
             AT_ONCE
         } else {
             1
         };
-        let outcomes: Vec<_> = stream::iter(still)
+        let outcomes: Vec<_> = stream::iter(stalled_ones)
             .map(async |(listed, missing)| {
                 if budget.work_is_over() {
                     return None;
                 }
                 let outcome = match missing {
-                    Some(now) => self.claim_anew(*now, budget).await,
+                    Some(now) => self.claim_again(*now, budget).await,
                     None => self.resume(&listed, budget).await,
                 };
                 outcome
                     .inspect_err(|error| {
                         tracing::error!(
                             campaign_id = %listed.id,
-                            "the deletion of campaign {} is not gone on with: {error}",
+                            "could not resume the deletion of campaign {}: {error}",
                             listed.id,
                         );
                     })
@@ -154,14 +156,14 @@ impl Cleanup {
             .collect()
             .await;
         for outcome in outcomes.into_iter().flatten() {
-            // Somebody else was first.
+            // Another worker was first.
             if outcome.end == End::Attached {
                 continue;
             }
             let record = outcome.record;
             let of = DeletionRef::of(&record);
             running.retain(|running| *running != of);
-            if outcome.end != End::Complete && record.requested_by == BY_RETENTION {
+            if outcome.end != End::Complete && record.requested_by == Requester::Retention {
                 running.push(of);
             }
             summary.resumed.push(record.deletion_id);
@@ -179,20 +181,13 @@ impl Cleanup {
         Ok(self.deletions.resume(&of, self.share_of(budget)).await?)
     }
 
-    /// Claims a campaign whose record is gone under the deletion that it names.
-    async fn claim_anew(&self, now: Campaign, budget: Budget) -> Result<Option<Outcome>, Error> {
-        let request = DeletionRequest {
-            account_id: now.account_id.clone(),
-            requested_by: BY_RETENTION.to_owned(),
-            if_match: None,
-            idempotency_key: None,
-            only_as_found: true,
-        };
-        let id = now.id.clone();
-        let deleted = self
+    /// Claims a campaign whose record is gone, under the deletion id that it names.
+    async fn claim_again(&self, now: Campaign, budget: Budget) -> Result<Option<Outcome>, Error> {
+        let request = DeletionRequest::by_retention(&now);
+        let outcome = self
             .deletions
-            .delete(&request, &id, Some(now), self.share_of(budget))
+            .delete(&request, ready(Ok(Some(now))), self.share_of(budget))
             .await?;
-        Ok(Some(deleted.outcome))
+        Ok(Some(outcome))
     }
 }

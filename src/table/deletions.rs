@@ -4,32 +4,32 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use tokio::time::Instant;
 
 use super::{Table, TableError, item, keys, retry::until_answered};
-use crate::deletion::Record;
+use crate::record::{Record, Requester};
 
-/// How many records are looked at for each request when most may not match.
+/// How many records each request reads when most of them may not match.
 const FILTERED_PAGE: i32 = 200;
 
-/// Some deletions of an account.
+/// A page of an account's deletions.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct History {
     /// Newest first.
     pub records: Vec<Record>,
-    /// Where to go on, if there may be more.
+    /// The id after which to continue, if there may be more.
     pub after: Option<String>,
 }
 
 impl Table {
-    /// Up to `limit` deletions of an account that are older than the id `after`,
-    /// and of them only those that `requested_by` has requested, if it is given.
-    /// Strongly consistent. Fewer than `limit`, and where to go on, when looking
-    /// for them takes longer than `until`.
+    /// Reads up to `limit` deletions of an account that are older than the id
+    /// `after`, and only those that `requested_by` requested, if it is given.
+    /// Strongly consistent. Returns fewer than `limit`, and where to continue, if
+    /// reading takes longer than `until`.
     ///
     /// # Errors
     /// [`TableError`].
     pub async fn history(
         &self,
         account_id: &str,
-        requested_by: Option<&str>,
+        requested_by: Option<&Requester>,
         after: Option<String>,
         limit: usize,
         until: Instant,
@@ -68,7 +68,7 @@ impl Table {
                     .filter_expression("requestedBy = :requestedBy")
                     .expression_attribute_values(
                         ":requestedBy",
-                        AttributeValue::S(requested_by.to_owned()),
+                        AttributeValue::S(requested_by.to_string()),
                     );
             }
             let answer = until_answered(OPERATION, deadline, || request.clone().send())
@@ -80,7 +80,7 @@ impl Table {
                     // One that a newer version wrote; the others can be read.
                     Err(error) => {
                         let id = deletion_id(&found)?;
-                        tracing::error!(deletion_id = id, "deletion {id} is left out: {error}");
+                        tracing::error!(deletion_id = id, "left deletion {id} out: {error}");
                     }
                 }
             }

@@ -6,20 +6,11 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use tokio::time::Instant;
 
 use super::{Table, TableError, item, keys::STATUS_INDEX, retry::until_answered};
-use crate::campaign::Campaign;
+use crate::campaign::ListedCampaign;
 
 /// The most entries in a page. A page ends at 1 MB anyway; this bounds the memory
 /// that its entries take here, and costs a request per 1,000 of them.
 const PAGE_LIMIT: i32 = 1_000;
-
-/// A campaign as the index shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListedCampaign {
-    /// The campaign.
-    pub campaign: Campaign,
-    /// RFC 3339, if the campaign was ever completed.
-    pub completed_at: Option<String>,
-}
 
 /// The campaigns with one status, oldest `updatedAt` first.
 #[derive(Debug)]
@@ -31,7 +22,7 @@ pub struct Listing<'a> {
 }
 
 impl Table {
-    /// The campaigns with this status. Nothing is read yet.
+    /// Returns the campaigns with this status. Nothing is read yet.
     #[must_use]
     pub fn campaigns_by_status(&self, status: &str) -> Listing<'_> {
         Listing {
@@ -44,8 +35,8 @@ impl Table {
 }
 
 impl Listing<'_> {
-    /// The next page; `None` after the last one. An entry
-    /// that cannot be read is logged and left out, so that it is in nobody's way.
+    /// Returns the next page; `None` after the last one. An entry that cannot be
+    /// read is logged and left out, so that it does not stop the others.
     ///
     /// # Errors
     /// [`TableError`]. The same page can be asked for again.
@@ -76,7 +67,7 @@ impl Listing<'_> {
         for found in answer.items.unwrap_or_default() {
             match item::listed_campaign(&found) {
                 Ok(listed) => page.push(listed),
-                Err(error) => tracing::warn!("an entry of {STATUS_INDEX} is left out: {error}"),
+                Err(error) => tracing::warn!("left an entry of {STATUS_INDEX} out: {error}"),
             }
         }
         Ok(Some(page))

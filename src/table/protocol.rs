@@ -1,10 +1,10 @@
 //! The writes of the deletion protocol: the claim, the versioned writes of a
 //! record, and the finish. Each is one conditional request, repeated with
-//! identical bytes until it is answered, and each recognises its own earlier
-//! attempt by what the table shows when it refuses.
+//! identical bytes until it is answered. If it is refused, the item that the
+//! table returns shows whether an earlier attempt of its own was applied.
 
 use aws_sdk_dynamodb::{
-    error::{BuildError, SdkError},
+    error::SdkError,
     operation::{transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
     types::{
         AttributeValue, CancellationReason, Delete, Put, ReturnValue,
@@ -14,20 +14,22 @@ use aws_sdk_dynamodb::{
 use tokio::time::Instant;
 
 use super::{
-    Cause, NewKeyUse, Table, TableError, campaign_under,
-    expressions::{Expressions, RecordWrite, text},
+    NewKeyUse, Table, TableError, built, campaign_under,
+    expressions::{Expressions, text},
     item::{self, Item},
     keys,
+    record_write::{Change, Completion, RecordWrite},
     retry::{Backoff, CONDITION_FAILED, Failure, in_conflict, until_answered},
 };
 use crate::{
     campaign::{Campaign, Status},
-    deletion::{Progress, Record, RecordState},
+    record::{Record, RecordState},
+    sdk::Cause,
 };
 
 const TRANSACTION: &str = "TransactWriteItems";
 
-/// A claim that is ready to be sent, any number of times with the same bytes.
+/// A claim that can be sent any number of times with the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// The campaign as it was read; the claim is conditional on exactly this.
@@ -41,56 +43,36 @@ pub struct Claim {
     pub token: String,
 }
 
-/// What became of a claim.
+/// The answer to a claim.
 #[derive(Debug)]
 pub enum ClaimAnswer {
-    /// The campaign is ours.
+    /// The campaign is claimed.
     Claimed,
-    /// The campaign is not, or no longer, what was read: here is what it is,
+    /// The campaign has changed since it was read; this is its current state,
     /// `None` if it is gone.
     Changed(Option<Box<Campaign>>),
-    /// There is a record of this deletion already.
+    /// A record of this deletion exists already.
     RecordExists,
     /// The idempotency key is in use for another deletion.
     KeyInUse,
 }
 
-/// What a write of the record changes, besides version, owner, lease and time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Nothing else: a takeover or a renewal.
-    Hold,
-    /// Counts and marks: a count-ahead or a release.
-    Progress(Progress),
-    /// The deletion is done although the campaign item is another's now.
-    FinishReplaced(Completion),
-}
-
-/// The end of a deletion.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Completion {
-    /// RFC 3339.
-    pub completed_at: String,
-    /// When the record expires, epoch seconds; `None` for never.
-    pub ttl_at: Option<i64>,
-}
-
-/// What became of a conditional write of a record.
+/// The answer to a conditional write of a record.
 #[derive(Debug)]
 pub enum WriteAnswer {
     /// It is written; the record as it is now.
     Written(Box<Record>),
-    /// Somebody else has written in between; the record as it is now, `None`
-    /// if it is gone. The worker has lost the deletion.
+    /// Another worker has written the record; its current state, `None` if it is
+    /// gone. This worker has lost its lease.
     Lost(Option<Box<Record>>),
 }
 
-/// What became of a finish.
+/// The answer to a finish.
 #[derive(Debug)]
 pub enum FinishAnswer {
     /// The record's part of it.
     Record(WriteAnswer),
-    /// Nothing is done: the campaign item is not this deletion's any more.
+    /// Nothing was written: the campaign item no longer belongs to this deletion.
     CampaignReplaced,
 }
 
@@ -98,8 +80,8 @@ impl Table {
     /// Marks the campaign, puts the record, and stores the idempotency key if
     /// there is one, in one transaction.
     ///
-    /// A transaction in conflict is not repeated here: the caller reads again
-    /// first.
+    /// A transaction in conflict is not retried here: the caller reads the campaign
+    /// again first.
     ///
     /// # Errors
     /// [`TableError`]; after [`TableError::NoAnswer`] the claim may stand.
@@ -228,7 +210,7 @@ impl Table {
         deadline: Instant,
     ) -> Result<FinishAnswer, TableError> {
         let lease_until_ms = seen.lease_until_ms;
-        let mut write = RecordWrite::new(seen, owner, lease_until_ms, &Change::Hold);
+        let mut write = RecordWrite::new(seen, owner, lease_until_ms, &Change::Lease);
         write.succeed(completion, false);
         let mut ours = Expressions::default();
         let condition = format!(
@@ -357,9 +339,4 @@ fn shown(error: &SdkError<TransactWriteItemsError>, place: usize) -> Option<&Ite
         .get(place)
         .and_then(|reason| reason.item.as_ref())
         .filter(|item| !item.is_empty())
-}
-
-/// A part of a request, which the SDK checks for required members as it builds it.
-pub(super) fn built<T>(part: Result<T, BuildError>) -> Result<T, TableError> {
-    part.map_err(|error| TableError::Refused(Cause(error.to_string())))
 }

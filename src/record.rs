@@ -2,15 +2,87 @@
 //! every write to it is conditional on the version that its writer last saw, so
 //! a paused, late or repeated writer changes nothing.
 
+use std::{borrow::Cow, fmt};
+
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Counts;
-use crate::campaign::CampaignId;
+use crate::{campaign::CampaignId, counts::Counts};
 
-/// `requestedBy` of a deletion that retention has started.
-pub const BY_RETENTION: &str = "retention";
-/// `requestedBy` of a deletion that was started from a terminal.
-pub const BY_CLI: &str = "cli";
+/// Who requested a deletion: `requestedBy` of its record.
+///
+/// Stored as text: the key's id, `retention` or `cli`. A key whose id is one of
+/// these words, or begins like an escaped id, is stored as `key:<id>`, so no
+/// key is ever taken for retention or a terminal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Requester {
+    /// The bearer of the API key with this id.
+    Key(String),
+    /// The scheduled clean-up, for a campaign past retention.
+    Retention,
+    /// An operator at a terminal.
+    Cli,
+}
+
+impl Requester {
+    const RETENTION: &str = "retention";
+    const CLI: &str = "cli";
+    const ESCAPE: &str = "key:";
+
+    /// Returns the stored form.
+    #[must_use]
+    pub fn as_stored(&self) -> Cow<'_, str> {
+        match self {
+            Self::Retention => Self::RETENTION.into(),
+            Self::Cli => Self::CLI.into(),
+            Self::Key(id)
+                if [Self::RETENTION, Self::CLI].contains(&id.as_str())
+                    || id.starts_with(Self::ESCAPE) =>
+            {
+                format!("{}{id}", Self::ESCAPE).into()
+            }
+            Self::Key(id) => id.into(),
+        }
+    }
+
+    /// Reads the stored form.
+    #[must_use]
+    pub fn from_stored(text: &str) -> Self {
+        match text {
+            Self::RETENTION => Self::Retention,
+            Self::CLI => Self::Cli,
+            key => Self::Key(key.strip_prefix(Self::ESCAPE).unwrap_or(key).to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Requester {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.as_stored())
+    }
+}
+
+/// Names one deletion: the payload of `drain`, and so the input of the state
+/// machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeletionRef {
+    /// The account that owns the campaign.
+    pub account_id: String,
+    /// The deletion's id.
+    pub deletion_id: String,
+}
+
+impl DeletionRef {
+    /// Returns the reference to the deletion of this record.
+    #[must_use]
+    pub fn of(record: &Record) -> Self {
+        Self {
+            account_id: record.account_id.clone(),
+            deletion_id: record.deletion_id.clone(),
+        }
+    }
+}
 
 /// A deletion record as it was last seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +95,8 @@ pub struct Record {
     pub campaign_name: String,
     /// The account that owns it.
     pub account_id: String,
-    /// A key id, `retention`, or `cli`.
-    pub requested_by: String,
+    /// Who requested the deletion.
+    pub requested_by: Requester,
     /// The campaign's status before it was claimed.
     pub previous_status: String,
     /// Running or succeeded.
@@ -37,14 +109,14 @@ pub struct Record {
     pub progress: Progress,
     /// Raised by one with every write.
     pub version: u64,
-    /// The hold that wrote last.
+    /// The lease under which the record was last written: a random id.
     pub owner: Option<String>,
     /// When the lease ends, epoch milliseconds.
     pub lease_until_ms: i64,
 }
 
-/// A deletion id in the form in which it is stored: a UUID with hyphens, in
-/// lower case. `None` if it is none.
+/// Returns a deletion id in its stored form, a UUID with hyphens in lower case;
+/// `None` if the text is not a UUID with hyphens.
 #[must_use]
 pub fn deletion_id(text: &str) -> Option<String> {
     let id = Uuid::try_parse(text).ok()?.hyphenated().to_string();
@@ -52,7 +124,7 @@ pub fn deletion_id(text: &str) -> Option<String> {
     (id.len() == text.len()).then_some(id)
 }
 
-/// Whether a deletion is done.
+/// Whether a deletion has finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordState {
     /// There is work left.
@@ -65,9 +137,18 @@ pub enum RecordState {
 }
 
 impl RecordState {
+    /// Returns the stored form: `running` or `succeeded`.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Running => Self::RUNNING,
+            Self::Succeeded { .. } => Self::SUCCEEDED,
+        }
+    }
+
     /// `state` of a running deletion.
     pub const RUNNING: &str = "running";
-    /// `state` of a deletion that is done.
+    /// `state` of a finished deletion.
     pub const SUCCEEDED: &str = "succeeded";
 }
 
@@ -85,7 +166,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// The progress of a deletion that was just claimed.
+    /// Returns the progress of a deletion that was just claimed.
     #[must_use]
     pub fn start() -> Self {
         Self {
@@ -96,8 +177,9 @@ impl Progress {
         }
     }
 
-    /// The progress in which another pass begins: marks start anew, counts stay.
-    /// Only right once every delete of the pass before is acknowledged.
+    /// Returns the progress at the start of another pass: marks start again,
+    /// counts stay. Only valid once every delete of the previous pass is
+    /// acknowledged.
     #[must_use]
     pub fn next_pass(&self) -> Self {
         Self {
@@ -124,15 +206,16 @@ impl Progress {
 }
 
 impl Record {
-    /// Whether the lease has run out or was released, by the clock of `now_ms`
+    /// Returns whether the lease has expired or was released, by the clock of `now_ms`
     /// (epoch milliseconds).
     #[must_use]
     pub fn lease_ended(&self, now_ms: i64) -> bool {
         self.lease_until_ms <= now_ms
     }
 
-    /// Whether nobody is at a running deletion: its lease ended more than two
-    /// lease lengths ago, by the clock of `now_ms` (epoch milliseconds).
+    /// Returns whether a running deletion has no active worker: its lease ended
+    /// more than two lease lengths ago, by the clock of `now_ms` (epoch
+    /// milliseconds).
     #[must_use]
     pub fn is_stalled(&self, lease: std::time::Duration, now_ms: i64) -> bool {
         let two_leases = i64::try_from(lease.as_millis().saturating_mul(2)).unwrap_or(i64::MAX);
@@ -140,7 +223,7 @@ impl Record {
             && self.lease_until_ms.saturating_add(two_leases) < now_ms
     }
 
-    /// When the deletion was done, RFC 3339.
+    /// Returns when the deletion finished, RFC 3339.
     #[must_use]
     pub fn completed_at(&self) -> Option<&str> {
         match &self.state {
@@ -159,7 +242,7 @@ impl Record {
             campaign_id: CampaignId::parse("campaign_1").unwrap(),
             campaign_name: String::new(),
             account_id: "account_1".to_owned(),
-            requested_by: BY_CLI.to_owned(),
+            requested_by: Requester::Cli,
             previous_status: "paused".to_owned(),
             state: RecordState::Running,
             started_at: String::new(),
@@ -176,12 +259,27 @@ impl Record {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_key_named_retention_or_cli_is_treated_as_a_key() {
+        for (requester, stored) in [
+            (Requester::Retention, "retention"),
+            (Requester::Cli, "cli"),
+            (Requester::Key("key_1".into()), "key_1"),
+            (Requester::Key("retention".into()), "key:retention"),
+            (Requester::Key("cli".into()), "key:cli"),
+            (Requester::Key("key:cli".into()), "key:key:cli"),
+        ] {
+            assert_eq!(requester.as_stored(), stored);
+            assert_eq!(Requester::from_stored(stored), requester);
+        }
+    }
+
     fn keys(keys: &[&str]) -> Vec<String> {
         keys.iter().map(|key| (*key).to_owned()).collect()
     }
 
     #[test]
-    fn keys_up_to_the_mark_are_not_counted_again_and_the_mark_never_moves_back() {
+    fn keys_up_to_the_mark_are_not_counted_again() {
         let mut progress = Progress::start();
         progress.count_page(&keys(&["CHAT#1", "CHAT#2"]));
         progress.count_page(&keys(&["CHAT#1"]));
@@ -193,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_running_deletion_is_stalled_two_leases_after_its_lease_has_ended() {
+    fn a_deletion_is_stalled_two_leases_after_its_lease_ended() {
         let mut record = Record::example(1_000);
         let lease = std::time::Duration::from_secs(30);
         for (now_ms, lease_ended, stalled) in [
@@ -225,7 +323,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn keys_are_counted_once_however_pages_are_cut_and_read_again(
+        fn keys_are_counted_once_however_pages_are_cut(
             mut all in proptest::collection::btree_set("[A-D]{1,3}#[0-9]{1,2}", 0..60),
             cuts in proptest::collection::vec((1_usize..9, 0_usize..9), 0..60),
         ) {

@@ -6,7 +6,7 @@ use futures_util::future::{Either, select};
 
 /// Waits for `first` while `work` goes on; what `first` came to, and what `work`
 /// came to if it was done by then. `work` can be waited for afterwards.
-pub(crate) async fn beside<F, W>(
+pub(super) async fn beside<F, W>(
     first: impl Future<Output = F>,
     work: &mut Pin<&mut impl Future<Output = W>>,
 ) -> (F, Option<W>) {

@@ -5,37 +5,36 @@
 //! account do not mix, and [`REQUESTS`] has the outcome, too; none is of a campaign
 //! or an account.
 
-use metrics::{counter, gauge};
+use ::metrics::{counter, gauge};
 use metrics_cloudwatch_embedded::{Builder, Collector};
-
-use crate::deletion::Work;
 
 /// The namespace of every metric.
 pub const NAMESPACE: &str = "Campaigns";
 /// The dimension of every metric.
 pub const FUNCTION_NAME: &str = "FunctionName";
 
-/// Gauge: how many deletions a clean-up has found that nobody was at.
+/// Gauge: stalled deletions that a clean-up found.
 pub const STALLED_DELETIONS: &str = "StalledDeletions";
-/// Counter: runs of the clean-up that were over `MAX_DELETE_SHARE_PERCENT`.
+/// Counter: clean-up runs that `MAX_DELETE_SHARE_PERCENT` stopped.
 pub const MASS_DELETION_GUARDED: &str = "MassDeletionGuarded";
 
 /// Counter: requests that were answered, by their outcome.
 pub const REQUESTS: &str = "Requests";
-/// The second dimension of [`REQUESTS`]: an error's code, or what was done.
+/// The second dimension of [`REQUESTS`]: an error's code, or the outcome.
 pub const OUTCOME: &str = "Outcome";
 /// Counter: deletions that were finished.
 pub const DELETIONS_FINISHED: &str = "DeletionsFinished";
 /// Counter: deletes that were acknowledged.
 pub const ITEMS_DELETED: &str = "ItemsDeleted";
-/// Counter: deletes that had to be sent again: handed back, throttled or
-/// unanswered.
+/// Counter: deletes that were unprocessed and had to be sent again: returned by
+/// DynamoDB, throttled or unanswered.
 pub const DELETES_SENT_AGAIN: &str = "DeletesSentAgain";
 /// Counter: write units that deletes have consumed, in whole ones.
 pub const WRITE_UNITS_CONSUMED: &str = "WriteUnitsConsumed";
 /// Counter: hand-offs to the state machine that have failed.
 pub const HAND_OFFS_FAILED: &str = "HandOffsFailed";
-/// Counter: requests that went through although their key's use was not counted.
+/// Counter: requests that were admitted although their key's use could not be
+/// counted.
 pub const RATE_LIMIT_FAILED_OPEN: &str = "RateLimitFailedOpen";
 
 /// Every metric.
@@ -77,7 +76,7 @@ impl Metrics {
         self.0
             .set_property("invocation_id", invocation_id.to_owned());
         if let Err(error) = self.0.flush(std::io::stdout()) {
-            tracing::error!("metrics are not written: {error}");
+            tracing::error!("could not write metrics: {error}");
         }
     }
 }
@@ -94,15 +93,17 @@ pub(crate) fn finished() {
     counter!(DELETIONS_FINISHED).increment(1);
 }
 
-pub(crate) fn worked(work: &Work) {
-    counter!(ITEMS_DELETED).increment(work.deleted);
-    counter!(DELETES_SENT_AGAIN).increment(work.sent_again);
+/// Counts the deletes of a slice: acknowledged ones, unprocessed ones, and the
+/// write units that they consumed.
+pub(crate) fn deletes(acknowledged: u64, unprocessed: u64, consumed: f64) {
+    counter!(ITEMS_DELETED).increment(acknowledged);
+    counter!(DELETES_SENT_AGAIN).increment(unprocessed);
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a sum of write units, which are not negative and far from 2^64"
     )]
-    let consumed = work.consumed.ceil() as u64;
+    let consumed = consumed.ceil() as u64;
     counter!(WRITE_UNITS_CONSUMED).increment(consumed);
 }
 

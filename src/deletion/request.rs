@@ -1,0 +1,97 @@
+//! Who wants which campaign deleted, and on what conditions.
+
+use super::Error;
+use crate::{
+    auth::Principal,
+    campaign::{Campaign, CampaignId},
+    clock::now_seconds,
+    idempotency::IdempotencyKey,
+    record::Requester,
+    refusal::Refusal,
+    table::NewKeyUse,
+};
+
+/// A request to delete a campaign. There is a constructor for each way in.
+#[derive(Clone, Debug)]
+pub struct DeletionRequest {
+    /// The campaign.
+    pub campaign_id: CampaignId,
+    /// The account that the requester acts for.
+    pub account_id: String,
+    /// Who requests the deletion.
+    pub requested_by: Requester,
+    /// The etags of which one has to be the campaign's; `None` for any.
+    pub if_match: Option<Vec<String>>,
+    /// The key under which a repetition of the request is recognised.
+    pub idempotency_key: Option<IdempotencyKey>,
+    /// Whether the campaign is deleted only if it still is what the requester
+    /// found, instead of being checked again when it has changed.
+    pub(super) only_as_found: bool,
+}
+
+impl DeletionRequest {
+    /// Returns the request of an API key's bearer.
+    #[must_use]
+    pub fn by_key(principal: Principal, campaign_id: CampaignId) -> Self {
+        Self {
+            campaign_id,
+            account_id: principal.account_id,
+            requested_by: Requester::Key(principal.key_id),
+            if_match: None,
+            idempotency_key: None,
+            only_as_found: false,
+        }
+    }
+
+    /// Returns the request of the clean-up for a campaign past retention: only
+    /// exactly what was found is deleted.
+    #[must_use]
+    pub fn by_retention(campaign: &Campaign) -> Self {
+        Self {
+            only_as_found: true,
+            ..Self::for_owner(campaign, Requester::Retention)
+        }
+    }
+
+    /// Returns the request of an operator at a terminal.
+    #[must_use]
+    pub fn by_terminal(campaign: &Campaign) -> Self {
+        Self::for_owner(campaign, Requester::Cli)
+    }
+
+    fn for_owner(campaign: &Campaign, requested_by: Requester) -> Self {
+        Self {
+            campaign_id: campaign.id.clone(),
+            account_id: campaign.account_id.clone(),
+            requested_by,
+            if_match: None,
+            idempotency_key: None,
+            only_as_found: false,
+        }
+    }
+
+    /// Returns the use of its idempotency key, now.
+    pub(super) fn key_use(&self) -> Option<NewKeyUse> {
+        self.idempotency_key.clone().map(|key| NewKeyUse {
+            key,
+            now: now_seconds(),
+        })
+    }
+
+    /// Returns the campaign, if it exists and belongs to the requester's account.
+    pub(super) fn accessible(&self, found: Option<Campaign>) -> Result<Campaign, Error> {
+        let campaign = found.ok_or(Refusal::CampaignNotFound)?;
+        campaign.check_owner(&self.account_id)?;
+        Ok(campaign)
+    }
+
+    /// Checks that the campaign may be deleted and is in the state that the
+    /// requester named.
+    pub(super) fn check(&self, campaign: &Campaign) -> Result<(), Refusal> {
+        campaign.check_deletable()?;
+        match &self.if_match {
+            Some(etags) if !etags.contains(&campaign.etag()) => Err(Refusal::PreconditionFailed),
+            _ => Ok(()),
+        }
+    }
+}

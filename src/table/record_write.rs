@@ -1,0 +1,111 @@
+//! The one update that every write of a deletion record is made of: conditional
+//! on `state = running` and on the version that its writer last saw.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::{
+    expressions::{Expressions, number, text},
+    item::{self, Item},
+    keys,
+};
+use crate::{
+    clock::now_rfc3339,
+    record::{Progress, Record, RecordState},
+};
+
+/// What a write of the record changes, besides version, owner, lease and time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing else: a takeover or a renewal.
+    Lease,
+    /// Counts and marks: a count-ahead or a release.
+    Progress(Progress),
+    /// The deletion has finished although another campaign item is in its place.
+    FinishReplaced(Completion),
+}
+
+/// The end of a deletion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// RFC 3339.
+    pub completed_at: String,
+    /// When the record expires, epoch seconds; `None` if it does not.
+    pub ttl_at: Option<i64>,
+}
+
+/// The update of a record that every write of it shares: conditional on
+/// `state = running` and on the version that was seen.
+pub(super) struct RecordWrite {
+    pub(super) key: Item,
+    pub(super) update: String,
+    pub(super) condition: String,
+    pub(super) expressions: Expressions,
+}
+
+impl RecordWrite {
+    pub(super) fn new(seen: &Record, owner: &str, lease_until_ms: i64, change: &Change) -> Self {
+        let mut of = Expressions::default();
+        let condition = [
+            of.equals("state", Some(text(RecordState::RUNNING))),
+            of.equals("version", Some(number(seen.version))),
+        ]
+        .join(" AND ");
+        let mut sets = vec![
+            of.assign("version", "nextVersion", number(seen.version + 1)),
+            of.assign("owner", "writer", text(owner)),
+            of.assign(
+                "leaseUntil",
+                "lease",
+                AttributeValue::N(lease_until_ms.to_string()),
+            ),
+            of.assign("updatedAt", "now", text(&now_rfc3339())),
+        ];
+        let mut removes = Vec::new();
+        if let Change::Progress(progress) = change {
+            sets.push(of.assign("counted", "counts", item::counted(&progress.counted)));
+            sets.push(of.assign("pass", "currentPass", number(progress.pass)));
+            for (name, mark) in [
+                ("countedThrough", &progress.counted_through),
+                ("deletedThrough", &progress.deleted_through),
+            ] {
+                match mark {
+                    Some(mark) => sets.push(of.assign(name, name, text(mark))),
+                    None => removes.push(of.name(name)),
+                }
+            }
+        }
+        let mut update = format!("SET {}", sets.join(", "));
+        if !removes.is_empty() {
+            update = format!("{update} REMOVE {}", removes.join(", "));
+        }
+        let mut write = Self {
+            key: keys::deletion(&seen.account_id, &seen.deletion_id).attributes(),
+            update,
+            condition,
+            expressions: of,
+        };
+        if let Change::FinishReplaced(completion) = change {
+            write.succeed(completion, true);
+        }
+        write
+    }
+
+    /// Makes this the last write of the record.
+    pub(super) fn succeed(&mut self, completion: &Completion, campaign_replaced: bool) {
+        let of = &mut self.expressions;
+        let mut sets = vec![
+            of.assign("state", "done", text(RecordState::SUCCEEDED)),
+            of.assign("completedAt", "completed", text(&completion.completed_at)),
+        ];
+        if let Some(ttl_at) = completion.ttl_at {
+            let ttl_at = AttributeValue::N(ttl_at.to_string());
+            sets.push(of.assign("ttlAt", "ttlAt", ttl_at));
+        }
+        if campaign_replaced {
+            let replaced = AttributeValue::Bool(true);
+            sets.push(of.assign("campaignReplaced", "replaced", replaced));
+        }
+        // Only a progress write removes anything, and it is never the last one.
+        self.update = format!("{}, {}", self.update, sets.join(", "));
+    }
+}
