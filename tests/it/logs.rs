@@ -127,7 +127,7 @@ async fn a_slice_that_stops_says_how_many_deletes_it_leaves() {
         .unwrap();
     let left = counted - u64::try_from(deleted).unwrap();
     assert!(left > 10, "{left}");
-    assert_eq!(lines[0]["left_over"], left);
+    assert_eq!(lines[0]["unacknowledged"], left);
     let message = lines[0]["message"].as_str().unwrap();
     assert!(
         message.contains(&format!("{left} deletes unacknowledged")),
