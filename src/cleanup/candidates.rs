@@ -18,7 +18,8 @@ use crate::{
 /// changed since the index was written, and are skipped.
 const SPARE: usize = 1_000;
 
-/// With fewer campaigns than this, any share of them may be past retention.
+/// With fewer unprotected campaigns than this, any share of them may be past
+/// retention.
 const GUARDED_FROM: u64 = 20;
 
 /// A campaign past retention.
@@ -42,9 +43,9 @@ struct Oldest<T> {
 pub(super) struct Found {
     /// How many campaigns there are with these statuses.
     pub(super) total: u64,
-    /// How many of them are past retention, protected ones included.
-    pub(super) past: u64,
-    /// How many of these could be deleted.
+    /// How many of them are not protected.
+    pub(super) unprotected: u64,
+    /// How many of these are past retention.
     pub(super) deletable: u64,
     /// How many were skipped, for a reason in `skipped`.
     pub(super) skipped_count: u64,
@@ -79,7 +80,7 @@ impl Found {
         let cutoff = now.saturating_sub(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
         let mut found = Self {
             total: 0,
-            past: 0,
+            unprotected: 0,
             deletable: 0,
             skipped_count: 0,
             candidates: Oldest::new((settings.max_campaigns_per_run + SPARE).max(NAMED)),
@@ -99,6 +100,8 @@ impl Found {
     fn add(&mut self, listed: ListedCampaign, cutoff: i64) {
         self.total += 1;
         let campaign = listed.campaign;
+        let is_protected = campaign.is_protected();
+        self.unprotected += u64::from(!is_protected);
         let since = listed.completed_at.as_ref().unwrap_or(&campaign.updated_at);
         let Some(since) = epoch_seconds(since) else {
             // Never deleted, and named before all that have a time.
@@ -108,8 +111,7 @@ impl Found {
         if since >= cutoff {
             return;
         }
-        self.past += 1;
-        if campaign.is_protected() {
+        if is_protected {
             self.skip(since, campaign.id, Reason::Protected);
         } else {
             self.deletable += 1;
@@ -126,8 +128,9 @@ impl Found {
     /// than intent.
     pub(super) fn is_guarded(&self, most_percent: u64) -> bool {
         most_percent < 100
-            && self.total >= GUARDED_FROM
-            && self.past.saturating_mul(100) > self.total.saturating_mul(most_percent)
+            && self.deletable > 0
+            && self.unprotected >= GUARDED_FROM
+            && self.deletable.saturating_mul(100) > self.unprotected.saturating_mul(most_percent)
     }
 
     /// Returns the candidates, oldest first, and the oldest of those that were
@@ -154,7 +157,7 @@ mod tests {
     fn found() -> Found {
         Found {
             total: 0,
-            past: 0,
+            unprotected: 0,
             deletable: 0,
             skipped_count: 0,
             candidates: Oldest::new(3),
@@ -193,7 +196,7 @@ mod tests {
         ] {
             found.add(listed(id, completed, updated), CUTOFF);
         }
-        assert_eq!((found.total, found.past, found.deletable), (4, 2, 2));
+        assert_eq!((found.total, found.unprotected, found.deletable), (4, 4, 2));
         let (candidates, skipped) = found.into_parts();
         assert_eq!(ids(&candidates), ["updated_before", "completed_before"]);
         assert!(skipped.is_empty());
@@ -209,8 +212,8 @@ mod tests {
             found.add(protected, CUTOFF);
         }
         assert_eq!(
-            (found.past, found.deletable, found.skipped_count),
-            (10, 5, 5)
+            (found.unprotected, found.deletable, found.skipped_count),
+            (5, 5, 5)
         );
         let (candidates, skipped) = found.into_parts();
         assert_eq!(ids(&candidates), ["c9", "c7", "c5"]);
@@ -230,15 +233,15 @@ mod tests {
             unreadable.completed_at = Some(time.to_owned());
             found.add(unreadable, CUTOFF);
             assert_eq!(
-                (found.past, found.deletable, found.skipped_count),
-                (0, 0, 1)
+                (found.unprotected, found.deletable, found.skipped_count),
+                (1, 0, 1)
             );
         }
     }
 
     #[test]
     fn the_guard_applies_from_twenty_campaigns_on() {
-        for (past, total, percent, guarded) in [
+        for (deletable, unprotected, percent, guarded) in [
             (19, 19, 0, false),
             (20, 20, 50, true),
             (10, 20, 50, false),
@@ -250,14 +253,15 @@ mod tests {
             (66, 100, 66, false),
         ] {
             let found = Found {
-                total,
-                past,
+                total: unprotected + 1_000,
+                unprotected,
+                deletable,
                 ..found()
             };
             assert_eq!(
                 found.is_guarded(percent),
                 guarded,
-                "{past} of {total}, {percent} %"
+                "{deletable} of {unprotected}, {percent} %"
             );
         }
     }
