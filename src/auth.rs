@@ -18,6 +18,20 @@ pub const SCOPE_READ: &str = "deletions:read";
 /// Every scope there is.
 pub const SCOPES: [&str; 2] = [SCOPE_DELETE, SCOPE_READ];
 
+/// The longest account id, bytes: a partition key has at most 2,048 ("Quotas in
+/// Amazon DynamoDB"), of which this leaves room for any prefix.
+pub const LONGEST_ACCOUNT_ID: usize = 1_024;
+
+/// Returns whether a text is the id of an account: 1 to [`LONGEST_ACCOUNT_ID`]
+/// bytes, not blank, without control characters. Every part of the service takes
+/// the same ids.
+#[must_use]
+pub fn is_account_id(text: &str) -> bool {
+    (1..=LONGEST_ACCOUNT_ID).contains(&text.len())
+        && !text.trim().is_empty()
+        && !text.chars().any(char::is_control)
+}
+
 /// An API key: 40 characters of `[A-Za-z0-9_-]`. `Debug` shows its name only.
 pub struct ApiKey(String);
 
@@ -228,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn validity_comes_before_subscription_and_subscription_before_scope() {
+    fn validity_comes_before_subscription_and_scope() {
         let nothing = StoredKey {
             scopes: vec![],
             subscription: "cancelled".into(),

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use sha2::{Digest, Sha256};
+
 use crate::refusal::Refusal;
 
 /// The longest campaign id, in characters.
@@ -103,23 +105,70 @@ impl Status {
     }
 }
 
-/// The campaign item, as far as a deletion needs it.
+/// An attribute as it was read, whatever its type. Items that other programs
+/// wrote have attributes of any type, NULL included.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Attribute {
+    /// The item does not have it.
+    #[default]
+    Absent,
+    /// NULL.
+    Null,
+    /// Text.
+    Text(String),
+    /// A number, as DynamoDB writes it.
+    Number(String),
+    /// A truth value.
+    Bool(bool),
+    /// Any other type, by DynamoDB's name of it, as `L`.
+    Other(&'static str),
+}
+
+impl Attribute {
+    /// Returns the text, if it is one.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// The attributes that a claim is conditional on, exactly as they were read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// `updatedAt`.
+    pub updated_at: Attribute,
+    /// `deletionProtection`.
+    pub deletion_protection: Attribute,
+    /// `deletionId`.
+    pub deletion_id: Attribute,
+}
+
+/// The campaign item, as far as a deletion needs it. An attribute that a deletion
+/// does not need, as the name or a time, never stands in its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Campaign {
     /// The campaign's id.
     pub id: CampaignId,
-    /// The campaign's name: shown to its owner, never logged.
+    /// The campaign's name: shown to its owner, never logged. Empty if it is missing
+    /// or is not text.
     pub name: String,
     /// The account that owns the campaign.
     pub account_id: String,
     /// The status as read.
     pub status: Status,
-    /// RFC 3339; every change of the campaign moves it. The etag is made of it.
+    /// RFC 3339; every change of the campaign moves it. The etag is made of it. Empty
+    /// if it is missing or is not text.
     pub updated_at: String,
-    /// `None` where the attribute is absent.
+    /// `None` if the attribute is absent or NULL; a value that is not a truth value
+    /// protects.
     pub deletion_protection: Option<bool>,
-    /// The deletion that has claimed the campaign, if one has.
+    /// The deletion that has claimed the campaign, if one has. Only a UUID is one.
     pub deletion_id: Option<String>,
+    /// The attributes that a claim is conditional on.
+    pub seen: Seen,
 }
 
 /// A campaign as the index of campaigns by status shows it.
@@ -131,12 +180,29 @@ pub struct ListedCampaign {
     pub completed_at: Option<String>,
 }
 
+/// An entry of the index that cannot be read as a campaign.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("campaign {id} cannot be read: attribute {attribute} is missing or has the wrong type")]
+pub struct UnreadableCampaign {
+    /// The campaign's id, from its key.
+    pub id: String,
+    /// The attribute that cannot be read.
+    pub attribute: &'static str,
+}
+
 impl Campaign {
-    /// Returns the entity tag: `updatedAt`, quoted (RFC 9110, section 8.8.3). It covers
-    /// the campaign item, not what is in the campaign.
+    /// Returns the entity tag: `updatedAt`, quoted, or its SHA-256 if it has
+    /// characters that a tag cannot have (RFC 9110, section 8.8.3). It covers the
+    /// campaign item, not what is in the campaign. A campaign without a readable
+    /// `updatedAt` has none, and no `If-Match` but `*` matches it.
     #[must_use]
-    pub fn etag(&self) -> String {
-        format!("\"{}\"", self.updated_at)
+    pub fn etag(&self) -> Option<String> {
+        let text = self.seen.updated_at.text()?;
+        if text.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x7e)) {
+            return Some(format!("\"{text}\""));
+        }
+        let digest = hex::encode(Sha256::digest(text.as_bytes()));
+        Some(format!("\"sha256-{digest}\""))
     }
 
     /// Whether the campaign is protected from deletion.
@@ -191,7 +257,29 @@ mod tests {
             updated_at: "2026-01-01T00:00:00Z".into(),
             deletion_protection: None,
             deletion_id: None,
+            seen: Seen::default(),
         }
+    }
+
+    #[test]
+    fn every_etag_is_a_valid_entity_tag() {
+        let etag = |updated_at| {
+            let mut campaign = campaign("paused");
+            campaign.seen.updated_at = updated_at;
+            campaign.etag()
+        };
+        let text = |text: &str| Attribute::Text(text.to_owned());
+        assert_eq!(
+            etag(text("2026-01-01T00:00:00Z")).unwrap(),
+            "\"2026-01-01T00:00:00Z\""
+        );
+        for odd in ["2026-01-01 00:00:00Z", "\"", "\u{e4}", "a\nb"] {
+            let tag = etag(text(odd)).unwrap();
+            let inner = tag.trim_matches('"');
+            assert!(inner.bytes().all(|b| b.is_ascii_graphic()), "{tag}");
+            assert_ne!(Some(tag), etag(text("other text")));
+        }
+        assert_eq!(etag(Attribute::Null), None);
     }
 
     #[test]
@@ -238,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn protection_is_looked_at_after_active_and_before_other_statuses() {
+    fn protection_is_checked_after_active_before_other_statuses() {
         let protected = |status| Campaign {
             deletion_protection: Some(true),
             ..campaign(status)

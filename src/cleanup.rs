@@ -12,6 +12,7 @@ use serde::Serialize;
 
 pub use self::candidates::Candidate;
 use crate::{
+    campaign::UnreadableCampaign,
     config::{Mode, RetentionSettings},
     deletion::{Budget, Deletions},
     table::{Table, TableError},
@@ -58,6 +59,9 @@ pub struct Skipped {
     pub campaign_id: String,
     /// Why.
     pub reason: Reason,
+    /// The attribute that cannot be read, if that is why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attribute: Option<&'static str>,
 }
 
 /// Why a campaign was skipped.
@@ -70,8 +74,10 @@ pub enum Reason {
     Changed,
     /// Its times cannot be read, so its age is not known.
     UnreadableTime,
-    /// Its item cannot be read.
+    /// Its item, or its deletion's record, cannot be read.
     Corrupt,
+    /// The table refuses its deletion, and would again.
+    Refused,
     /// The table did not answer in time. If the deletion was claimed all the same, a
     /// later run resumes it.
     Unavailable,
@@ -127,12 +133,38 @@ impl Summary {
     }
 
     fn skip(&mut self, campaign_id: &impl ToString, reason: Reason) {
+        self.push_skipped(campaign_id.to_string(), reason, None);
+    }
+
+    /// Skips a campaign for an error of the table.
+    fn skip_for(&mut self, campaign_id: &impl ToString, error: &TableError) {
+        let (reason, attribute) = match error {
+            TableError::Corrupt { attribute, .. } => (Reason::Corrupt, Some(*attribute)),
+            TableError::Refused(_) => (Reason::Refused, None),
+            _ => (Reason::Unavailable, None),
+        };
+        self.push_skipped(campaign_id.to_string(), reason, attribute);
+    }
+
+    /// Skips a campaign that cannot be read.
+    fn skip_unreadable(&mut self, unreadable: UnreadableCampaign) {
+        tracing::error!(campaign_id = %unreadable.id, "{unreadable}");
+        let attribute = Some(unreadable.attribute);
+        self.push_skipped(unreadable.id, Reason::Corrupt, attribute);
+    }
+
+    fn push_skipped(
+        &mut self,
+        campaign_id: String,
+        reason: Reason,
+        attribute: Option<&'static str>,
+    ) {
         self.skipped_count += 1;
         if self.skipped.len() < NAMED_SKIPPED {
-            let campaign_id = campaign_id.to_string();
             self.skipped.push(Skipped {
                 campaign_id,
                 reason,
+                attribute,
             });
         }
     }

@@ -1,17 +1,17 @@
-//! The terminal: the whole service on this machine (`serve`), and what an
-//! operator or a developer does to a table from outside. None of this is in a
-//! Lambda function.
+//! The terminal: the whole service on this machine (`serve`), and the commands of
+//! operators and developers on a table. None of this is in a Lambda function.
 
 mod audit;
 mod cleanup;
 pub mod connect;
 mod delete;
 pub mod demo;
-mod drive;
+mod driver;
 pub mod engine;
 pub mod gateway;
 mod key;
 mod list;
+mod print;
 pub mod seed;
 mod serve;
 mod status;
@@ -38,7 +38,7 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  campaigns                            the service on this machine, with demo data
+  campaigns                            # the service on this machine, with demo data
   campaigns seed big --total 100000 --endpoint-url http://127.0.0.1:8000
   campaigns delete campaign_123 --dry-run --endpoint-url http://127.0.0.1:8000
   campaigns list --status paused --endpoint-url http://127.0.0.1:8000
@@ -46,39 +46,38 @@ Examples:
   campaigns cleanup --retention-days 90 --endpoint-url http://127.0.0.1:8000
   campaigns key issue --account account_demo --endpoint-url http://127.0.0.1:8000
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage.";
+Exit codes: 0 success, 1 refused or failed, 2 wrong usage.";
 
 #[derive(Subcommand)]
 enum Command {
     /// Serve the API on this machine, over an embedded DynamoDB with demo data.
     Serve(serve::Serve),
-    /// Put the table and the demo data of `serve` into another endpoint of this machine.
+    /// Create the table and the demo data of `serve` at another endpoint of this machine.
     Demo(demo::Demo),
     /// Fill a campaign of any size.
     Seed(seed::Seed),
     /// Delete a campaign and everything in it.
     Delete(delete::Delete),
-    /// Say how deletions stand.
+    /// Show the status of deletions.
     Status(status::Status),
     /// List campaigns.
     List(list::List),
     /// Export an account's deletions.
     Audit(audit::Audit),
-    /// Go on with deletions that stand still, and delete campaigns past retention.
+    /// Resume stalled deletions and delete campaigns past retention.
     Cleanup(cleanup::Cleanup),
     /// Issue, list and revoke API keys.
     #[command(subcommand)]
     Key(key::Key),
 }
 
-/// Why a command ended without having done its work. Its text is all that the
-/// terminal shows.
+/// Why a command failed. The terminal shows its text and nothing else.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
     /// Something was refused; the text says what and what to do.
     #[error("{0}")]
     Refused(String),
-    /// The table did not do its part.
+    /// The table failed.
     #[error(transparent)]
     Table(#[from] TableError),
     /// A setting is wrong.
@@ -92,14 +91,18 @@ pub enum CliError {
     Json(#[from] serde_json::Error),
 }
 
-/// Runs the command line; the process's exit code.
+/// Runs the command line and returns the process's exit code.
 #[must_use]
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     match start(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads the output, as `head`, has enough.
+        Err(CliError::Io(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
         Err(error) => {
-            eprintln!("campaigns: {error}");
+            eprintln!("campaigns: {}", print::plain(&error.to_string()));
             ExitCode::FAILURE
         }
     }

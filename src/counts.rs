@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_come_back_from_their_names() {
+    fn counts_are_read_by_their_names() {
         let mut counts = Counts::default();
         for key in ["CHAT#1", "DELIVERY#1", "ACTIVITY#1", "ANALYTICS#1", "x"] {
             counts.add(key);

@@ -9,21 +9,18 @@
 //! conditional on its version, so a worker that dies, is late or repeats itself
 //! changes nothing, and each item is counted once.
 
-mod beside;
 mod budget;
 mod claim;
+mod deleter;
 mod drain;
 mod error;
 mod hand_off;
-mod hold;
-mod learnt;
-mod pace;
+mod lease;
 mod preview;
-mod reader;
+mod read_ahead;
 mod request;
 mod slice;
 mod view;
-mod window;
 
 use tokio::time::Instant;
 
@@ -33,8 +30,9 @@ pub use self::{
 };
 use self::{
     claim::{Claimant, Claimed, take_over},
-    drain::{Drain, Flow},
-    hold::{Halt, Hold, NotWritten, Stop},
+    deleter::Deleter,
+    drain::Drain,
+    lease::{Halt, Lease, NotWritten, Stop},
 };
 use crate::{
     campaign::Campaign,
@@ -125,9 +123,16 @@ impl Deletions {
         if let Some(replayed) = self.replay(request, budget).await? {
             return Ok(replayed);
         }
-        let claimant = Claimant::new(&self.table, &self.settings, request, budget);
+        let mut claimant = Claimant::new(&self.table, &self.settings, request, budget);
         match claimant.claim(found.await?).await {
-            Ok(claimed) => Ok(self.work(claimed, budget).await),
+            Ok(claimed) => {
+                let outcome = self.work(claimed, budget).await;
+                let replayed = claimant.replayed;
+                Ok(Outcome {
+                    replayed,
+                    ..outcome
+                })
+            }
             // Another request with this key may have been first, and may have done
             // what this one is refused for.
             Err(Error::Refused(refusal)) => {
@@ -232,7 +237,7 @@ impl Deletions {
     async fn work(&self, claimed: Claimed<'_>, budget: Budget) -> Outcome {
         match claimed {
             // Boxed: it is large, and every future that awaits it contains it.
-            Claimed::Held(hold) => Box::pin(self.advance(*hold, budget)).await,
+            Claimed::Held(lease) => Box::pin(self.advance(*lease, budget)).await,
             Claimed::Attached(record) => Outcome::of(*record, End::Attached),
             Claimed::Unanswered(record) => {
                 let end = self.hand_off(&record, budget).await;
@@ -243,43 +248,44 @@ impl Deletions {
 
     /// Drains and finishes as far as the budget allows; releases the deletion
     /// and hands it off if something remains.
-    async fn advance(&self, mut hold: Hold<'_>, budget: Budget) -> Outcome {
-        let mut flow = Flow::new(hold.pace());
-        let mut drain = Drain::new(&self.table, &hold, budget);
-        let drained = drain.run(&mut hold, &mut flow).await;
-        let stats = drain.stats(&flow);
+    async fn advance(&self, mut lease: Lease<'_>, budget: Budget) -> Outcome {
+        let campaign = lease.record().campaign_id.clone();
+        let mut deleter = Deleter::new(&self.table, campaign, lease.pace());
+        let mut drain = Drain::new(&self.table, &lease, budget);
+        let drained = drain.run(&mut lease, &mut deleter).await;
+        let stats = drain.stats(&deleter);
         metrics::deletes(stats.deleted, stats.unprocessed, stats.consumed);
         let written = match drained {
-            Ok(()) => hold
+            Ok(()) => lease
                 .finish(budget.write_until)
                 .await
                 .map(|()| End::Complete),
             Err(Stop::NotWritten(not_written)) => Err(not_written),
             Err(Stop::Halted(halt)) => {
-                log_halt(hold.record(), &halt);
-                let progress = drain.progress(&hold);
-                let released = hold.release(progress, budget.write_until).await;
+                log_halt(lease.record(), &halt);
+                let progress = drain.progress(&lease);
+                let released = lease.release(progress, budget.write_until).await;
                 released.map(|()| End::Remaining { handed_off: false })
             }
         };
         let (record, end) = match written {
             Ok(End::Complete) => {
                 metrics::finished();
-                (hold.into_record(), End::Complete)
+                (lease.into_record(), End::Complete)
             }
-            Ok(_) => self.hand_off_from(hold, budget).await,
+            Ok(_) => self.hand_off_from(lease, budget).await,
             Err(NotWritten::Lost(Some(now))) if now.state != RecordState::Running => {
                 (*now, End::Complete)
             }
             Err(NotWritten::Lost(now)) => {
-                log_stop(hold.record(), "another worker has taken it over");
-                let record = now.map_or_else(|| hold.into_record(), |now| *now);
+                log_stop(lease.record(), "another worker has taken it over");
+                let record = now.map_or_else(|| lease.into_record(), |now| *now);
                 (record, End::Attached)
             }
             Err(NotWritten::Unanswered(error)) => {
                 let why = format!("a write of its record failed: {error}");
-                log_stop(hold.record(), &why);
-                self.hand_off_from(hold, budget).await
+                log_stop(lease.record(), &why);
+                self.hand_off_from(lease, budget).await
             }
         };
         Outcome {
@@ -288,8 +294,8 @@ impl Deletions {
         }
     }
 
-    async fn hand_off_from(&self, hold: Hold<'_>, budget: Budget) -> (Record, End) {
-        let record = hold.into_record();
+    async fn hand_off_from(&self, lease: Lease<'_>, budget: Budget) -> (Record, End) {
+        let record = lease.into_record();
         let end = self.hand_off(&record, budget).await;
         (record, end)
     }

@@ -15,9 +15,12 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::{Either, MaybeDone, maybe_done, select};
+use futures_util::{
+    FutureExt,
+    future::{Either, MaybeDone, maybe_done, select},
+};
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 pub use self::request::{PATHS, Path};
 use self::{headers::Preferences, request::Route, request_log::RequestLog, response::Answer};
@@ -37,6 +40,10 @@ impl From<InvalidCampaignId> for Refusal {
         Self::Validation(why.to_string().into())
     }
 }
+
+/// How long a read that is not needed is awaited to keep its connection. A read
+/// takes milliseconds.
+const UNNEEDED_READ: Duration = Duration::from_millis(100);
 
 /// The HTTP side of the service.
 #[derive(Clone, Debug)]
@@ -335,11 +342,28 @@ impl Time {
 type Reading<'a, F> = Pin<&'a mut MaybeDone<F>>;
 
 /// Awaits `first` while a read makes progress beside it.
-async fn alongside<T, F: Future>(first: impl Future<Output = T>, reading: Reading<'_, F>) -> T {
-    match select(pin!(first), reading).await {
+///
+/// If `first` fails, the read is not needed, but still awaited for a moment: to drop
+/// a request is to close its connection, and the next one would need a new TLS
+/// handshake.
+async fn alongside<T, E, F: Future>(
+    first: impl Future<Output = Result<T, E>>,
+    mut reading: Reading<'_, F>,
+) -> Result<T, E> {
+    let mut first = pin!(first);
+    // What is answered at once needs no read: none has begun.
+    if let Some(first) = first.as_mut().now_or_never() {
+        return first;
+    }
+    let first = match select(first, reading.as_mut()).await {
         Either::Left((first, _)) => first,
         Either::Right(((), first)) => first.await,
+    };
+    if first.is_err() {
+        // Err: the read takes too long to be worth its connection.
+        let _ = timeout(UNNEEDED_READ, reading).await;
     }
+    first
 }
 
 /// Awaits a read, and returns what it found.

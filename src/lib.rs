@@ -3,7 +3,7 @@
 //!
 //! The map. A room is a file here with the folder of its name. Rooms stand on
 //! floors, and a room uses only rooms on its own floor or below it; no two rooms
-//! use each other.
+//! use each other. A test (`src/floors.rs`) checks that.
 //!
 //! **Ways in**
 //! - `bin`: the mains
@@ -44,6 +44,8 @@ pub mod clock;
 pub mod config;
 pub mod counts;
 pub mod deletion;
+#[cfg(test)]
+mod floors;
 pub mod http;
 pub mod idempotency;
 pub mod lambda;

@@ -11,8 +11,8 @@ use crate::{campaign::CampaignId, counts::Counts};
 
 /// Who requested a deletion: `requestedBy` of its record.
 ///
-/// Stored as text: the key's id, `retention` or `cli`. A key whose id is one of
-/// these words, or begins like an escaped id, is stored as `key:<id>`, so no
+/// Stored as text: the key's id, `retention`, `cli` or `unknown`. A key whose id is
+/// one of these words, or begins like an escaped id, is stored as `key:<id>`, so no
 /// key is ever taken for retention or a terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Requester {
@@ -22,11 +22,15 @@ pub enum Requester {
     Retention,
     /// An operator at a terminal.
     Cli,
+    /// Not known: the record of the deletion was lost, and the clean-up has claimed
+    /// the campaign again.
+    Unknown,
 }
 
 impl Requester {
     const RETENTION: &str = "retention";
     const CLI: &str = "cli";
+    const UNKNOWN: &str = "unknown";
     const ESCAPE: &str = "key:";
 
     /// Returns the stored form.
@@ -35,8 +39,9 @@ impl Requester {
         match self {
             Self::Retention => Self::RETENTION.into(),
             Self::Cli => Self::CLI.into(),
+            Self::Unknown => Self::UNKNOWN.into(),
             Self::Key(id)
-                if [Self::RETENTION, Self::CLI].contains(&id.as_str())
+                if [Self::RETENTION, Self::CLI, Self::UNKNOWN].contains(&id.as_str())
                     || id.starts_with(Self::ESCAPE) =>
             {
                 format!("{}{id}", Self::ESCAPE).into()
@@ -51,6 +56,7 @@ impl Requester {
         match text {
             Self::RETENTION => Self::Retention,
             Self::CLI => Self::Cli,
+            Self::UNKNOWN => Self::Unknown,
             key => Self::Key(key.strip_prefix(Self::ESCAPE).unwrap_or(key).to_owned()),
         }
     }
@@ -264,6 +270,8 @@ mod tests {
         for (requester, stored) in [
             (Requester::Retention, "retention"),
             (Requester::Cli, "cli"),
+            (Requester::Unknown, "unknown"),
+            (Requester::Key("unknown".into()), "key:unknown"),
             (Requester::Key("key_1".into()), "key_1"),
             (Requester::Key("retention".into()), "key:retention"),
             (Requester::Key("cli".into()), "key:cli"),

@@ -21,6 +21,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// to low double-digit milliseconds; 3 s leaves room for a full 1 MB page and
 /// for six more attempts in the default budget.
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
+/// After how long an idle connection is closed: less than the time after which the
+/// other end, or a frozen function's network, may have dropped it.
+const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long one attempt may take in all.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -49,6 +52,7 @@ fn http_client() -> SharedHttpClient {
         .build();
     let connector = Connector::builder()
         .connector_settings(settings)
+        .pool_idle_timeout(IDLE_TIMEOUT)
         .sleep_impl(TokioSleep::new())
         .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
         .build();
@@ -66,6 +70,12 @@ impl Cause {
     #[must_use]
     pub fn unbuilt(error: &BuildError) -> Self {
         Self(error.to_string())
+    }
+
+    /// Returns a cause in words.
+    #[must_use]
+    pub fn because(why: &str) -> Self {
+        Self(why.to_owned())
     }
 
     /// Returns the cause of a failed call.

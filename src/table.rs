@@ -28,7 +28,7 @@ pub use self::{
     campaigns::Listing,
     children::{BATCH_SIZE, DeletesSent, Page},
     deletions::History,
-    idempotency::NewKeyUse,
+    idempotency::{KeyPut, NewKeyUse},
     protocol::{Claim, ClaimAnswer, FinishAnswer, WriteAnswer},
     record_write::{Change, Completion},
     retry::Backoff,
@@ -69,6 +69,12 @@ pub enum TableError {
 impl TableError {
     fn refused<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E>) -> Self {
         Self::Refused(Cause::of(operation, error))
+    }
+
+    /// Returns the failure of a write whose item kept changing until the deadline.
+    #[must_use]
+    pub fn keeps_changing() -> Self {
+        Self::Busy(Cause::because("the campaign kept changing"))
     }
 
     /// Returns whether the same request may succeed a little later.
@@ -114,7 +120,7 @@ impl Table {
         deadline: Instant,
     ) -> Result<Option<Campaign>, TableError> {
         let found = self.get(keys::campaign(id), deadline).await?;
-        found.map(|item| campaign_under(id, &item)).transpose()
+        found.map(|item| item::campaign(id, &item)).transpose()
     }
 
     /// Reads a deletion record, strongly consistent.
@@ -157,18 +163,6 @@ impl Table {
             .map_err(|failure| failure.into_table_error(OPERATION))?;
         Ok(answer.item)
     }
-}
-
-/// Reads a campaign item and checks that it is the one that was asked for.
-fn campaign_under(id: &CampaignId, item: &Item) -> Result<Campaign, TableError> {
-    let campaign = item::campaign(item)?;
-    if campaign.id != *id {
-        return Err(TableError::Corrupt {
-            kind: "campaign",
-            attribute: "id",
-        });
-    }
-    Ok(campaign)
 }
 
 /// Returns a part of a request, which the SDK checks for required members as it

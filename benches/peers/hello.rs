@@ -1,5 +1,5 @@
 //! The least that answers: `lambda_http` and nothing behind it. It is what the cold
-//! start of `api` is measured against (`.ci/emulator.py cold`).
+//! start of `api` is measured against (`tests/emulator/emulator.py cold`).
 
 use lambda_http::{Body, Error, Request, Response, run, service_fn};
 

@@ -1,5 +1,5 @@
 //! Cold starts: from process start to the first answer, under Amazon's emulator, by
-//! `.ci/emulator.py cold`.
+//! `tests/emulator/emulator.py cold`.
 
 use std::{path::Path, process::Command};
 
@@ -11,7 +11,7 @@ pub(crate) const NAME: &str = "cold";
 
 const SAYS: &str = "process start to the first answer, with one round trip to the table";
 
-/// As `.ci/emulator.py` calls them.
+/// As `tests/emulator/emulator.py` calls them.
 const SUBJECTS: [&str; 4] = [
     "api (this)",
     "hello, lambda_http",
@@ -41,7 +41,7 @@ pub(crate) fn starts(tools: &Tools) -> Value {
     let emulator = tools.folder().join("emulator");
     let result = tools.folder().join("cold.json");
     run(Command::new("python3")
-        .arg(root.join(".ci/emulator.py"))
+        .arg(root.join("tests/emulator/emulator.py"))
         .args([
             "cold",
             "--runs",

@@ -6,9 +6,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{NAMED, NAMED_SKIPPED, Reason, Skipped};
+use super::{NAMED, NAMED_SKIPPED, Reason};
 use crate::{
-    campaign::{Campaign, CampaignId, ListedCampaign},
+    campaign::{Campaign, CampaignId, ListedCampaign, UnreadableCampaign},
     clock::epoch_seconds,
     config::RetentionSettings,
     table::{Table, TableError},
@@ -49,6 +49,8 @@ pub(super) struct Found {
     pub(super) deletable: u64,
     /// How many were skipped, for a reason in `skipped`.
     pub(super) skipped_count: u64,
+    /// Campaigns that cannot be read, the first ones.
+    pub(super) unreadable: Vec<UnreadableCampaign>,
     candidates: Oldest<Campaign>,
     skipped: Oldest<Reason>,
 }
@@ -83,6 +85,7 @@ impl Found {
             unprotected: 0,
             deletable: 0,
             skipped_count: 0,
+            unreadable: Vec::new(),
             candidates: Oldest::new((settings.max_campaigns_per_run + SPARE).max(NAMED)),
             skipped: Oldest::new(NAMED_SKIPPED),
         };
@@ -92,6 +95,12 @@ impl Found {
                 for listed in page {
                     found.add(listed, cutoff);
                 }
+            }
+            for unreadable in listing.take_unreadable() {
+                found.total += 1;
+                found.skipped_count += 1;
+                found.unreadable.push(unreadable);
+                found.unreadable.truncate(NAMED_SKIPPED);
             }
         }
         Ok(found)
@@ -135,14 +144,11 @@ impl Found {
 
     /// Returns the candidates, oldest first, and the oldest of those that were
     /// skipped.
-    pub(super) fn into_parts(self) -> (Vec<Candidate>, Vec<Skipped>) {
+    pub(super) fn into_parts(self) -> (Vec<Candidate>, Vec<(CampaignId, Reason)>) {
         let candidates = self.candidates.kept.into_iter();
         let candidates = candidates.map(|((since, _), campaign)| Candidate { campaign, since });
         let skipped = self.skipped.kept.into_iter();
-        let skipped = skipped.map(|((_, id), reason)| Skipped {
-            campaign_id: id.to_string(),
-            reason,
-        });
+        let skipped = skipped.map(|((_, id), reason)| (id, reason));
         (candidates.collect(), skipped.collect())
     }
 }
@@ -150,7 +156,10 @@ impl Found {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{campaign::Status, clock::rfc3339};
+    use crate::{
+        campaign::{Seen, Status},
+        clock::rfc3339,
+    };
 
     const CUTOFF: i64 = 1_000_000;
 
@@ -160,6 +169,7 @@ mod tests {
             unprotected: 0,
             deletable: 0,
             skipped_count: 0,
+            unreadable: Vec::new(),
             candidates: Oldest::new(3),
             skipped: Oldest::new(2),
         }
@@ -175,6 +185,7 @@ mod tests {
                 updated_at: rfc3339(updated),
                 deletion_protection: None,
                 deletion_id: None,
+                seen: Seen::default(),
             },
             completed_at: completed.map(rfc3339),
         }
@@ -219,7 +230,7 @@ mod tests {
         assert_eq!(ids(&candidates), ["c9", "c7", "c5"]);
         let skipped: Vec<_> = skipped
             .into_iter()
-            .map(|s| (s.campaign_id, s.reason))
+            .map(|(id, reason)| (id.to_string(), reason))
             .collect();
         let protected = |id: &str| (id.to_owned(), Reason::Protected);
         assert_eq!(skipped, [protected("p9"), protected("p7")]);

@@ -17,14 +17,20 @@ use crate::{
     table::TableError,
 };
 
+/// After this many candidates in a row for which the table was unavailable, the
+/// rest is left to the next run: it is not one campaign's failure.
+const MOST_UNAVAILABLE: u32 = 3;
+
 /// The outcome of a candidate.
 enum Begun {
     /// It is being deleted.
     Running(Record),
     /// It is deleted.
     Done(Record),
-    /// It was skipped.
-    Skipped(Reason),
+    /// It has changed since the index was written.
+    Changed,
+    /// The table failed.
+    Failed(TableError),
 }
 
 impl Cleanup {
@@ -48,20 +54,23 @@ impl Cleanup {
             return Ok(Vec::new());
         };
         let deadline = budget.work_until;
-        let found = Found::look(&self.table, &self.retention, age, now_seconds(), deadline).await?;
+        let mut found =
+            Found::look(&self.table, &self.retention, age, now_seconds(), deadline).await?;
         summary.campaign_count = found.total;
         summary.candidate_count = found.deletable;
         summary.guarded = found.is_guarded(self.retention.max_delete_share_percent);
         if summary.guarded {
             metrics::mass_deletion_guarded();
         }
-        let counted = found.skipped_count;
-        let (candidates, skipped) = found.into_parts();
-        let named = skipped.len() as u64;
-        for skipped in skipped {
-            summary.skip(&skipped.campaign_id, skipped.reason);
+        let counted = summary.skipped_count + found.skipped_count;
+        for unreadable in std::mem::take(&mut found.unreadable) {
+            summary.skip_unreadable(unreadable);
         }
-        summary.skipped_count += counted - named;
+        let (candidates, skipped) = found.into_parts();
+        for (id, reason) in skipped {
+            summary.skip(&id, reason);
+        }
+        summary.skipped_count = counted;
         let ids = candidates.iter().map(|found| found.campaign.id.to_string());
         summary.candidates = ids.take(NAMED).collect();
         Ok(candidates)
@@ -77,6 +86,7 @@ impl Cleanup {
         mut running: Vec<DeletionRef>,
         budget: Budget,
     ) {
+        let mut unavailable = 0;
         while summary.started.len() < self.retention.max_campaigns_per_run && !budget.work_is_over()
         {
             if running.len() >= self.retention.max_running {
@@ -96,14 +106,21 @@ impl Cleanup {
                     summary.started.push(record.deletion_id);
                 }
                 Begun::Done(record) => summary.started.push(record.deletion_id),
-                Begun::Skipped(reason) => {
-                    summary.skip(&id, reason);
-                    // The next one would not get any further.
-                    if reason == Reason::Unavailable {
+                Begun::Changed => summary.skip(&id, Reason::Changed),
+                Begun::Failed(error) => {
+                    tracing::error!(campaign_id = %id, "could not delete campaign {id}: {error}");
+                    summary.skip_for(&id, &error);
+                    let is_unavailable =
+                        matches!(error, TableError::Busy(_) | TableError::NoAnswer(_));
+                    unavailable = if is_unavailable { unavailable + 1 } else { 0 };
+                    if unavailable == MOST_UNAVAILABLE {
+                        tracing::error!("the table is unavailable: the next run starts the rest");
                         return;
                     }
+                    continue;
                 }
             }
+            unavailable = 0;
         }
     }
 
@@ -111,7 +128,6 @@ impl Cleanup {
     /// own condition checks that, without another read.
     async fn begin(&self, campaign: Campaign, budget: Budget) -> Begun {
         let request = DeletionRequest::by_retention(&campaign);
-        let id = campaign.id.clone();
         let share = self.share_of(budget);
         let found = ready(Ok(Some(campaign)));
         match self.deletions.delete(&request, found, share).await {
@@ -121,14 +137,8 @@ impl Cleanup {
                 ..
             }) => Begun::Done(record),
             Ok(Outcome { record, .. }) => Begun::Running(record),
-            Err(Error::Table(error)) => {
-                tracing::error!(campaign_id = %id, "could not delete campaign {id}: {error}");
-                Begun::Skipped(match error {
-                    TableError::Corrupt { .. } => Reason::Corrupt,
-                    _ => Reason::Unavailable,
-                })
-            }
-            Err(_) => Begun::Skipped(Reason::Changed),
+            Err(Error::Table(error)) => Begun::Failed(error),
+            Err(Error::Refused(_)) => Begun::Changed,
         }
     }
 

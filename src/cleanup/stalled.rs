@@ -1,9 +1,10 @@
 //! Resumes stalled deletions: campaigns in `deleting` whose record shows a lease
 //! that ended more than two lease lengths ago.
 
-use std::future::ready;
+use std::{future::ready, time::Duration};
 
 use futures_util::{StreamExt, stream};
+use tokio::time::Instant;
 
 use super::{AT_ONCE, Cleanup, CleanupError, Reason, Summary};
 use crate::{
@@ -13,6 +14,10 @@ use crate::{
     record::{DeletionRef, Record, RecordState, Requester},
     table::TableError,
 };
+
+/// How long looking at one deletion may take: its trouble must not take the time
+/// of the others.
+const LONGEST_LOOK: Duration = Duration::from_secs(5);
 
 /// What is found behind a campaign that the index shows in `deleting`.
 enum Behind {
@@ -68,11 +73,14 @@ impl Cleanup {
                         }
                     }
                     Ok(Behind::RecordMissing(now)) => stalled_ones.push((campaign, Some(now))),
-                    Err(error @ TableError::Corrupt { .. }) => {
-                        tracing::error!(campaign_id = %campaign.id, "{error}");
-                        summary.skip(&campaign.id, Reason::Corrupt);
+                    Err(error) => {
+                        tracing::error!(
+                            campaign_id = %campaign.id,
+                            "could not look at the deletion of campaign {}: {error}",
+                            campaign.id,
+                        );
+                        summary.skip_for(&campaign.id, &error);
                     }
-                    Err(error) => return Err(error.into()),
                 }
             }
             stalled += u32::try_from(stalled_ones.len()).unwrap_or(u32::MAX);
@@ -85,6 +93,10 @@ impl Cleanup {
             self.resume_all(stalled_ones, summary, &mut running, budget)
                 .await;
         }
+        for unreadable in listing.take_unreadable() {
+            stalled += 1;
+            summary.skip_unreadable(unreadable);
+        }
         metrics::stalled_deletions(stalled);
         Ok(running)
     }
@@ -92,9 +104,17 @@ impl Cleanup {
     /// Looks behind a campaign that the index shows in `deleting`, strongly
     /// consistent.
     async fn behind(&self, listed: &Campaign, budget: Budget) -> Result<Behind, TableError> {
-        let deadline = budget.claim_until;
+        let deadline = budget.claim_until.min(Instant::now() + LONGEST_LOOK);
         let table = &self.table;
-        let record = match &listed.deletion_id {
+        // An index that does not project `deletionId` shows none.
+        let deletion_id = match &listed.deletion_id {
+            Some(id) => Some(id.clone()),
+            None => table
+                .campaign(&listed.id, deadline)
+                .await?
+                .and_then(|now| now.deletion_id),
+        };
+        let record = match &deletion_id {
             Some(id) => table.record(&listed.account_id, id, deadline).await?,
             None => None,
         };
@@ -107,7 +127,7 @@ impl Cleanup {
             return Ok(Behind::Running(Box::new(record), is_stalled));
         }
         Ok(match table.campaign(&listed.id, deadline).await? {
-            Some(now) if now.status.is_deleting() && now.deletion_id == listed.deletion_id => {
+            Some(now) if now.status.is_deleting() && now.deletion_id == deletion_id => {
                 if is_missing && now.deletion_id.is_some() {
                     Behind::RecordMissing(Box::new(now))
                 } else {
@@ -183,7 +203,7 @@ impl Cleanup {
 
     /// Claims a campaign whose record is gone, under the deletion id that it names.
     async fn claim_again(&self, now: Campaign, budget: Budget) -> Result<Option<Outcome>, Error> {
-        let request = DeletionRequest::by_retention(&now);
+        let request = DeletionRequest::again(&now);
         let outcome = self
             .deletions
             .delete(&request, ready(Ok(Some(now))), self.share_of(budget))

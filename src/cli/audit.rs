@@ -1,6 +1,6 @@
-//! `campaigns audit`: the deletion records of an account, page by page, for
-//! whoever has to show what was deleted. It has ids, counts and times, and no
-//! campaign's name, since people put their customers' names into these.
+//! `campaigns audit`: exports the deletion records of an account, page by page, as
+//! proof of what was deleted. It has ids, counts and times, and no campaign names,
+//! since these often contain the names of people.
 
 use std::{
     borrow::Cow,
@@ -8,12 +8,12 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use comfy_table::{Table as TextTable, presets};
 use serde::Serialize;
 
 use super::{
     CliError,
     connect::{Connect, patience},
+    print::{Column, Table as TextTable, kinds},
 };
 use crate::{clock::epoch_seconds, counts::Counts, record::Record, table::Table};
 
@@ -27,18 +27,18 @@ Examples:
   campaigns audit --account account_demo --endpoint-url http://127.0.0.1:8000
   campaigns audit --account account_demo --since 2026-11-01 --until 2026-11-30 --format csv
 
-Newest first. All records of the account are read, whatever the times are.")]
+Newest first. The whole history of the account is read, whatever the times are.")]
 pub(super) struct Audit {
     /// The account whose deletions are exported.
     #[arg(long)]
     account: String,
-    /// Deletions that were started then or later: a day, or a time in RFC 3339.
+    /// Only deletions that started at this time or later: a day, or RFC 3339.
     #[arg(long, value_name = "TIME", value_parser = begin)]
     since: Option<i64>,
-    /// Deletions that were started then or before: a day with all of it, or a time.
+    /// Only deletions that started at this time or before: a whole day, or RFC 3339.
     #[arg(long, value_name = "TIME", value_parser = end)]
     until: Option<i64>,
-    /// How they are written.
+    /// The format of the export.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
     #[command(flatten)]
@@ -47,11 +47,11 @@ pub(super) struct Audit {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
-    /// For eyes.
+    /// A table to read.
     Table,
-    /// With a header line; no cell is a formula to a spreadsheet.
+    /// CSV with a header; no cell is a formula to a spreadsheet.
     Csv,
-    /// A JSON object for each line.
+    /// A JSON object in each line.
     Jsonl,
 }
 
@@ -72,7 +72,7 @@ struct Entry<'a> {
     deleted_items: &'a Counts,
 }
 
-/// The columns of a table and of CSV, before those of the counters.
+/// The columns of CSV, before those of the counters.
 const COLUMNS: [&str; 10] = [
     "deletionId",
     "accountId",
@@ -91,7 +91,7 @@ impl Audit {
         let table = self.connect.table().await;
         let mut out = Writer::new(self.format, io::stdout().lock());
         match self.export(&table, &mut out).await {
-            // Whoever reads it has enough.
+            // Whoever reads the output has enough.
             Err(CliError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             exported => exported,
         }
@@ -188,13 +188,27 @@ impl<W: Write> Writer<W> {
     fn page(&mut self, entries: &[Entry<'_>]) -> Result<(), CliError> {
         match self {
             Self::Table(out) => {
-                let mut text = TextTable::new();
-                text.load_style(presets::NOTHING);
-                text.set_header(header());
+                let mut text = TextTable::new(&[
+                    Column::Kept("DELETION"),
+                    Column::Kept("CAMPAIGN"),
+                    Column::Kept("STATUS"),
+                    Column::GivesWay("REQUESTED BY", 3),
+                    Column::GivesWay("STARTED", 1),
+                    Column::GivesWay("COMPLETED", 2),
+                    Column::GivesWay("DELETED", 4),
+                ]);
                 for entry in entries {
-                    text.add_row(entry.cells());
+                    text.row([
+                        entry.deletion_id,
+                        entry.campaign_id,
+                        entry.status,
+                        &entry.requested_by,
+                        entry.started_at,
+                        entry.completed_at.unwrap_or_default(),
+                        &kinds(entry.deleted_items),
+                    ]);
                 }
-                writeln!(out, "{text}")?;
+                text.write(out)?;
             }
             Self::Csv(csv, has_header) => {
                 if !std::mem::replace(has_header, true) {
@@ -218,8 +232,8 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// A cell that no spreadsheet takes for a formula: one that begins like a formula
-/// gets a quote in front, as OWASP advises ("CSV Injection").
+/// Returns a cell that no spreadsheet takes for a formula: one that begins like a
+/// formula gets a quote in front, as OWASP advises ("CSV Injection").
 fn no_formula(cell: String) -> String {
     if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
         format!("'{cell}")
@@ -228,12 +242,12 @@ fn no_formula(cell: String) -> String {
     }
 }
 
-/// The first second of a day, or a time itself.
+/// Returns the first second of a day, or a time itself.
 fn begin(text: &str) -> Result<i64, String> {
     time_or_day(text, "T00:00:00Z")
 }
 
-/// The last second of a day, or a time itself.
+/// Returns the last second of a day, or a time itself.
 fn end(text: &str) -> Result<i64, String> {
     time_or_day(text, "T23:59:59Z")
 }
@@ -284,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_is_never_a_formula_and_what_is_in_it_stays_one_cell() {
+    fn a_cell_is_never_a_formula_and_stays_one_cell() {
         let csv = written(
             Format::Csv,
             &[

@@ -1,17 +1,16 @@
-//! `campaigns cleanup`: one run of the scheduled clean-up, from a terminal. What
-//! would go is shown first, and asked for before it goes.
+//! `campaigns cleanup`: one run of the scheduled clean-up, from a terminal. It shows
+//! first what would be deleted, and asks before it deletes.
 
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use comfy_table::{Table as TextTable, presets};
 use indicatif::ProgressBar;
 use tokio::time::Instant;
 
 use super::{
     CliError,
     connect::{Confirm, Connect, DeletionOptions, patience},
-    delete::kinds,
+    print::{self, Column, Table as TextTable, kinds, plain},
 };
 use crate::{
     cleanup::{Candidate, Cleanup as Run, CleanupError, Reason, Skipped, Summary},
@@ -25,7 +24,7 @@ use crate::{
 const LONGEST: Duration = Duration::from_hours(12);
 
 const GUARDED: &str = "guarded: more campaigns are past retention than MAX_DELETE_SHARE_PERCENT \
-                       allows, and none is deleted";
+                       allows, so none is deleted";
 
 /// `campaigns cleanup`.
 #[derive(Args, Debug)]
@@ -35,36 +34,35 @@ Examples:
   campaigns cleanup --retention-days 90 --counts --endpoint-url http://127.0.0.1:8000
   campaigns cleanup --mode enforce --retention-days 90 --endpoint-url http://127.0.0.1:8000
 
-Ctrl-C stops it; what is done is kept, and the next run goes on.")]
+Ctrl-C stops it. Progress is saved, and the next run continues.")]
 pub(super) struct Cleanup {
-    /// Whether to list what would be done, or to do it.
+    /// Show what would be done, or do it.
     #[arg(long, value_enum, default_value_t = How::Report)]
     mode: How,
-    /// Count what is in each campaign that would go.
+    /// Count what is in each campaign that would be deleted.
     #[arg(long)]
     counts: bool,
-    /// JSON instead of a table.
+    /// Print JSON instead of a table.
     #[arg(long, conflicts_with = "counts")]
     json: bool,
-    /// How long ago a campaign was completed, or else changed, when it is past
-    /// retention, days; 0 for never.
+    /// Days after which a campaign that was completed, or else changed, is past
+    /// retention; 0 for never.
     #[arg(long, env = config::RETENTION_DAYS, value_name = "N")]
     retention_days: Option<String>,
-    /// The statuses of campaigns that can be past retention, joined by commas.
+    /// The statuses that campaigns past retention can have, joined by commas.
     #[arg(long, env = config::RETENTION_STATUSES, value_name = "STATUSES")]
     retention_statuses: Option<String>,
-    /// How many campaigns past retention this run deletes.
+    /// How many campaigns past retention this run deletes at most.
     #[arg(long, env = config::MAX_CAMPAIGNS_PER_RUN, value_name = "N")]
     max_campaigns_per_run: Option<String>,
-    /// How many deletions of campaigns past retention run at once.
+    /// How many deletions of campaigns past retention run at once at most.
     #[arg(long, env = config::MAX_RUNNING_CLEANUPS, value_name = "N")]
     max_running_cleanups: Option<String>,
-    /// Delete nothing when a larger share of the campaigns is past retention,
-    /// percent; 100 for no such guard.
+    /// Delete nothing if a larger share of the unprotected campaigns is past retention,
+    /// percent; 100 for no guard.
     #[arg(long, env = config::MAX_DELETE_SHARE_PERCENT, value_name = "N")]
     max_delete_share_percent: Option<String>,
-    /// The state machine that drains what is claimed; without one, this terminal
-    /// does.
+    /// The state machine that drains what is claimed; without one, this terminal does.
     #[arg(long, env = config::STATE_MACHINE_ARN, value_name = "ARN", default_value = "")]
     state_machine_arn: String,
     #[command(flatten)]
@@ -88,15 +86,14 @@ impl Cleanup {
         let table = self.connect.table().await;
         let arn = config::state_machine_arn(Some(self.state_machine_arn.clone()))?;
         let hand_off = HandOff::to_state_machine(arn, &sdk::config().load().await);
-        let deletions = Deletions::new(table.clone(), self.options.settings(), hand_off);
+        let deletions = Deletions::new(table.clone(), self.options.settings()?, hand_off);
         let cleanup = Run::new(table, deletions.clone(), retention);
         let budget = || Budget::new(Instant::now(), LONGEST, None);
         let (summary, mut candidates) = cleanup.report(budget()).await.map_err(failed)?;
         candidates.truncate(most);
         let is_report = self.mode == How::Report;
         if self.json && is_report {
-            println!("{}", serde_json::to_string_pretty(&summary)?);
-            return Ok(());
+            return print::json(&summary);
         }
         if !self.json {
             self.show(&deletions, &summary, &candidates).await?;
@@ -105,7 +102,11 @@ impl Cleanup {
             return Ok(());
         }
         if !self.ask(&summary, candidates.len())? {
-            return Ok(());
+            // With `--json` there is always one document.
+            if self.json {
+                print::json(&summary)?;
+            }
+            return guarded(&summary);
         }
         let spinner = ProgressBar::new_spinner().with_message("cleaning up");
         spinner.enable_steady_tick(Duration::from_millis(200));
@@ -113,24 +114,21 @@ impl Cleanup {
             summary = Box::pin(cleanup.run(budget())) => summary.map_err(failed)?,
             interrupted = tokio::signal::ctrl_c() => {
                 interrupted?;
-                return Err(CliError::Refused("stopped; the next run goes on".to_owned()));
+                return Err(CliError::Refused("Stopped. Progress is saved; the next run continues.".to_owned()));
             }
         };
         spinner.finish_and_clear();
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&summary)?);
+            print::json(&summary)?;
         } else {
-            println!(
-                "{} deletions gone on with, {} started, {} campaigns left alone",
+            print::line(&format!(
+                "{} deletions resumed, {} started, {} campaigns skipped",
                 summary.resumed.len(),
                 summary.started.len(),
                 summary.skipped_count,
-            );
+            ))?;
         }
-        if summary.guarded {
-            return Err(CliError::Refused(GUARDED.to_owned()));
-        }
-        Ok(())
+        guarded(&summary)
     }
 
     /// Asks before anything is done; `false` if there is nothing to do.
@@ -138,15 +136,12 @@ impl Cleanup {
         let is_stalled = |skipped: &&Skipped| skipped.reason == Reason::Stalled;
         let stalled = would.skipped.iter().filter(is_stalled).count();
         let deleted = if would.guarded { 0 } else { candidates };
-        if would.guarded && stalled == 0 {
-            return Err(CliError::Refused(GUARDED.to_owned()));
-        }
         if stalled + deleted == 0 {
             return Ok(false);
         }
         let what = format!(
-            "go on with {stalled} deletions that stand still, and delete {deleted} campaigns past \
-             retention and everything in them"
+            "resume {stalled} stalled deletions, and delete {deleted} campaigns past retention and \
+             everything in them"
         );
         self.connect.confirm(&what, self.confirm)?;
         Ok(true)
@@ -177,11 +172,16 @@ impl Cleanup {
         summary: &Summary,
         candidates: &[Candidate],
     ) -> Result<(), CliError> {
-        let mut text = TextTable::new();
-        text.load_style(presets::NOTHING);
-        let items = self.counts.then_some("ITEMS");
-        let header = ["CAMPAIGN", "STATUS", "ACCOUNT", "SINCE", "NAME"];
-        text.set_header(header.into_iter().chain(items));
+        let items = self.counts.then_some(Column::GivesWay("ITEMS", 1));
+        let columns = [
+            Column::Kept("CAMPAIGN"),
+            Column::Kept("STATUS"),
+            Column::GivesWay("ACCOUNT", 2),
+            Column::Kept("SINCE"),
+            Column::GivesWay("NAME", 3),
+        ];
+        let columns: Vec<_> = columns.into_iter().chain(items).collect();
+        let mut text = TextTable::new(&columns);
         for Candidate { campaign, since } in candidates {
             let mut row = vec![
                 campaign.id.to_string(),
@@ -195,25 +195,37 @@ impl Cleanup {
                 let at_least = if is_complete { "" } else { "at least " };
                 row.push(format!("{at_least}{}: {}", counts.total(), kinds(&counts)));
             }
-            text.add_row(row);
+            text.row(row);
         }
-        println!("{text}");
-        println!(
-            "{} of {} campaigns are past retention and can be deleted; one run deletes {}",
+        text.print()?;
+        print::line(&format!(
+            "{} of {} campaigns are past retention and can be deleted; this run would delete {}",
             summary.candidate_count,
             summary.campaign_count,
             candidates.len(),
-        );
+        ))?;
         for skipped in &summary.skipped {
             let reason = serde_json::to_value(skipped.reason)?;
             let reason = reason.as_str().unwrap_or_default();
-            println!("campaign {} is left alone: {reason}", skipped.campaign_id);
+            let attribute = skipped
+                .attribute
+                .map_or_else(String::new, |a| format!(" ({a})"));
+            let id = plain(&skipped.campaign_id);
+            print::line(&format!("campaign {id} is skipped: {reason}{attribute}"))?;
         }
         if summary.guarded {
-            println!("{GUARDED}");
+            print::line(GUARDED)?;
         }
         Ok(())
     }
+}
+
+/// Fails if the guard held retention back.
+fn guarded(summary: &Summary) -> Result<(), CliError> {
+    if summary.guarded {
+        return Err(CliError::Refused(GUARDED.to_owned()));
+    }
+    Ok(())
 }
 
 fn failed(error: CleanupError) -> CliError {

@@ -4,7 +4,6 @@
 use std::{
     io::{IsTerminal, Write},
     net::IpAddr,
-    num::NonZeroU32,
     ops::RangeInclusive,
     time::Duration,
 };
@@ -18,25 +17,24 @@ use tokio::time::Instant;
 use super::CliError;
 use crate::{
     config::{
-        AUDIT_RETENTION_DAYS, DAYS_RANGE, DEFAULT_LEASE_SECONDS, DEFAULT_TABLE_NAME,
+        AUDIT_RETENTION_DAYS, ConfigError, DAYS_RANGE, DEFAULT_LEASE_SECONDS, DEFAULT_TABLE_NAME,
         DeletionSettings, LEASE_RANGE, LEASE_SECONDS, MAX_RETENTION_WRITE_UNITS_PER_SECOND,
-        MAX_WRITE_UNITS_PER_SECOND, PACE_RANGE, days,
+        MAX_WRITE_UNITS_PER_SECOND, PACE_RANGE, TABLE_NAME,
     },
     sdk,
     table::Table,
 };
 
-/// How long a terminal waits for the table to answer one request, repetitions
-/// included.
+/// How long a terminal waits for the answer to one request, retries included.
 pub const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The options that say which table.
 #[derive(Args, Clone, Debug)]
 pub struct Connect {
     /// The table.
-    #[arg(long, env = "TABLE_NAME", default_value = DEFAULT_TABLE_NAME)]
+    #[arg(long, env = TABLE_NAME, default_value = DEFAULT_TABLE_NAME)]
     pub table_name: String,
-    /// The DynamoDB endpoint; by default the SDK's own configuration decides.
+    /// The DynamoDB endpoint; by default, the one of the SDK's own configuration.
     #[arg(long, env = "AWS_ENDPOINT_URL_DYNAMODB", value_name = "URL")]
     pub endpoint_url: Option<String>,
 }
@@ -44,7 +42,7 @@ pub struct Connect {
 /// The options that say how a deletion is done.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct DeletionOptions {
-    /// How long a worker may be silent before another takes over, seconds.
+    /// Seconds after which another worker may take over a silent one.
     #[arg(
         long,
         env = LEASE_SECONDS,
@@ -52,7 +50,7 @@ pub struct DeletionOptions {
         value_parser = clap::value_parser!(u64).range(LEASE_RANGE)
     )]
     lease_seconds: u64,
-    /// The pace of a deletion, consumed write units per second; 0 for no limit.
+    /// Write units per second that a deletion may consume; 0 for no limit.
     #[arg(
         long,
         env = MAX_WRITE_UNITS_PER_SECOND,
@@ -60,14 +58,14 @@ pub struct DeletionOptions {
         value_parser = number_in(PACE_RANGE)
     )]
     max_write_units_per_second: u32,
-    /// The pace of a deletion that retention starts; by default the same.
+    /// The same for a deletion that retention starts; by default, the same value.
     #[arg(
         long,
         env = MAX_RETENTION_WRITE_UNITS_PER_SECOND,
         value_parser = number_in(PACE_RANGE)
     )]
     max_retention_write_units_per_second: Option<u32>,
-    /// How long the record of a finished deletion is kept, days; 0 for ever.
+    /// Days for which the record of a finished deletion is kept; 0 for indefinitely.
     #[arg(
         long,
         env = AUDIT_RETENTION_DAYS,
@@ -85,24 +83,27 @@ pub fn number_in(range: RangeInclusive<u32>) -> RangedI64ValueParser<u32> {
 }
 
 impl DeletionOptions {
-    /// The settings of a deletion from a terminal.
-    #[must_use]
-    pub fn settings(self) -> DeletionSettings {
-        let pace = self.max_write_units_per_second;
-        let retention_pace = self.max_retention_write_units_per_second;
-        DeletionSettings {
-            lease: Duration::from_secs(self.lease_seconds),
-            pace: NonZeroU32::new(pace),
-            retention_pace: NonZeroU32::new(retention_pace.unwrap_or(pace)),
-            audit_retention: days(self.audit_retention_days),
-        }
+    /// Returns the settings of a deletion, read as a function reads them.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn settings(self) -> Result<DeletionSettings, ConfigError> {
+        DeletionSettings::read(|variable| match variable {
+            LEASE_SECONDS => Some(self.lease_seconds.to_string()),
+            MAX_WRITE_UNITS_PER_SECOND => Some(self.max_write_units_per_second.to_string()),
+            MAX_RETENTION_WRITE_UNITS_PER_SECOND => self
+                .max_retention_write_units_per_second
+                .map(|units| units.to_string()),
+            AUDIT_RETENTION_DAYS => Some(self.audit_retention_days.to_string()),
+            _ => None,
+        })
     }
 }
 
 /// The option that answers the confirmation.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct Confirm {
-    /// Write to an endpoint that is not on this machine without asking.
+    /// Do not ask before writing to an endpoint that is not on this machine.
     #[arg(long)]
     pub yes: bool,
 }
@@ -162,17 +163,17 @@ impl Connect {
         let table = &self.table_name;
         if !std::io::stdin().is_terminal() {
             return Err(CliError::Refused(format!(
-                "not done: to {what} in table {table} at {endpoint}, confirm with --yes"
+                "confirm with --yes to {what} in table {table} at {endpoint}"
             )));
         }
-        eprint!("About to {what} in table {table} at {endpoint}. Go on? [y/N] ");
+        eprint!("About to {what} in table {table} at {endpoint}. Continue? [y/N] ");
         std::io::stderr().flush()?;
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer)?;
         if matches!(answer.trim(), "y" | "Y" | "yes") {
             Ok(())
         } else {
-            Err(CliError::Refused("not done".to_owned()))
+            Err(CliError::Refused("cancelled".to_owned()))
         }
     }
 }

@@ -1,22 +1,21 @@
-//! `campaigns delete`: the same deletion as over HTTP, with a bar instead of a
-//! budget. It can be stopped at any time and goes on when it is called again.
+//! `campaigns delete`: the same deletion as over HTTP, with a progress bar instead of
+//! a budget. It can be stopped at any time; the same command resumes it.
 
 use std::{future::ready, time::Duration};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use tokio::time::{Instant, sleep};
 
 use super::{
     CliError,
     connect::{Confirm, Connect, DeletionOptions, PATIENCE, patience},
-    drive::until_done,
-    status::print_one,
+    driver::until_done,
+    print::{self, kinds, plain, print_deletion},
 };
 use crate::{
     campaign::{Campaign, CampaignId},
     config,
-    counts::Counts,
     deletion::{Budget, DeletionRequest, Deletions, End, Error, HandOff, Outcome},
     record::{DeletionRef, Record, RecordState},
     sdk,
@@ -35,22 +34,22 @@ Examples:
   campaigns delete campaign_123 --dry-run --endpoint-url http://127.0.0.1:8000
   campaigns delete campaign_123 --endpoint-url http://127.0.0.1:8000
 
-Ctrl-C stops it; what is done is kept, and the same command goes on.")]
+Ctrl-C stops it. Progress is saved, and the same command resumes it.")]
 pub(super) struct Delete {
     /// The campaign's id.
     #[arg(value_parser = CampaignId::parse)]
     id: CampaignId,
-    /// Say what would go, and delete nothing.
+    /// Show what would be deleted, and delete nothing.
     #[arg(long, conflicts_with = "no_wait")]
     dry_run: bool,
-    /// Claim the campaign and leave the work to the state machine, or to the next
-    /// who deletes it.
+    /// Claim the campaign and leave the rest to the state machine, or to the next
+    /// command that deletes it.
     #[arg(long)]
     no_wait: bool,
-    /// JSON instead of text.
+    /// Print JSON instead of text.
     #[arg(long)]
     json: bool,
-    /// The state machine that goes on after --no-wait.
+    /// The state machine that continues after --no-wait.
     #[arg(long, env = config::STATE_MACHINE_ARN, value_name = "ARN", default_value = "")]
     state_machine_arn: String,
     #[command(flatten)]
@@ -72,7 +71,9 @@ impl Delete {
         }
         let what = format!(
             "delete campaign {} \"{}\" of account {} and everything in it",
-            self.id, campaign.name, campaign.account_id
+            self.id,
+            plain(&campaign.name),
+            plain(&campaign.account_id)
         );
         self.connect.confirm(&what, self.confirm)?;
         let left_to = if self.no_wait {
@@ -82,22 +83,23 @@ impl Delete {
             HandOff::None
         };
         // Claimed first and drained after, so that the deletion has an id to show.
-        let claiming = self.deletions(&table, left_to);
+        let claiming = self.deletions(&table, left_to)?;
         let start = Instant::now();
         let budget = Budget::new(start, PATIENCE, None).claim_only(start);
         let claimed = claiming.delete(&request, ready(Ok(Some(campaign))), budget);
         let Outcome { record, end, .. } = claimed.await.map_err(refused)?;
         let handed_off = end == End::Remaining { handed_off: true };
         if self.no_wait {
-            return self.say_how_it_goes_on(&record, handed_off);
+            return self.print_claimed(&record, handed_off);
         }
-        let deletions = self.deletions(&table, HandOff::None);
+        let deletions = self.deletions(&table, HandOff::None)?;
         let record = self.with_a_bar(&deletions, record).await?;
-        print_one(&deletions.view(&record), self.json)
+        print_deletion(&deletions.view(&record), self.json)
     }
 
-    fn deletions(&self, table: &Table, hand_off: HandOff) -> Deletions {
-        Deletions::new(table.clone(), self.options.settings(), hand_off)
+    fn deletions(&self, table: &Table, hand_off: HandOff) -> Result<Deletions, CliError> {
+        let settings = self.options.settings()?;
+        Ok(Deletions::new(table.clone(), settings, hand_off))
     }
 
     fn not_there(&self, table: &Table) -> CliError {
@@ -115,7 +117,7 @@ impl Delete {
         campaign: Campaign,
     ) -> Result<(), CliError> {
         let budget = Budget::new(Instant::now(), COUNTING, None);
-        let deletions = self.deletions(table, HandOff::None);
+        let deletions = self.deletions(table, HandOff::None)?;
         let preview = deletions.preview(request, Some(campaign), budget);
         let preview = preview.await.map_err(refused)?;
         if self.json {
@@ -125,37 +127,36 @@ impl Delete {
                 "deletedItems": preview.counts,
                 "complete": preview.complete,
             });
-            println!("{}", serde_json::to_string_pretty(&said)?);
-            return Ok(());
+            return print::json(&said);
         }
-        println!(
+        print::line(&format!(
             "campaign {} \"{}\" can be deleted, with {}{} items: {}",
             self.id,
-            preview.campaign.name,
+            plain(&preview.campaign.name),
             if preview.complete { "" } else { "at least " },
             preview.counts.total(),
             kinds(&preview.counts)
-        );
-        Ok(())
+        ))
     }
 
-    fn say_how_it_goes_on(&self, record: &Record, handed_off: bool) -> Result<(), CliError> {
+    fn print_claimed(&self, record: &Record, handed_off: bool) -> Result<(), CliError> {
         if self.json {
             let of = DeletionRef::of(record);
-            println!("{}", serde_json::to_string_pretty(&of)?);
-            return Ok(());
+            return print::json(&of);
         }
         let how = if handed_off {
-            "the state machine goes on with it".to_owned()
+            "the state machine continues it".to_owned()
         } else {
-            format!("go on with: {}", self.again())
+            format!("resume it with: {}", self.again())
         };
         let id = &record.deletion_id;
-        println!("deletion {id} of campaign {} is claimed; {how}", self.id);
-        Ok(())
+        print::line(&format!(
+            "campaign {} is claimed by deletion {id}; {how}",
+            self.id
+        ))
     }
 
-    /// The command that goes on.
+    /// Returns the command that resumes the deletion.
     fn again(&self) -> String {
         let table = match self.connect.table_name.as_str() {
             config::DEFAULT_TABLE_NAME => String::new(),
@@ -168,7 +169,7 @@ impl Delete {
         format!("campaigns delete {}{table}{endpoint}", self.id)
     }
 
-    /// Drains, or waits for who does, and shows how far it is.
+    /// Drains, or waits for the active worker, and shows the progress.
     async fn with_a_bar(&self, deletions: &Deletions, record: Record) -> Result<Record, CliError> {
         if record.state != RecordState::Running {
             return Ok(record);
@@ -176,7 +177,7 @@ impl Delete {
         let of = DeletionRef::of(&record);
         let stopped = || {
             CliError::Refused(format!(
-                "stopped; deletion {} keeps what it has done. Go on with: {}",
+                "Stopped. Progress of deletion {} is saved; to resume: {}",
                 of.deletion_id,
                 self.again()
             ))
@@ -213,7 +214,7 @@ impl Delete {
     }
 }
 
-/// Shows what the record says, whoever writes it, for ever.
+/// Shows what the record says, whichever worker writes it, indefinitely.
 async fn watch(
     deletions: &Deletions,
     of: &DeletionRef,
@@ -221,7 +222,7 @@ async fn watch(
 ) -> Result<Record, CliError> {
     loop {
         sleep(LOOK_EVERY).await;
-        // A look that fails is one less.
+        // A read that fails is left out.
         if let Ok(Some(record)) = deletions.find(of, patience()).await {
             bar.set_position(record.progress.counted.total());
             bar.set_message(kinds(&record.progress.counted));
@@ -233,33 +234,17 @@ fn bar(total: Option<u64>) -> ProgressBar {
     let (bar, style) = match total {
         Some(total) => (
             ProgressBar::new(total),
-            "{bar:30} {pos}/{len} items, {per_sec}, {eta} left; {msg}",
+            "{bar:20} {pos}/{len}, {rate}, {eta} left  {wide_msg}",
         ),
         None => (
             ProgressBar::new_spinner(),
-            "{spinner} {pos} items, {per_sec}; {msg}",
+            "{spinner} {pos} items, {rate}  {wide_msg}",
         ),
     };
-    bar.with_style(
-        ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
-    )
+    bar.with_style(print::progress_style(style))
 }
 
-/// The counts that are not zero, in words.
-pub(super) fn kinds(counts: &Counts) -> String {
-    let kinds: Vec<String> = counts
-        .shown()
-        .filter(|(_, count)| *count > 0)
-        .map(|(name, count)| format!("{count} {name}"))
-        .collect();
-    if kinds.is_empty() {
-        "nothing".to_owned()
-    } else {
-        kinds.join(", ")
-    }
-}
-
-/// A refusal in the words of the HTTP answer.
+/// Returns a refusal in the words of the HTTP answer.
 fn refused(error: Error) -> CliError {
     match error {
         Error::Table(error) => CliError::Table(error),

@@ -1,13 +1,14 @@
-//! The demo data: the campaign of the public reference, one campaign for each
-//! common refusal, and the key that the files in `events/` carry. `serve` puts
-//! it into its embedded DynamoDB, `campaigns demo` into another endpoint of this
-//! machine, and into no other: that key is no secret.
+//! The demo data: the campaign of the public reference, one campaign for each common
+//! refusal, and the key that the files in `events/` carry. `serve` puts it into its
+//! embedded DynamoDB, `campaigns demo` into another endpoint of this machine, and
+//! nowhere else: the key is public.
 
 use clap::Args;
 
 use super::{
     CliError,
     connect::{Connect, patience},
+    print,
     seed::{Children, Plan, REFERENCE},
 };
 use crate::{
@@ -38,16 +39,15 @@ impl Demo {
     pub(super) async fn run(self) -> Result<(), CliError> {
         if !self.connect.is_loopback() {
             return Err(CliError::Refused(
-                "the demo data has a publicly known key: it goes to an endpoint of this machine \
-                 only, named with --endpoint-url"
+                "the demo data has a public key, so it goes to an endpoint of this machine only: \
+                 name one with --endpoint-url"
                     .to_owned(),
             ));
         }
         let table = self.connect.table().await;
         table.create().await?;
         put(&table).await?;
-        println!("the demo data is in table {}", table.name());
-        Ok(())
+        print::line(&format!("the demo data is in table {}", table.name()))
     }
 }
 

@@ -2,13 +2,13 @@
 //! stored as its SHA-256 only.
 
 use clap::{Args, Subcommand, builder::PossibleValuesParser};
-use comfy_table::{Table as TextTable, presets};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
     CliError,
     connect::{Confirm, Connect, PATIENCE, patience},
+    print::{self, Column, Table as TextTable, plain},
 };
 use crate::{
     auth::{ApiKey, KEY_LENGTH, SCOPES, StoredKey},
@@ -24,11 +24,11 @@ Examples:
   campaigns key list --account account_demo
   campaigns key revoke key_0190a8c2b5c27e3f")]
 pub(super) enum Key {
-    /// Issue a key and show it, once.
+    /// Issue a key and show it once.
     Issue(Issue),
     /// List the keys of an account, without the keys themselves.
     List(List),
-    /// Revoke a key, from now on.
+    /// Revoke a key.
     Revoke(Revoke),
 }
 
@@ -38,13 +38,13 @@ pub(super) struct Issue {
     /// The account that the key acts for.
     #[arg(long)]
     account: String,
-    /// What the key may do; repeat for several; everything by default.
+    /// A scope of the key; repeat for several. By default, every scope.
     #[arg(long = "scope", value_name = "SCOPE", value_parser = PossibleValuesParser::new(SCOPES))]
     scopes: Vec<String>,
-    /// After how many days the key expires; never by default.
+    /// Days after which the key expires; by default, never.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     expires_in_days: Option<u32>,
-    /// JSON instead of text.
+    /// Print JSON instead of text.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -59,7 +59,7 @@ pub(super) struct List {
     /// The account whose keys are listed.
     #[arg(long)]
     account: String,
-    /// A JSON array instead of a table.
+    /// Print a JSON array instead of a table.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -118,12 +118,11 @@ impl Issue {
             expires_at: expires_at.map(rfc3339),
         };
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&issued)?);
-            return Ok(());
+            return print::json(&issued);
         }
-        println!("{}", issued.key);
+        print::line(issued.key)?;
         eprintln!(
-            "key {} of account {} ({}){}; it is shown this once and stored as a hash",
+            "key {} of account {} ({}){}; it is not shown again, and stored as a hash",
             issued.key_id,
             issued.account_id,
             issued.scopes.join(", "),
@@ -135,8 +134,8 @@ impl Issue {
     }
 }
 
-/// Issues a key: makes it of the operating system's randomness (6 bits for each
-/// character), and stores its hash.
+/// Issues a key: generates it from the operating system's randomness (6 bits for
+/// each character), and stores its hash.
 ///
 /// # Errors
 /// [`CliError`].
@@ -148,15 +147,18 @@ pub(super) async fn issue(
 ) -> Result<(ApiKey, StoredKey), CliError> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
     let mut bytes = [0_u8; KEY_LENGTH];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| CliError::Refused(format!("no randomness: {error}")))?;
+    getrandom::fill(&mut bytes).map_err(|error| {
+        CliError::Refused(format!(
+            "the operating system gave no random bytes: {error}"
+        ))
+    })?;
     let text: String = bytes
         .iter()
         .filter_map(|byte| ALPHABET.get(usize::from(byte & 63)))
         .map(|byte| char::from(*byte))
         .collect();
     let key = ApiKey::new(&text)
-        .ok_or_else(|| CliError::Refused("the key that was made has no key's form".to_owned()))?;
+        .ok_or_else(|| CliError::Refused("the generated key is malformed".to_owned()))?;
     scopes.sort();
     scopes.dedup();
     let stored = StoredKey {
@@ -172,7 +174,9 @@ pub(super) async fn issue(
         .put_new(keys::api_key(&key.hash()), item, patience())
         .await?
     {
-        return Err(CliError::Refused("there is such a key already".to_owned()));
+        return Err(CliError::Refused(
+            "the generated key exists already".to_owned(),
+        ));
     }
     Ok((key, stored))
 }
@@ -205,14 +209,17 @@ impl List {
             .collect();
         listed.sort_by_key(|key| key.key_id);
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&listed)?);
-            return Ok(());
+            return print::json(&listed);
         }
-        let mut text = TextTable::new();
-        text.load_style(presets::NOTHING);
-        text.set_header(["KEY ID", "STATE", "SUBSCRIPTION", "SCOPES", "EXPIRES"]);
+        let mut text = TextTable::new(&[
+            Column::Kept("KEY ID"),
+            Column::Kept("STATE"),
+            Column::GivesWay("SUBSCRIPTION", 3),
+            Column::GivesWay("SCOPES", 2),
+            Column::GivesWay("EXPIRES", 1),
+        ]);
         for key in &listed {
-            text.add_row([
+            text.row([
                 key.key_id,
                 key.state,
                 key.subscription,
@@ -220,8 +227,7 @@ impl List {
                 key.expires_at.as_deref().unwrap_or("never"),
             ]);
         }
-        println!("{text}");
-        Ok(())
+        text.print()
     }
 }
 
@@ -239,7 +245,6 @@ impl Revoke {
         if !table.revoke_key(key, patience()).await? {
             return Err(gone());
         }
-        println!("key {} is revoked", self.key_id);
-        Ok(())
+        print::line(&format!("key {} is revoked", plain(&self.key_id)))
     }
 }

@@ -1,11 +1,11 @@
 //! `campaigns list`: from the index, so eventually consistent, and without a scan.
 
 use clap::Args;
-use comfy_table::{Table as TextTable, presets};
 
 use super::{
     CliError,
     connect::{Connect, patience},
+    print::{self, Column, Table},
 };
 use crate::campaign::{DELETABLE, ListedCampaign, Status};
 
@@ -16,13 +16,13 @@ Examples:
   campaigns list --endpoint-url http://127.0.0.1:8000
   campaigns list --status paused --account account_demo --json")]
 pub(super) struct List {
-    /// Campaigns with this status; by default with every status that is known.
+    /// List campaigns with this status; by default, with every known status.
     #[arg(long)]
     status: Option<String>,
-    /// Campaigns of this account.
+    /// List campaigns of this account.
     #[arg(long)]
     account: Option<String>,
-    /// A JSON array instead of a table.
+    /// Print a JSON array instead of a table.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -46,20 +46,27 @@ impl List {
             while let Some(page) = listing.next_page(patience()).await? {
                 campaigns.extend(page);
             }
+            for unreadable in listing.take_unreadable() {
+                eprintln!("campaigns: {}", print::plain(&unreadable.to_string()));
+            }
         }
         if let Some(account) = &self.account {
             campaigns.retain(|listed| listed.campaign.account_id == *account);
         }
         if self.json {
             let said: Vec<_> = campaigns.iter().map(as_json).collect();
-            println!("{}", serde_json::to_string_pretty(&said)?);
-            return Ok(());
+            return print::json(&said);
         }
-        let mut text = TextTable::new();
-        text.load_style(presets::NOTHING);
-        text.set_header(["ID", "STATUS", "ACCOUNT", "UPDATED", "PROTECTED", "NAME"]);
+        let mut text = Table::new(&[
+            Column::Kept("ID"),
+            Column::Kept("STATUS"),
+            Column::GivesWay("ACCOUNT", 2),
+            Column::GivesWay("UPDATED", 3),
+            Column::GivesWay("PROTECTED", 1),
+            Column::GivesWay("NAME", 4),
+        ]);
         for ListedCampaign { campaign, .. } in &campaigns {
-            text.add_row([
+            text.row([
                 campaign.id.as_str(),
                 campaign.status.as_str(),
                 &campaign.account_id,
@@ -68,8 +75,7 @@ impl List {
                 &campaign.name,
             ]);
         }
-        println!("{text}");
-        Ok(())
+        text.print()
     }
 }
 

@@ -1,17 +1,18 @@
-//! Filling a campaign: the demo data of `serve`, `campaigns seed`, and what
-//! tests delete. The items look like the platform's own, in size too.
+//! Fills a campaign: the demo data of `serve`, `campaigns seed`, and what tests
+//! delete. The items are like the platform's own, in size too.
 
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use clap::Args;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use tokio::time::Instant;
 
 use super::{
     CliError,
     connect::{Confirm, Connect, patience},
+    print::{self, plain},
 };
 use crate::{
     campaign::CampaignId,
@@ -55,7 +56,7 @@ pub struct Children {
     /// Webhook deliveries.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub webhook_deliveries: u64,
-    /// Items of a kind that nobody knows.
+    /// Items of an unknown kind.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub others: u64,
 }
@@ -114,7 +115,7 @@ pub struct Seed {
     protected: bool,
     #[command(flatten)]
     children: Children,
-    /// This many children of all kinds, in the proportions of the public reference.
+    /// Put N children of all kinds, in the proportions of the public reference.
     #[arg(
         long,
         value_name = "N",
@@ -145,29 +146,27 @@ impl Seed {
             children,
         };
         let bar = ProgressBar::new(children.total());
-        let style = "{bar:30} {pos}/{len} items, {per_sec}, {eta} left";
-        bar.set_style(
-            ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
-        );
+        bar.set_style(print::progress_style(
+            "{bar:20} {pos}/{len} items, {rate}, {eta} left",
+        ));
         let begun = Instant::now();
         if !plan.put(&table, |items| bar.inc(items)).await? {
             bar.finish_and_clear();
             return Err(CliError::Refused(format!(
-                "there is a campaign {} in table {} already",
+                "campaign {} exists already in table {}",
                 plan.id,
                 table.name()
             )));
         }
         bar.finish_and_clear();
-        println!(
+        print::line(&format!(
             "campaign {} ({}) of account {}: {} items in {:.1} s",
             plan.id,
-            plan.status,
-            plan.account_id,
+            plain(&plan.status),
+            plain(&plan.account_id),
             children.total(),
             begun.elapsed().as_secs_f64()
-        );
-        Ok(())
+        ))
     }
 }
 

@@ -1,5 +1,5 @@
-//! `campaigns serve`: the whole service on this machine, with demo data and
-//! lines to paste.
+//! `campaigns serve`: the whole service on this machine, with demo data and lines to
+//! paste.
 
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
@@ -9,10 +9,11 @@ use super::{
     CliError,
     connect::{Connect, DeletionOptions, number_in},
     demo::{self, DEMO_ACCOUNT},
-    drive::in_the_background,
+    driver::in_the_background,
     engine::{Engine, listen},
     gateway,
     key::issue,
+    print,
 };
 use crate::{
     auth::SCOPES,
@@ -37,13 +38,13 @@ pub(super) struct Serve {
     /// The port of the embedded DynamoDB on 127.0.0.1.
     #[arg(long, default_value_t = 8000)]
     dynamodb_port: u16,
-    /// Keep the data in this file; without it, it is gone at the end.
+    /// Keep the data in this file; without it, the data is in memory only.
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
     /// The table.
     #[arg(long, env = "TABLE_NAME", default_value = DEFAULT_TABLE_NAME)]
     table_name: String,
-    /// How long a request may work before it answers 202, seconds.
+    /// Seconds that a request may take before it answers 202.
     #[arg(
         long,
         env = "INLINE_BUDGET_SECONDS",
@@ -51,7 +52,7 @@ pub(super) struct Serve {
         value_parser = clap::value_parser!(u64).range(INLINE_BUDGET_RANGE)
     )]
     inline_budget_seconds: u64,
-    /// How many requests a key may make to each route in a minute; 0 for any number.
+    /// Requests per minute that a key may make to each route; 0 for any number.
     #[arg(
         long,
         env = RATE_LIMIT_PER_MINUTE,
@@ -80,8 +81,7 @@ impl Serve {
             served = self.serve() => served,
             interrupted = tokio::signal::ctrl_c() => {
                 interrupted?;
-                println!("Stopped.");
-                Ok(())
+                print::line("Stopped.")
             }
         }
     }
@@ -103,7 +103,7 @@ impl Serve {
         }
         let scopes = SCOPES.map(ToOwned::to_owned).to_vec();
         let (key, _) = issue(&table, DEMO_ACCOUNT, scopes, None).await?;
-        let settings = self.options.settings();
+        let settings = self.options.settings()?;
         let (queue, handed_on) = tokio::sync::mpsc::unbounded_channel();
         let background = Deletions::new(table.clone(), settings.clone(), HandOff::None);
         tokio::spawn(in_the_background(background, handed_on));
@@ -114,7 +114,7 @@ impl Serve {
             NonZeroU32::new(self.rate_limit_per_minute),
         );
         let kept = self.data.as_ref().map_or_else(
-            || "in memory, gone at the end".to_owned(),
+            || "in memory".to_owned(),
             |file| format!("kept in {}", file.display()),
         );
         let url = format!("http://{address}/v1/campaigns");
@@ -122,7 +122,7 @@ impl Serve {
         println!(
             "The API is at http://{address}, its DynamoDB at {} (table {}, {kept}).
 
-What would go, without deleting anything:
+Show what would be deleted:
   curl -X DELETE '{url}/campaign_123?validateOnly=true' {header}
 
 Delete \"Q4 Enterprise Outreach\" and everything in it:
@@ -131,7 +131,7 @@ Delete \"Q4 Enterprise Outreach\" and everything in it:
 Refused, since it is active:
   curl -X DELETE {url}/campaign_active {header}
 
-There are campaign_protected and campaign_foreign (another account's), too. Ctrl-C stops.",
+There are also campaign_protected and campaign_foreign (another account's). Ctrl-C stops.",
             engine.endpoint_url(),
             self.table_name,
         );

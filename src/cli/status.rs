@@ -1,23 +1,22 @@
-//! `campaigns status`: how deletions stand. Running ones are found in the index
+//! `campaigns status`: the status of deletions. Running ones are found in the index
 //! of campaigns, an account's in its own partition.
 
 use clap::Args;
-use comfy_table::{Table as TextTable, presets};
 
 use super::{
     CliError,
     connect::{Connect, DeletionOptions, patience},
-    delete::kinds,
+    print::{self, print_deletion, table_of},
 };
 use crate::{
     campaign::{CampaignId, Status as CampaignStatus},
-    deletion::{DeletionView, Deletions, HandOff},
+    deletion::{Deletions, HandOff},
     record::{Record, deletion_id},
     table::Table,
 };
 
-/// How many deletions of an account are shown, and how many are read at once when
-/// one is looked for.
+/// How many deletions of an account are shown, and how many are read at once to find
+/// one.
 const SHOWN: usize = 20;
 const READ: usize = 100;
 
@@ -28,13 +27,12 @@ Examples:
   campaigns status --endpoint-url http://127.0.0.1:8000
   campaigns status campaign_123 --account account_demo --endpoint-url http://127.0.0.1:8000")]
 pub(super) struct Status {
-    /// A campaign, or a deletion; by default every deletion that runs.
+    /// A campaign or a deletion; by default, every running deletion.
     id: Option<String>,
-    /// Deletions of this account, newest first. Needed to find a deletion that is
-    /// done.
+    /// Show deletions of this account, newest first. Needed to find finished ones.
     #[arg(long)]
     account: Option<String>,
-    /// JSON instead of a table.
+    /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -46,11 +44,11 @@ pub(super) struct Status {
 impl Status {
     pub(super) async fn run(self) -> Result<(), CliError> {
         let table = self.connect.table().await;
-        let deletions = Deletions::new(table.clone(), self.options.settings(), HandOff::None);
+        let deletions = Deletions::new(table.clone(), self.options.settings()?, HandOff::None);
         if let Some(id) = &self.id {
             let record = self.find(&table, id).await?;
             let record = record.ok_or_else(|| self.not_found(id))?;
-            return print_one(&deletions.view(&record), self.json);
+            return print_deletion(&deletions.view(&record), self.json);
         }
         let mut more = None;
         let records = match &self.account {
@@ -63,17 +61,17 @@ impl Status {
             }
             None => running(&table).await?,
         };
-        let reports: Vec<_> = records
+        let views: Vec<_> = records
             .iter()
             .map(|record| deletions.view(record))
             .collect();
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&reports)?);
+            print::json(&views)?;
         } else {
-            println!("{}", text(&reports));
+            table_of(&views).print()?;
         }
         if more.is_some() {
-            eprintln!("There are older ones; GET /v1/deletions lists them all.");
+            eprintln!("There are older deletions: GET /v1/deletions lists them all.");
         }
         Ok(())
     }
@@ -120,10 +118,10 @@ impl Status {
 
     fn not_found(&self, id: &str) -> CliError {
         CliError::Refused(match &self.account {
-            Some(account) => format!("account {account} has no deletion of or with the id {id}"),
-            None => format!(
-                "no deletion of or with the id {id} runs; one that is done is found with --account"
-            ),
+            Some(account) => format!("account {account} has no deletion that matches {id}"),
+            None => {
+                format!("no running deletion matches {id}; use --account to search finished ones")
+            }
         })
     }
 }
@@ -141,44 +139,16 @@ async fn running(table: &Table) -> Result<Vec<Record>, CliError> {
             match record {
                 Some(record) => records.push(record),
                 None => eprintln!(
-                    "campaign {} of account {} is in deleting and has no record: delete it again",
-                    campaign.id, campaign.account_id
+                    "campaign {} of account {} has status `deleting` but no deletion record; \
+                     delete it again to restart it",
+                    campaign.id,
+                    print::plain(&campaign.account_id)
                 ),
             }
         }
+        for unreadable in listing.take_unreadable() {
+            eprintln!("campaigns: {}", print::plain(&unreadable.to_string()));
+        }
     }
     Ok(records)
-}
-
-/// Prints one deletion.
-pub(super) fn print_one(report: &DeletionView<'_>, json: bool) -> Result<(), CliError> {
-    if json {
-        println!("{}", serde_json::to_string_pretty(report)?);
-    } else {
-        println!(
-            "{}\ncounted: {}",
-            text(std::slice::from_ref(report)),
-            kinds(report.deleted_items())
-        );
-    }
-    Ok(())
-}
-
-fn text(reports: &[DeletionView<'_>]) -> TextTable {
-    let mut text = TextTable::new();
-    text.load_style(presets::NOTHING);
-    text.set_header([
-        "DELETION",
-        "CAMPAIGN",
-        "STATUS",
-        "ITEMS",
-        "BY",
-        "STARTED",
-        "LAST MOVE",
-        "COMPLETED",
-    ]);
-    for report in reports {
-        text.add_row(report.columns());
-    }
-    text
 }

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_value_is_named_with_what_is_allowed() {
+    fn a_bad_value_is_named_with_the_allowed_ones() {
         for (variable, value) in [
             ("RETENTION_DAYS", "-1"),
             ("RETENTION_DAYS", "soon"),

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     Budget, DeletionRequest, Error,
-    hold::{Hold, NotWritten, lease_end, new_owner},
+    lease::{Lease, NotWritten, lease_end, new_owner},
 };
 use crate::{
     campaign::Campaign,
@@ -17,13 +17,13 @@ use crate::{
     config::DeletionSettings,
     record::{Progress, Record, RecordState},
     refusal::Refusal,
-    table::{Backoff, Claim, ClaimAnswer, Table, TableError},
+    table::{Backoff, Claim, ClaimAnswer, KeyPut, Table, TableError},
 };
 
 /// Who works on a claimed deletion.
 pub(super) enum Claimed<'a> {
     /// This worker holds the lease.
-    Held(Box<Hold<'a>>),
+    Held(Box<Lease<'a>>),
     /// Another worker holds it, or may; the record as last seen.
     Attached(Box<Record>),
     /// The takeover has no answer; the record as it was read.
@@ -40,7 +40,7 @@ enum Behind<'a> {
         version: u64,
     },
     /// The campaign's current state; `None` if it is gone.
-    Changed(Option<Campaign>),
+    Changed(Option<Box<Campaign>>),
 }
 
 impl Behind<'_> {
@@ -65,6 +65,11 @@ pub(super) struct Claimant<'a> {
     backoff: Backoff,
     /// The last claim that was sent and is not known to stand.
     sent: Option<Claim>,
+    /// How many claims were refused because the campaign had changed.
+    changes: u32,
+    /// Whether the request attaches to a deletion for which an earlier one with the
+    /// same idempotency key has stored it.
+    pub(super) replayed: bool,
 }
 
 impl<'a> Claimant<'a> {
@@ -82,6 +87,8 @@ impl<'a> Claimant<'a> {
             budget,
             backoff: Backoff::default(),
             sent: None,
+            changes: 0,
+            replayed: false,
         }
     }
 
@@ -91,7 +98,10 @@ impl<'a> Claimant<'a> {
     /// # Errors
     /// The refusals, in the order of the contract, and [`Error::Table`] when it is
     /// not known that anything was claimed.
-    pub(super) async fn claim(mut self, mut found: Option<Campaign>) -> Result<Claimed<'a>, Error> {
+    pub(super) async fn claim(
+        &mut self,
+        mut found: Option<Campaign>,
+    ) -> Result<Claimed<'a>, Error> {
         loop {
             let campaign = self.request.accessible(found)?;
             self.check_unchanged(&campaign)?;
@@ -99,7 +109,7 @@ impl<'a> Claimant<'a> {
                 match self.attach(&campaign).await? {
                     Behind::Claimed(claimed) => return Ok(claimed),
                     Behind::Changed(now) => {
-                        found = now;
+                        found = now.map(|now| *now);
                         continue;
                     }
                     Behind::Claimable {
@@ -147,8 +157,16 @@ impl<'a> Claimant<'a> {
         let deadline = self.budget.claim_until;
         let id = &claim.campaign.id;
         let found = match self.table.claim(&claim, deadline).await {
-            Ok(ClaimAnswer::Claimed) => return Ok(ControlFlow::Break(self.hold(claim.record))),
-            Ok(ClaimAnswer::Changed(now)) => now.map(|now| *now),
+            Ok(ClaimAnswer::Claimed) => return Ok(ControlFlow::Break(self.held(claim.record))),
+            Ok(ClaimAnswer::Changed(now)) => {
+                // The first change is looked at at once; a campaign that keeps changing
+                // is waited for, and is no failure.
+                if self.changes > 0 && !self.backoff.wait(deadline).await {
+                    return Err(TableError::keeps_changing().into());
+                }
+                self.changes += 1;
+                now.map(|now| *now)
+            }
             Ok(ClaimAnswer::RecordExists) => self.table.campaign(id, deadline).await?,
             Ok(ClaimAnswer::KeyInUse) => return Err(Refusal::IdempotencyKeyReused.into()),
             Err(error @ TableError::Busy(_)) if self.backoff.wait(deadline).await => {
@@ -172,12 +190,24 @@ impl<'a> Claimant<'a> {
     /// stands all the same, by an attempt whose answer was lost.
     async fn look(&self, claim: Claim, error: TableError) -> Result<Claimed<'a>, Error> {
         let deadline = self.budget.write_until;
-        match self.table.campaign(&claim.campaign.id, deadline).await {
-            Ok(Some(now)) if now.deletion_id.as_ref() == Some(&claim.record.deletion_id) => {
-                Ok(self.hold(claim.record))
-            }
-            _ => Err(error.into()),
+        let sent = claim.record;
+        let now = self.table.campaign(&claim.campaign.id, deadline).await;
+        let names_it =
+            |campaign: &Campaign| campaign.deletion_id.as_ref() == Some(&sent.deletion_id);
+        if !matches!(&now, Ok(Some(now)) if names_it(now)) {
+            return Err(error.into());
         }
+        // A campaign that named this deletion before the claim shows nothing: then the
+        // record has to.
+        if names_it(&claim.campaign) {
+            let record = self
+                .table
+                .record(&sent.account_id, &sent.deletion_id, deadline);
+            if !matches!(record.await, Ok(Some(record)) if record == sent) {
+                return Err(error.into());
+            }
+        }
+        Ok(self.held(sent))
     }
 
     /// Looks behind a campaign in `deleting`, and takes its deletion over if its
@@ -186,7 +216,7 @@ impl<'a> Claimant<'a> {
     /// A writer without a fence can leave a campaign in `deleting` that names no
     /// deletion, another campaign's, or a finished one. Nothing else could ever
     /// delete such a campaign, so it is claimed again.
-    async fn attach(&self, campaign: &Campaign) -> Result<Behind<'a>, Error> {
+    async fn attach(&mut self, campaign: &Campaign) -> Result<Behind<'a>, Error> {
         let deadline = self.budget.claim_until;
         let Some(deletion_id) = campaign.deletion_id.clone() else {
             return Ok(Behind::claimable_under_new_id());
@@ -204,14 +234,17 @@ impl<'a> Claimant<'a> {
             return Ok(Behind::claimable_under_new_id());
         }
         if self.sent.as_ref().is_some_and(|sent| sent.record == record) {
-            return Ok(Behind::Claimed(self.hold(record)));
+            return Ok(Behind::Claimed(self.held(record)));
         }
         // A repeated request gets this deletion's answer, even after it has finished.
         if record.state == RecordState::Running
             && let Some(key_use) = self.request.key_use()
-            && !self.table.put_key_use(&key_use, &record, deadline).await?
         {
-            return Err(Refusal::IdempotencyKeyReused.into());
+            match self.table.put_key_use(&key_use, &record, deadline).await? {
+                KeyPut::Stored => {}
+                KeyPut::AlreadyStored => self.replayed = true,
+                KeyPut::InUse => return Err(Refusal::IdempotencyKeyReused.into()),
+            }
         }
         match take_over(self.table, self.settings, record, self.budget).await {
             Ok(claimed) => Ok(Behind::Claimed(claimed)),
@@ -247,13 +280,13 @@ impl<'a> Claimant<'a> {
         let now = self.table.campaign(&seen.id, deadline).await?;
         Ok(match now {
             Some(now) if now == *seen => Behind::claimable_under_new_id(),
-            now => Behind::Changed(now),
+            now => Behind::Changed(now.map(Box::new)),
         })
     }
 
-    fn hold(&self, record: Record) -> Claimed<'a> {
-        let hold = Hold::claimed(self.table, self.settings, record);
-        Claimed::Held(Box::new(hold))
+    fn held(&self, record: Record) -> Claimed<'a> {
+        let lease = Lease::claimed(self.table, self.settings, record);
+        Claimed::Held(Box::new(lease))
     }
 
     fn prepare(&self, campaign: Campaign, deletion_id: String, version: u64) -> Claim {
@@ -304,8 +337,14 @@ pub(super) async fn take_over<'a>(
         return Ok(Claimed::Attached(Box::new(record)));
     }
     let deadline = budget.claim_until;
-    match Hold::take_over(table, settings, record.clone(), deadline).await {
-        Ok(hold) => Ok(Claimed::Held(Box::new(hold))),
+    match Lease::take_over(table, settings, record.clone(), deadline).await {
+        Ok(lease) => Ok(Claimed::Held(Box::new(lease))),
+        // A late release of a worker that is gone came first: no worker is active.
+        Err(NotWritten::Lost(Some(now)))
+            if now.lease_ended(now_ms()) && now.version > record.version =>
+        {
+            Box::pin(take_over(table, settings, *now, budget)).await
+        }
         Err(NotWritten::Lost(Some(now))) if now.state == RecordState::Running => {
             Ok(Claimed::Attached(now))
         }

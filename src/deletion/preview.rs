@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{Budget, DeletionRequest, Deletions, Error, reader::Reader};
+use super::{Budget, DeletionRequest, Deletions, Error, read_ahead::ReadAhead};
 use crate::{
     campaign::{Campaign, CampaignId, Status},
     counts::Counts,
@@ -58,9 +58,9 @@ impl Deletions {
         until: Instant,
     ) -> Result<(Counts, bool), TableError> {
         let mut counts = Counts::default();
-        let mut reader = Reader::start(&self.table, campaign, None, until);
+        let mut pages = ReadAhead::start(&self.table, campaign, None, until);
         loop {
-            match reader.next().await {
+            match pages.next().await {
                 Ok(Some(page)) => page.sort_keys.iter().for_each(|key| counts.add(key)),
                 Ok(None) => return Ok((counts, true)),
                 // The time was over before the table gave the next page.

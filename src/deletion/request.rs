@@ -59,6 +59,16 @@ impl DeletionRequest {
         Self::for_owner(campaign, Requester::Cli)
     }
 
+    /// Returns the request to claim a campaign again whose deletion has lost its
+    /// record, and with it who requested it.
+    #[must_use]
+    pub fn again(campaign: &Campaign) -> Self {
+        Self {
+            only_as_found: true,
+            ..Self::for_owner(campaign, Requester::Unknown)
+        }
+    }
+
     fn for_owner(campaign: &Campaign, requested_by: Requester) -> Self {
         Self {
             campaign_id: campaign.id.clone(),
@@ -90,7 +100,9 @@ impl DeletionRequest {
     pub(super) fn check(&self, campaign: &Campaign) -> Result<(), Refusal> {
         campaign.check_deletable()?;
         match &self.if_match {
-            Some(etags) if !etags.contains(&campaign.etag()) => Err(Refusal::PreconditionFailed),
+            Some(etags) if !campaign.etag().is_some_and(|etag| etags.contains(&etag)) => {
+                Err(Refusal::PreconditionFailed)
+            }
             _ => Ok(()),
         }
     }

@@ -49,15 +49,10 @@ impl<'a> DeletionView<'a> {
         }
     }
 
-    /// Returns the counts so far.
-    #[must_use]
-    pub fn deleted_items(&self) -> &'a Counts {
-        self.deleted_items
-    }
-
-    /// Returns the cells of a row in a table of deletions.
+    /// Returns the cells of a row in a table of deletions: id, campaign, status, items,
+    /// requester, start, last write, end.
     #[cfg(feature = "cli")]
-    pub(crate) fn columns(&self) -> [String; 8] {
+    pub(crate) fn cells(&self) -> [String; 8] {
         [
             self.deletion_id.to_owned(),
             self.campaign_id.to_owned(),
@@ -68,6 +63,12 @@ impl<'a> DeletionView<'a> {
             self.last_processed_at.to_owned(),
             self.completed_at.unwrap_or_default().to_owned(),
         ]
+    }
+
+    /// Returns the counts so far.
+    #[must_use]
+    pub fn deleted_items(&self) -> &'a Counts {
+        self.deleted_items
     }
 
     /// Returns `running`, `stalled` or `succeeded`.

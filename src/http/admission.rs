@@ -1,8 +1,9 @@
 //! Authentication: the key, its subscription, and its rate limit.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, time::Duration};
 
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use tokio::time::Instant;
 
 use super::{Api, request, request_log::RequestLog};
 use crate::{
@@ -12,8 +13,11 @@ use crate::{
     metrics,
     rate_limit::{Counter, LimitedRoute, Usage},
     refusal::Refusal,
-    table::{Counted, CountedKey, TableError},
+    table::{Backoff, Counted, CountedKey, TableError},
 };
+
+/// How long the count of a use is repeated while the table throttles it.
+const COUNT_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Api {
     /// Returns the caller, whose key has to be known and valid, with an active
@@ -49,8 +53,10 @@ impl Api {
         stored_key.ok_or(Refusal::InvalidApiKey.into())
     }
 
-    /// Reads a key by counting its use. A use that cannot be counted is admitted: a
-    /// rate limit is not a reason to refuse every caller.
+    /// Reads a key by counting its use. While the table throttles the count, it is
+    /// repeated, and then the request is answered 503: whoever makes more requests
+    /// than an item takes writes must not pass uncounted. A use that cannot be counted for another reason is
+    /// admitted: a rate limit is not a reason to refuse every caller.
     async fn counted(
         &self,
         hash: String,
@@ -60,11 +66,19 @@ impl Api {
         log: &mut RequestLog,
     ) -> Result<(StoredKey, Option<Usage>), Error> {
         let counter = Counter::at(route, now_seconds());
-        match self
-            .table
-            .count_use(&hash, &counter, budget.claim_until)
-            .await
-        {
+        let deadline = budget.claim_until.min(Instant::now() + COUNT_PATIENCE);
+        let mut answer = self.table.count_use(&hash, &counter, deadline).await;
+        if matches!(answer, Err(TableError::Busy(_))) {
+            // A read takes no write units: who is refused is told so, and only the
+            // others wait for the count.
+            let stored_key = self.read_key(&hash, budget).await?;
+            stored_key.admit(now_seconds())?;
+            let mut backoff = Backoff::default();
+            while matches!(answer, Err(TableError::Busy(_))) && backoff.wait(deadline).await {
+                answer = self.table.count_use(&hash, &counter, deadline).await;
+            }
+        }
+        match answer {
             Ok(Counted::Key(CountedKey {
                 stored,
                 uses,
@@ -86,8 +100,7 @@ impl Api {
                 Ok((stored, Some(usage)))
             }
             Ok(Counted::Unknown) => Err(Refusal::InvalidApiKey.into()),
-            Ok(Counted::Throttled) => Err(Refusal::RateLimited(counter.resets_in).into()),
-            Err(error @ TableError::Corrupt { .. }) => Err(error.into()),
+            Err(error @ (TableError::Corrupt { .. } | TableError::Busy(_))) => Err(error.into()),
             Err(error) => {
                 metrics::rate_limit_failed_open();
                 tracing::warn!("could not count a use of a key: {error}");

@@ -203,10 +203,10 @@ impl Answer {
                 },
             },
         );
-        match HeaderValue::from_str(&preview.campaign.etag()) {
-            Ok(etag) => answer.with(header::ETAG, etag),
-            // An updatedAt that no header can carry has no etag either.
-            Err(_) => answer,
+        let etag = preview.campaign.etag();
+        match etag.and_then(|etag| HeaderValue::from_str(&etag).ok()) {
+            Some(etag) => answer.with(header::ETAG, etag),
+            None => answer,
         }
     }
 

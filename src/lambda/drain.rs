@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
+    auth::is_account_id,
     deletion::{Budget, Deletions, Slice},
     record::{DeletionRef, deletion_id},
     table::TableError,
@@ -54,15 +55,11 @@ impl From<DrainError> for Diagnostic {
     }
 }
 
-/// The longest account id, bytes: a partition key has at most 2,048.
-const LONGEST_ACCOUNT_ID: usize = 1_024;
-
 /// Reads a payload; other members are ignored.
 fn payload(payload: Value) -> Option<DeletionRef> {
     let mut of: DeletionRef = serde_json::from_value(payload).ok()?;
     of.deletion_id = deletion_id(&of.deletion_id)?;
-    let length = of.account_id.len();
-    (1..=LONGEST_ACCOUNT_ID).contains(&length).then_some(of)
+    is_account_id(&of.account_id).then_some(of)
 }
 
 /// Advances the deletion that the payload names.
@@ -168,7 +165,7 @@ mod tests {
                 proptest::prop_assert_eq!(&taken.deletion_id, &id.to_lowercase());
                 proptest::prop_assert!(uuid::Uuid::try_parse(&taken.deletion_id).is_ok());
             } else {
-                proptest::prop_assert!(account.is_empty() || id.len() != 36 || uuid::Uuid::try_parse(&id).is_err());
+                proptest::prop_assert!(!is_account_id(&account) || id.len() != 36 || uuid::Uuid::try_parse(&id).is_err());
             }
         }
     }

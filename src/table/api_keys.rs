@@ -19,6 +19,10 @@ use crate::{auth::StoredKey, rate_limit::Counter, sdk::Cause};
 /// How long removing expired counters may take, beside the request's own work.
 const TIDYING: Duration = Duration::from_secs(1);
 
+/// How long the first attempt of a count may take. DynamoDB answers in
+/// milliseconds.
+const FIRST_COUNT: Duration = Duration::from_secs(1);
+
 /// A key that was read by counting its use.
 #[derive(Clone, Debug)]
 pub struct CountedKey {
@@ -37,8 +41,6 @@ pub enum Counted {
     Key(CountedKey),
     /// There is no such key, and nothing was written.
     Unknown,
-    /// The key's item takes no more writes: its bearer is over any limit.
-    Throttled,
 }
 
 impl Table {
@@ -56,12 +58,28 @@ impl Table {
         found.as_ref().map(item::stored_key).transpose()
     }
 
-    /// The same, by counting a use. Tried once, for as long as one attempt may take:
-    /// a repetition could count twice.
+    /// Reads an API key by counting a use. Repeated once if there is no answer: after
+    /// a freeze, the first request of a function may meet a dead connection. If both
+    /// attempts were applied, a use is counted twice.
     ///
     /// # Errors
-    /// [`TableError`]; the use may be counted or not.
+    /// [`TableError`]; after [`TableError::NoAnswer`] the use may be counted.
     pub async fn count_use(
+        &self,
+        hash: &str,
+        counter: &Counter,
+        deadline: Instant,
+    ) -> Result<Counted, TableError> {
+        let first = deadline.min(Instant::now() + FIRST_COUNT);
+        match self.count_use_once(hash, counter, first).await {
+            Err(TableError::NoAnswer(_)) if Instant::now() < deadline => {
+                self.count_use_once(hash, counter, deadline).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn count_use_once(
         &self,
         hash: &str,
         counter: &Counter,
@@ -99,7 +117,7 @@ impl Table {
             return Ok(Counted::Unknown);
         }
         match verdict(&error) {
-            Verdict::Busy => Ok(Counted::Throttled),
+            Verdict::Busy => Err(TableError::Busy(Cause::of(OPERATION, &error))),
             Verdict::NoAnswer => Err(TableError::NoAnswer(Cause::of(OPERATION, &error))),
             Verdict::Answered => Err(TableError::refused(OPERATION, &error)),
         }

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use tokio::time::Instant;
 
 use super::{Table, TableError, item, keys::STATUS_INDEX, retry::until_answered};
-use crate::campaign::ListedCampaign;
+use crate::campaign::{ListedCampaign, UnreadableCampaign};
 
 /// The most entries in a page. A page ends at 1 MB anyway; this bounds the memory
 /// that its entries take here, and costs a request per 1,000 of them.
@@ -19,6 +19,7 @@ pub struct Listing<'a> {
     status: String,
     from: Option<item::Item>,
     is_over: bool,
+    unreadable: Vec<UnreadableCampaign>,
 }
 
 impl Table {
@@ -30,13 +31,14 @@ impl Table {
             status: status.to_owned(),
             from: None,
             is_over: false,
+            unreadable: Vec::new(),
         }
     }
 }
 
 impl Listing<'_> {
-    /// Returns the next page; `None` after the last one. An entry that cannot be
-    /// read is logged and left out, so that it does not stop the others.
+    /// Returns the next page; `None` after the last one. Entries that cannot be read
+    /// do not stop the others: [`Listing::take_unreadable`] returns them.
     ///
     /// # Errors
     /// [`TableError`]. The same page can be asked for again.
@@ -67,9 +69,14 @@ impl Listing<'_> {
         for found in answer.items.unwrap_or_default() {
             match item::listed_campaign(&found) {
                 Ok(listed) => page.push(listed),
-                Err(error) => tracing::warn!("left an entry of {STATUS_INDEX} out: {error}"),
+                Err(unreadable) => self.unreadable.push(unreadable),
             }
         }
         Ok(Some(page))
+    }
+
+    /// Returns the entries of the pages so far that cannot be read as campaigns.
+    pub fn take_unreadable(&mut self) -> Vec<UnreadableCampaign> {
+        std::mem::take(&mut self.unreadable)
     }
 }

@@ -9,6 +9,10 @@ use crate::record::{Record, Requester};
 /// How many records each request reads when most of them may not match.
 const FILTERED_PAGE: i32 = 200;
 
+/// How many requests one answer takes when most records may not match: a caller
+/// must not make the whole history of an account be read at once.
+const FILTERED_REQUESTS: u32 = 5;
+
 /// A page of an account's deletions.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct History {
@@ -22,7 +26,7 @@ impl Table {
     /// Reads up to `limit` deletions of an account that are older than the id
     /// `after`, and only those that `requested_by` requested, if it is given.
     /// Strongly consistent. Returns fewer than `limit`, and where to continue, if
-    /// reading takes longer than `until`.
+    /// reading takes longer than `until`, or if too many records do not match.
     ///
     /// # Errors
     /// [`TableError`].
@@ -38,7 +42,9 @@ impl Table {
         const OPERATION: &str = "Query";
         let mut records = Vec::new();
         let mut after = after;
+        let mut requests = 0;
         loop {
+            requests += 1;
             // One more than is asked for shows whether there are more.
             let page = i32::try_from(limit + 1 - records.len()).unwrap_or(i32::MAX);
             let mut request = self
@@ -93,7 +99,8 @@ impl Table {
                 None => None,
                 Some(key) => Some(deletion_id(&key)?),
             };
-            if after.is_none() || Instant::now() >= until {
+            let is_enough = requested_by.is_some() && requests == FILTERED_REQUESTS;
+            if after.is_none() || is_enough || Instant::now() >= until {
                 return Ok(History { records, after });
             }
         }

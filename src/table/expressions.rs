@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::item::Item;
+use crate::campaign::Attribute;
 
 /// Names and values of the expressions of one request. Every name is given as
 /// `#name`, since many of ours are reserved words.
@@ -28,7 +29,23 @@ impl Expressions {
         format!("{} = {placeholder}", self.name(name))
     }
 
-    /// A condition that an attribute is exactly what was read, absence included.
+    /// Returns the condition that an attribute is what was read, of any type.
+    pub(super) fn is_as_seen(&mut self, name: &str, seen: &Attribute) -> String {
+        let value = match seen {
+            Attribute::Absent => None,
+            Attribute::Null => Some(AttributeValue::Null(true)),
+            Attribute::Text(value) => Some(text(value)),
+            Attribute::Number(value) => Some(AttributeValue::N(value.clone())),
+            Attribute::Bool(value) => Some(AttributeValue::Bool(*value)),
+            Attribute::Other(kind) => {
+                self.values.insert(format!(":{name}"), text(kind));
+                return format!("attribute_type({}, :{name})", self.name(name));
+            }
+        };
+        self.equals(name, value)
+    }
+
+    /// Returns the condition that an attribute has this value, or is absent.
     pub(super) fn equals(&mut self, name: &str, value: Option<AttributeValue>) -> String {
         match value {
             Some(value) => self.assign(name, name, value),

@@ -2,7 +2,7 @@
 //! claim or, for a request that attaches to a deletion, by itself. An item that
 //! has expired and still stands counts as absent in both.
 
-use aws_sdk_dynamodb::types::{AttributeValue, Put};
+use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue};
 use tokio::time::Instant;
 
 use super::{
@@ -25,6 +25,17 @@ pub struct NewKeyUse {
     pub key: IdempotencyKey,
     /// The time, epoch seconds.
     pub now: i64,
+}
+
+/// The answer to storing the use of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyPut {
+    /// It is stored.
+    Stored,
+    /// An earlier request has stored it for the same deletion.
+    AlreadyStored,
+    /// The key is in use for another deletion.
+    InUse,
 }
 
 impl NewKeyUse {
@@ -90,8 +101,7 @@ impl Table {
         Ok((expires > now).then_some(key_use))
     }
 
-    /// Stores the use of a key for a deletion that exists already; `false` if the
-    /// key is in use for another one.
+    /// Stores the use of a key for a deletion that exists already.
     ///
     /// # Errors
     /// [`TableError`].
@@ -100,7 +110,7 @@ impl Table {
         new: &NewKeyUse,
         record: &Record,
         deadline: Instant,
-    ) -> Result<bool, TableError> {
+    ) -> Result<KeyPut, TableError> {
         const OPERATION: &str = "PutItem";
         let (condition, of) = new.condition(record);
         let request = self
@@ -110,8 +120,22 @@ impl Table {
             .set_item(Some(new.item(record)))
             .condition_expression(condition)
             .set_expression_attribute_names(Some(of.names))
-            .set_expression_attribute_values(Some(of.values));
+            .set_expression_attribute_values(Some(of.values))
+            .return_values(ReturnValue::AllOld);
         let answer = until_answered(OPERATION, deadline, || request.clone().send()).await;
-        unless_refused(OPERATION, answer)
+        match answer {
+            Ok(answer) => {
+                let old = answer.attributes.as_ref().map(item::key_use).transpose()?;
+                Ok(match old {
+                    Some((key_use, expires))
+                        if key_use.deletion_id == record.deletion_id && expires > new.now =>
+                    {
+                        KeyPut::AlreadyStored
+                    }
+                    _ => KeyPut::Stored,
+                })
+            }
+            Err(failure) => unless_refused(OPERATION, Err::<(), _>(failure)).map(|_| KeyPut::InUse),
+        }
     }
 }

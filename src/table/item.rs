@@ -10,11 +10,11 @@ use super::{
     keys::{CAMPAIGN_PREFIX, PK},
 };
 use crate::{
-    auth::StoredKey,
-    campaign::{Campaign, CampaignId, ListedCampaign, Status},
+    auth::{StoredKey, is_account_id},
+    campaign::{Attribute, Campaign, CampaignId, ListedCampaign, Seen, Status, UnreadableCampaign},
     counts::Counts,
     idempotency::KeyUse,
-    record::{Progress, Record, RecordState, Requester},
+    record::{Progress, Record, RecordState, Requester, deletion_id},
 };
 
 /// An item as DynamoDB returns it.
@@ -34,15 +34,15 @@ impl Attributes<'_> {
         }
     }
 
-    /// The attribute through `read`; `None` when it is absent. NULL is not
-    /// absent: a condition that expects the attribute to be absent would fail.
+    /// Returns the attribute through `read`; `None` if it is absent or NULL, as
+    /// JavaScript clients write what they do not set.
     fn optional<T>(
         &self,
         attribute: &'static str,
         read: impl FnOnce(&AttributeValue) -> Option<T>,
     ) -> Result<Option<T>, TableError> {
         match self.item.get(attribute) {
-            None => Ok(None),
+            None | Some(AttributeValue::Null(_)) => Ok(None),
             Some(value) => read(value).map(Some).ok_or_else(|| self.corrupt(attribute)),
         }
     }
@@ -54,6 +54,16 @@ impl Attributes<'_> {
     fn text(&self, attribute: &'static str) -> Result<String, TableError> {
         self.optional_text(attribute)?
             .ok_or_else(|| self.corrupt(attribute))
+    }
+
+    /// The id of an account: the same rule for campaigns, keys and records.
+    fn account_id(&self) -> Result<String, TableError> {
+        let id = self.text("accountId")?;
+        if is_account_id(&id) {
+            Ok(id)
+        } else {
+            Err(self.corrupt("accountId"))
+        }
     }
 
     fn optional_number<T: std::str::FromStr>(
@@ -73,35 +83,64 @@ fn number<T: std::str::FromStr>(value: &AttributeValue) -> Option<T> {
     value.as_n().ok()?.parse().ok()
 }
 
-/// Reads a campaign item.
+/// Reads the campaign item under the key of this id.
 ///
 /// # Errors
-/// [`TableError::Corrupt`].
-pub fn campaign(item: &Item) -> Result<Campaign, TableError> {
+/// [`TableError::Corrupt`] if the owner cannot be read, or the item names another
+/// id than its key.
+pub fn campaign(id: &CampaignId, item: &Item) -> Result<Campaign, TableError> {
     let attributes = Attributes {
         item,
         kind: "campaign",
     };
-    let id = attributes.text("id")?;
-    let id = CampaignId::parse(&id).map_err(|_| attributes.corrupt("id"))?;
-    campaign_with(id, attributes.text("name")?, &attributes)
+    match item.get("id") {
+        Some(AttributeValue::S(named)) if named != id.as_str() => Err(attributes.corrupt("id")),
+        _ => campaign_with(id.clone(), &attributes),
+    }
 }
 
-fn campaign_with(
-    id: CampaignId,
-    name: String,
-    attributes: &Attributes<'_>,
-) -> Result<Campaign, TableError> {
+fn campaign_with(id: CampaignId, attributes: &Attributes<'_>) -> Result<Campaign, TableError> {
+    let text = |attribute| {
+        seen(attributes.item.get(attribute))
+            .text()
+            .map(str::to_owned)
+    };
+    let seen = Seen {
+        updated_at: seen(attributes.item.get("updatedAt")),
+        deletion_protection: seen(attributes.item.get("deletionProtection")),
+        deletion_id: seen(attributes.item.get("deletionId")),
+    };
     Ok(Campaign {
         id,
-        name,
-        account_id: attributes.text("accountId")?,
-        status: Status::new(attributes.text("campaignStatus")?),
-        updated_at: attributes.text("updatedAt")?,
-        deletion_protection: attributes
-            .optional("deletionProtection", |value| value.as_bool().ok().copied())?,
-        deletion_id: attributes.optional_text("deletionId")?,
+        name: text("name").unwrap_or_default(),
+        account_id: attributes.account_id()?,
+        status: Status::new(text("campaignStatus").unwrap_or_default()),
+        updated_at: text("updatedAt").unwrap_or_default(),
+        deletion_protection: match seen.deletion_protection {
+            Attribute::Absent | Attribute::Null => None,
+            Attribute::Bool(is_protected) => Some(is_protected),
+            _ => Some(true),
+        },
+        deletion_id: seen.deletion_id.text().and_then(deletion_id),
+        seen,
     })
+}
+
+/// Returns an attribute as a value of this project.
+fn seen(value: Option<&AttributeValue>) -> Attribute {
+    match value {
+        None => Attribute::Absent,
+        Some(AttributeValue::Null(_)) => Attribute::Null,
+        Some(AttributeValue::S(text)) => Attribute::Text(text.clone()),
+        Some(AttributeValue::N(number)) => Attribute::Number(number.clone()),
+        Some(AttributeValue::Bool(value)) => Attribute::Bool(*value),
+        Some(AttributeValue::B(_)) => Attribute::Other("B"),
+        Some(AttributeValue::Bs(_)) => Attribute::Other("BS"),
+        Some(AttributeValue::L(_)) => Attribute::Other("L"),
+        Some(AttributeValue::M(_)) => Attribute::Other("M"),
+        Some(AttributeValue::Ns(_)) => Attribute::Other("NS"),
+        Some(_) => Attribute::Other("SS"),
+    }
 }
 
 /// Reads an API key's item.
@@ -115,7 +154,7 @@ pub fn stored_key(item: &Item) -> Result<StoredKey, TableError> {
     };
     Ok(StoredKey {
         key_id: attributes.text("keyId")?,
-        account_id: attributes.text("accountId")?,
+        account_id: attributes.account_id()?,
         scopes: attributes
             .optional("scopes", |value| value.as_ss().ok().cloned())?
             .unwrap_or_default(),
@@ -141,20 +180,31 @@ pub fn uses(item: &Item, counter: &str) -> Result<u64, TableError> {
 /// Reads a campaign as the index projects it: its id is in its key.
 ///
 /// # Errors
-/// [`TableError::Corrupt`].
-pub fn listed_campaign(item: &Item) -> Result<ListedCampaign, TableError> {
+/// [`UnreadableCampaign`].
+pub fn listed_campaign(item: &Item) -> Result<ListedCampaign, UnreadableCampaign> {
+    let partition = item.get(PK).and_then(|key| key.as_s().ok());
+    let partition = partition.map(String::as_str).unwrap_or_default();
+    let text = partition.strip_prefix(CAMPAIGN_PREFIX).unwrap_or(partition);
+    let unreadable = |attribute| UnreadableCampaign {
+        id: text.to_owned(),
+        attribute,
+    };
+    let id = CampaignId::parse(text).map_err(|_| unreadable(PK))?;
     let attributes = Attributes {
         item,
         kind: "campaign",
     };
-    let partition = attributes.text(PK)?;
-    let id = partition.strip_prefix(CAMPAIGN_PREFIX);
-    let id = id.and_then(|id| CampaignId::parse(id).ok());
-    let id = id.ok_or_else(|| attributes.corrupt(PK))?;
-    let name = attributes.optional_text("name")?.unwrap_or_default();
+    let campaign = campaign_with(id, &attributes).map_err(|error| match error {
+        TableError::Corrupt { attribute, .. } => unreadable(attribute),
+        _ => unreadable("accountId"),
+    })?;
     Ok(ListedCampaign {
-        campaign: campaign_with(id, name, &attributes)?,
-        completed_at: attributes.optional_text("completedAt")?,
+        campaign,
+        completed_at: match seen(item.get("completedAt")) {
+            Attribute::Absent | Attribute::Null => None,
+            // What is not text is a time that cannot be read.
+            other => Some(other.text().unwrap_or_default().to_owned()),
+        },
     })
 }
 
@@ -225,7 +275,7 @@ pub fn record(item: &Item) -> Result<Record, TableError> {
         campaign_id: CampaignId::parse(&campaign_id)
             .map_err(|_| attributes.corrupt("campaignId"))?,
         campaign_name: attributes.text("campaignName")?,
-        account_id: attributes.text("accountId")?,
+        account_id: attributes.account_id()?,
         requested_by: Requester::from_stored(&attributes.text("requestedBy")?),
         previous_status: attributes.text("previousStatus")?,
         state: match attributes.text("state")?.as_str() {
@@ -321,41 +371,71 @@ mod tests {
         .collect()
     }
 
+    fn id() -> CampaignId {
+        CampaignId::parse("campaign_123").unwrap()
+    }
+
     #[test]
-    fn a_campaign_needs_each_of_its_attributes_with_the_right_type() {
-        assert!(campaign(&campaign_item()).is_ok());
-        for attribute in ["id", "name", "accountId", "campaignStatus", "updatedAt"] {
-            let mut missing = campaign_item();
-            missing.remove(attribute);
-            let mut mistyped = campaign_item();
-            mistyped.insert(attribute.to_owned(), AttributeValue::N("1".to_owned()));
-            for item in [missing, mistyped] {
-                let error = campaign(&item).unwrap_err();
-                assert!(
-                    error
-                        .to_string()
-                        .contains(&format!("attribute {attribute}")),
-                    "{error}"
-                );
+    fn a_campaign_needs_a_readable_owner_and_nothing_else() {
+        let odd = [
+            None,
+            Some(AttributeValue::Null(true)),
+            Some(AttributeValue::N("1".to_owned())),
+            Some(AttributeValue::L(Vec::new())),
+        ];
+        for attribute in ["id", "name", "campaignStatus", "updatedAt", "completedAt"] {
+            for value in odd.clone() {
+                let mut item = campaign_item();
+                item.remove(attribute);
+                item.extend(value.map(|value| (attribute.to_owned(), value)));
+                assert!(campaign(&id(), &item).is_ok(), "{attribute}");
             }
         }
+        for value in odd.into_iter().chain([
+            Some(AttributeValue::S(String::new())),
+            Some(AttributeValue::S(" ".to_owned())),
+            Some(AttributeValue::S("a".repeat(1_025))),
+        ]) {
+            let mut item = campaign_item();
+            item.remove("accountId");
+            item.extend(value.map(|value| ("accountId".to_owned(), value)));
+            let error = campaign(&id(), &item).unwrap_err().to_string();
+            assert!(error.contains("attribute accountId"), "{error}");
+        }
+        let mut other = campaign_item();
+        other.insert("id".to_owned(), AttributeValue::S("campaign_9".to_owned()));
+        assert!(campaign(&id(), &other).is_err());
     }
 
     #[test]
-    fn protection_that_cannot_be_read_is_an_error() {
-        for value in [
-            AttributeValue::S("false".to_owned()),
-            AttributeValue::Null(true),
-            AttributeValue::N("0".to_owned()),
+    fn protection_that_is_not_a_truth_value_protects() {
+        for (value, is_protected) in [
+            (AttributeValue::S("false".to_owned()), true),
+            (AttributeValue::N("0".to_owned()), true),
+            (AttributeValue::Bool(true), true),
+            (AttributeValue::Bool(false), false),
+            (AttributeValue::Null(true), false),
         ] {
             let mut item = campaign_item();
-            item.insert("deletionProtection".to_owned(), value);
-            assert!(campaign(&item).is_err());
+            item.insert("deletionProtection".to_owned(), value.clone());
+            let campaign = campaign(&id(), &item).unwrap();
+            assert_eq!(campaign.is_protected(), is_protected, "{value:?}");
         }
     }
 
     #[test]
-    fn a_record_comes_back_as_it_was_written() {
+    fn only_a_uuid_is_the_id_of_a_deletion() {
+        for text in ["", "DELETION#1", &"x".repeat(2_000)] {
+            let mut item = campaign_item();
+            item.insert("deletionId".to_owned(), AttributeValue::S(text.to_owned()));
+            let campaign = campaign(&id(), &item).unwrap();
+            assert_eq!(campaign.deletion_id, None);
+            assert_eq!(campaign.seen.deletion_id.text(), Some(text));
+        }
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written() {
         let mut counted = Counts::default();
         counted.add("PROSPECT#1");
         counted.add("strange");

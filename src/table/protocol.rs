@@ -4,17 +4,17 @@
 //! table returns shows whether an earlier attempt of its own was applied.
 
 use aws_sdk_dynamodb::{
-    error::SdkError,
+    error::{BuildError, SdkError},
     operation::{transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
     types::{
-        AttributeValue, CancellationReason, Delete, Put, ReturnValue,
-        ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+        CancellationReason, Delete, Put, ReturnValue, ReturnValuesOnConditionCheckFailure,
+        TransactWriteItem, Update,
     },
 };
 use tokio::time::Instant;
 
 use super::{
-    NewKeyUse, Table, TableError, built, campaign_under,
+    NewKeyUse, Table, TableError, built,
     expressions::{Expressions, text},
     item::{self, Item},
     keys,
@@ -87,35 +87,7 @@ impl Table {
     /// [`TableError`]; after [`TableError::NoAnswer`] the claim may stand.
     pub async fn claim(&self, claim: &Claim, deadline: Instant) -> Result<ClaimAnswer, TableError> {
         let campaign = &claim.campaign;
-        let read = [
-            ("accountId", Some(text(&campaign.account_id))),
-            ("campaignStatus", Some(text(campaign.status.as_str()))),
-            ("updatedAt", Some(text(&campaign.updated_at))),
-            (
-                "deletionProtection",
-                campaign.deletion_protection.map(AttributeValue::Bool),
-            ),
-            ("deletionId", campaign.deletion_id.as_deref().map(text)),
-        ];
-        let mut mark = Expressions::default();
-        let condition: Vec<String> = read
-            .into_iter()
-            .map(|(name, value)| mark.equals(name, value))
-            .collect();
-        let update = format!(
-            "SET {}, {}",
-            mark.assign("campaignStatus", "deleting", text(Status::DELETING)),
-            mark.assign("deletionId", "claimedBy", text(&claim.record.deletion_id)),
-        );
-        let mark = Update::builder()
-            .table_name(self.name())
-            .set_key(Some(keys::campaign(&campaign.id).attributes()))
-            .update_expression(update)
-            .condition_expression(condition.join(" AND "))
-            .set_expression_attribute_names(Some(mark.names))
-            .set_expression_attribute_values(Some(mark.values))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .build();
+        let mark = self.mark(claim);
         let record_key = keys::deletion(&claim.record.account_id, &claim.record.deletion_id);
         let mut record = item::new_record(&claim.record);
         record.extend(record_key.attributes());
@@ -139,7 +111,7 @@ impl Table {
         };
         if failed(&error, 0) {
             let seen = shown(&error, 0)
-                .map(|item| campaign_under(&campaign.id, item))
+                .map(|item| item::campaign(&campaign.id, item))
                 .transpose()?;
             Ok(ClaimAnswer::Changed(seen.map(Box::new)))
         } else if failed(&error, 1) {
@@ -149,6 +121,39 @@ impl Table {
         } else {
             Err(TableError::refused(TRANSACTION, &error))
         }
+    }
+
+    /// Returns the part of a claim that marks the campaign, conditional on exactly
+    /// what was read.
+    fn mark(&self, claim: &Claim) -> Result<Update, BuildError> {
+        let campaign = &claim.campaign;
+        let seen = &campaign.seen;
+        let mut of = Expressions::default();
+        let condition = [
+            of.equals("accountId", Some(text(&campaign.account_id))),
+            of.equals("campaignStatus", Some(text(campaign.status.as_str()))),
+            of.is_as_seen("updatedAt", &seen.updated_at),
+            of.is_as_seen("deletionProtection", &seen.deletion_protection),
+            of.is_as_seen("deletionId", &seen.deletion_id),
+        ];
+        let mut sets = vec![
+            of.assign("campaignStatus", "deleting", text(Status::DELETING)),
+            of.assign("deletionId", "claimedBy", text(&claim.record.deletion_id)),
+        ];
+        if seen.updated_at.text().is_none() {
+            // Without it, the index of campaigns by status would not show the campaign.
+            let started_at = text(&claim.record.started_at);
+            sets.push(of.assign("updatedAt", "startedAt", started_at));
+        }
+        Update::builder()
+            .table_name(self.name())
+            .set_key(Some(keys::campaign(&campaign.id).attributes()))
+            .update_expression(format!("SET {}", sets.join(", ")))
+            .condition_expression(condition.join(" AND "))
+            .set_expression_attribute_names(Some(of.names))
+            .set_expression_attribute_values(Some(of.values))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
     }
 
     /// Writes the record, conditional on `state = running` and on the version

@@ -1,6 +1,12 @@
 //! A world for one test: an engine, a fresh table, the fault layer in front of
 //! it, and the real handler behind that.
 
+pub(crate) mod function;
+pub(crate) mod proxy;
+pub(crate) mod step_functions;
+pub(crate) mod terminal;
+pub(crate) mod worlds;
+
 use std::{
     collections::{BTreeMap, HashMap},
     num::NonZeroU32,
@@ -28,7 +34,8 @@ use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{description, proxy::Proxy};
+use self::proxy::Proxy;
+use crate::http::description;
 
 /// The environment variable that names another endpoint than the embedded one.
 const ENDPOINT: &str = "TEST_DYNAMODB_ENDPOINT_URL";

@@ -11,32 +11,10 @@
     reason = "a test that cannot go on has to fail"
 )]
 
-mod answers;
-mod authentication;
-mod budget;
 mod cleanup;
-mod cost;
-mod deletion;
-mod description;
+mod cli;
+mod deploy;
 mod faults;
-mod fence;
-mod function;
 mod harness;
-mod interleavings;
-mod kill;
-mod late;
-mod limits;
-mod logs;
-mod model;
-mod operator;
-mod pace;
-mod processes;
-mod proxy;
-mod races;
-mod refusals;
-mod retention;
-mod slices;
-mod takeover;
-mod template;
-mod terminal;
-mod validation;
+mod http;
+mod protocol;

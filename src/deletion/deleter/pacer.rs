@@ -1,0 +1,341 @@
+//! The pacer of a deletion: no more write units per second than its limit, nor than
+//! the table was found to take, by the capacity that DynamoDB reports for each batch.
+//! One worker at a time holds a deletion, so the worker's pace is the deletion's.
+//!
+//! What a batch costs is known only once it is answered: a delete costs a unit
+//! for each started KB of its item. So each batch is charged an estimate when it
+//! is sent, and the difference when it is answered.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use tokio::time::Instant;
+
+use super::adaptive_rate::AdaptiveRate;
+use crate::table::{BATCH_SIZE, Backoff};
+
+/// How much unused time counts for later: it evens out timers, which are a
+/// millisecond late, and answers that arrive in bunches.
+const CREDIT: Duration = Duration::from_millis(100);
+
+/// The weight of the last batch in the estimate. Items of a kind are next to each
+/// other and of similar size.
+const WEIGHT_OF_LAST: f64 = 0.5;
+
+/// The charge of a batch when it was sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Charge {
+    /// Write units.
+    units: f64,
+    /// Whether there was a rate. A batch that was sent before there was one says
+    /// nothing about what the table takes in a second, and was not paid for in time.
+    is_paced: bool,
+}
+
+/// The pacer of one worker.
+#[derive(Debug)]
+pub(super) struct Pacer {
+    /// Write units per second, from the settings.
+    limit: Option<f64>,
+    /// Write units per second that the table was found to take.
+    adaptive: Option<AdaptiveRate>,
+    /// When everything that was charged is paid for.
+    paid_at: Instant,
+    /// Write units per delete.
+    estimate: f64,
+    /// Nothing is sent before this.
+    not_before: Option<Instant>,
+    /// How many batches in a row were not answered.
+    unanswered_in_a_row: u32,
+}
+
+impl Pacer {
+    /// Returns a pacer of at most this many write units per second.
+    pub(super) fn new(limit: Option<NonZeroU32>) -> Self {
+        Self {
+            limit: limit.map(|limit| f64::from(limit.get())),
+            adaptive: None,
+            paid_at: Instant::now(),
+            estimate: 1.0,
+            not_before: None,
+            unanswered_in_a_row: 0,
+        }
+    }
+
+    /// Returns the write units per second, if there is a bound.
+    fn rate(&self) -> Option<f64> {
+        let adaptive = self.adaptive.as_ref().map(AdaptiveRate::rate);
+        match (self.limit, adaptive) {
+            (Some(limit), Some(adaptive)) => Some(limit.min(adaptive)),
+            (limit, adaptive) => limit.or(adaptive),
+        }
+    }
+
+    /// Returns when the next batch may be sent; `None` for at once.
+    pub(super) fn next_at(&self) -> Option<Instant> {
+        let paid_at = self.rate().map(|_| self.paid_at);
+        let at = paid_at.max(self.not_before)?;
+        (at > Instant::now()).then_some(at)
+    }
+
+    /// Charges a batch of this many deletes that is sent now.
+    pub(super) fn charge(&mut self, deletes: usize) -> Charge {
+        let units = units(deletes) * self.estimate;
+        let rate = self.rate();
+        if let Some(rate) = rate {
+            let earliest = Instant::now().checked_sub(CREDIT);
+            let from = earliest.map_or(self.paid_at, |earliest| self.paid_at.max(earliest));
+            self.paid_at = from + time_for(units, rate);
+        }
+        Charge {
+            units,
+            is_paced: rate.is_some(),
+        }
+    }
+
+    /// Settles a batch of `size` deletes, of which `deleted` have consumed `consumed`
+    /// write units. Unprocessed deletes stay charged: the table had to handle them, too.
+    pub(super) fn settle(&mut self, charge: Charge, size: usize, deleted: usize, consumed: f64) {
+        if deleted == 0 {
+            return;
+        }
+        self.unanswered_in_a_row = 0;
+        let (size, deleted) = (units(size), units(deleted));
+        if charge.is_paced
+            && let Some(rate) = self.rate()
+        {
+            if let Some(adaptive) = &mut self.adaptive {
+                adaptive.consumed(consumed);
+            }
+            let difference = consumed - charge.units * deleted / size;
+            let time = time_for(difference.abs(), rate);
+            if difference > 0.0 {
+                self.paid_at += time;
+            } else if let Some(earlier) = self.paid_at.checked_sub(time) {
+                self.paid_at = earlier;
+            }
+        }
+        self.estimate += WEIGHT_OF_LAST * (consumed / deleted - self.estimate);
+    }
+
+    /// Notes that a batch succeeded.
+    pub(super) fn succeeded(&mut self) {
+        if let Some(adaptive) = &mut self.adaptive {
+            adaptive.succeeded(Instant::now());
+        }
+    }
+
+    /// Notes that the table throttled a batch, in part or as a whole.
+    pub(super) fn throttled(&mut self) {
+        let now = Instant::now();
+        let Some(adaptive) = &mut self.adaptive else {
+            let adaptive = AdaptiveRate::first(now);
+            // No capacity is left: a batch has to wait until there is enough for all of it.
+            let batch = units(BATCH_SIZE) * self.estimate;
+            self.paid_at = self.paid_at.max(now + time_for(batch, adaptive.rate()));
+            self.adaptive = Some(adaptive);
+            return;
+        };
+        if !adaptive.throttled(now) {
+            self.unanswered();
+        }
+    }
+
+    /// Notes that a batch was not answered, or that the table takes nothing: a
+    /// full-jitter backoff before the next one.
+    pub(super) fn unanswered(&mut self) {
+        self.unanswered_in_a_row += 1;
+        let wait = Backoff::bound(self.unanswered_in_a_row - 1).mul_f64(fastrand::f64());
+        self.not_before = Some(Instant::now() + wait);
+    }
+}
+
+/// Returns a number of deletes as one of write units.
+#[expect(clippy::cast_precision_loss, reason = "a batch has at most 25")]
+fn units(deletes: usize) -> f64 {
+    deletes as f64
+}
+
+/// Returns how long N write units take at a rate per second.
+fn time_for(units: f64, rate: f64) -> Duration {
+    Duration::from_secs_f64(units / rate)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use tokio::time::{advance, sleep_until};
+
+    use super::*;
+
+    /// Sends batches of 25 items of these sizes (KB), four at a time, each
+    /// answered after some milliseconds; the units that were consumed per second.
+    async fn rate(limit: u32, sizes: &[u32]) -> f64 {
+        let mut pacer = Pacer::new(NonZeroU32::new(limit));
+        let start = Instant::now();
+        let mut in_flight = VecDeque::new();
+        let mut consumed = 0.0;
+        for (number, batch) in sizes.chunks(25).enumerate() {
+            if in_flight.len() == 4 {
+                let (answered_at, charge, deletes, units) = in_flight.pop_front().unwrap();
+                sleep_until(answered_at).await;
+                pacer.settle(charge, deletes, deletes, units);
+            }
+            while let Some(at) = pacer.next_at() {
+                sleep_until(at).await;
+            }
+            let charge = pacer.charge(batch.len());
+            let units = f64::from(batch.iter().sum::<u32>());
+            consumed += units;
+            let takes = Duration::from_millis(5 + number as u64 % 7);
+            in_flight.push_back((Instant::now() + takes, charge, batch.len(), units));
+        }
+        for (answered_at, charge, deletes, units) in in_flight {
+            sleep_until(answered_at).await;
+            pacer.settle(charge, deletes, deletes, units);
+        }
+        sleep_until(pacer.paid_at).await;
+        consumed / start.elapsed().as_secs_f64()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn thousands_of_items_of_mixed_sizes_go_at_the_limit() {
+        // Kinds that are alike within and differ from each other, and sizes that
+        // change with every item.
+        let kinds = [1_u32, 10, 2, 40]
+            .into_iter()
+            .flat_map(|kb| vec![kb; 1_500]);
+        let mixed = (0..6_000_u32).map(|number| 1 + number * 7 % 30);
+        for sizes in [kinds.collect::<Vec<_>>(), mixed.collect()] {
+            for limit in [10, 100, 1_000, 4_000] {
+                let rate = rate(limit, &sizes).await;
+                let share = rate / f64::from(limit);
+                assert!((0.95..=1.05).contains(&share), "{rate} of {limit}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_that_was_not_used_is_not_made_up_for() {
+        let mut pacer = Pacer::new(NonZeroU32::new(100));
+        advance(Duration::from_mins(10)).await;
+        let start = Instant::now();
+        for _ in 0..4 {
+            while let Some(at) = pacer.next_at() {
+                sleep_until(at).await;
+            }
+            let charge = pacer.charge(25);
+            pacer.settle(charge, 25, 25, 25.0);
+        }
+        // Three quarters of a second for the first three, but for the credit.
+        assert_eq!(start.elapsed(), Duration::from_millis(650));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn throttling_never_raises_the_rate_above_the_limit() {
+        let mut pacer = Pacer::new(NonZeroU32::new(100));
+        let start = Instant::now();
+        // A quarter of a second for each.
+        pacer.charge(25);
+        pacer.charge(25);
+        pacer.throttled();
+        assert_eq!(pacer.next_at(), Some(start + Duration::from_millis(500)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_throttle_makes_the_next_batch_wait() {
+        let mut pacer = Pacer::new(None);
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(pacer.next_at(), None);
+        pacer.throttled();
+        let next_at = Instant::now() + Duration::from_millis(25);
+        assert_eq!(pacer.next_at(), Some(next_at));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_is_charged_an_estimate_and_settled_when_answered() {
+        let mut pacer = Pacer::new(NonZeroU32::new(100));
+        let start = Instant::now();
+        let paid_after = |pacer: &Pacer| pacer.paid_at - start;
+        let first = pacer.charge(25);
+        assert_eq!(paid_after(&pacer), Duration::from_millis(250));
+        // Three units each: fifty more than it was charged. The next are taken for two.
+        pacer.settle(first, 25, 25, 75.0);
+        assert_eq!(paid_after(&pacer), Duration::from_millis(750));
+        let second = pacer.charge(25);
+        assert_eq!(paid_after(&pacer), Duration::from_millis(1_250));
+        // Five of them at two units are what five were charged; the rest stays charged.
+        pacer.settle(second, 25, 5, 10.0);
+        assert_eq!(paid_after(&pacer), Duration::from_millis(1_250));
+        // A unit less for each than charged is given back.
+        let third = pacer.charge(25);
+        pacer.settle(third, 25, 25, 25.0);
+        assert_eq!(paid_after(&pacer), Duration::from_millis(1_500));
+        // What has deleted nothing says nothing.
+        let fourth = pacer.charge(20);
+        pacer.settle(fourth, 20, 0, 0.0);
+        assert_eq!(paid_after(&pacer), Duration::from_millis(1_800));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn large_items_wait_longer_after_the_first_throttle() {
+        let mut pacer = Pacer::new(None);
+        let charge = pacer.charge(25);
+        pacer.settle(charge, 25, 25, 75.0);
+        pacer.throttled();
+        let next_at = Instant::now() + Duration::from_millis(50);
+        assert_eq!(pacer.next_at(), Some(next_at));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_table_that_takes_nothing_is_left_alone_for_a_backoff() {
+        for takes_something in [true, false] {
+            let mut pacer = Pacer::new(None);
+            pacer.throttled();
+            let charge = pacer.charge(25);
+            if takes_something {
+                pacer.settle(charge, 25, 25, 25.0);
+            }
+            advance(Duration::from_millis(300)).await;
+            pacer.throttled();
+            assert_eq!(pacer.not_before.is_none(), takes_something);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_backoff_doubles_with_each_unanswered_batch() {
+        let mut longest = [Duration::ZERO; 3];
+        for _ in 0..200 {
+            let mut pacer = Pacer::new(None);
+            for (before, longest) in longest.iter_mut().enumerate() {
+                pacer.unanswered();
+                let wait = pacer
+                    .not_before
+                    .unwrap()
+                    .checked_duration_since(Instant::now());
+                let wait = wait.expect("no wait ends before it begins");
+                assert!(wait <= Backoff::bound(u32::try_from(before).unwrap()));
+                *longest = wait.max(*longest);
+            }
+            // An answer ends the row.
+            let charge = pacer.charge(25);
+            pacer.settle(charge, 25, 25, 25.0);
+            pacer.unanswered();
+            assert!(pacer.not_before.unwrap() <= Instant::now() + Backoff::bound(0));
+        }
+        // Of 200 draws the longest is near the bound.
+        for (before, longest) in longest.into_iter().enumerate() {
+            assert!(longest > Backoff::bound(u32::try_from(before).unwrap()).mul_f64(0.8));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_limit_nothing_waits() {
+        let mut pacer = Pacer::new(None);
+        for _ in 0..1_000 {
+            assert_eq!(pacer.next_at(), None);
+            let charge = pacer.charge(25);
+            pacer.settle(charge, 25, 25, 10_000.0);
+        }
+    }
+}

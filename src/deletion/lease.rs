@@ -1,0 +1,265 @@
+//! A worker's lease on a deletion: its random owner id, the record as it last saw
+//! it, and the writes that the version fences. It has one record write outstanding
+//! at a time. Once a write shows that another worker has written, the lease is lost
+//! and its worker stops.
+
+use std::{num::NonZeroU32, pin::pin, time::Duration};
+
+use futures_util::future::{Either, select};
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
+
+use crate::{
+    clock::{now_ms, now_rfc3339, now_seconds},
+    config::DeletionSettings,
+    record::{Progress, Record, Requester},
+    table::{Change, Completion, FinishAnswer, Table, TableError, WriteAnswer},
+};
+
+/// The lease of this worker on a deletion.
+#[derive(Debug)]
+pub(super) struct Lease<'a> {
+    table: &'a Table,
+    settings: &'a DeletionSettings,
+    owner: String,
+    record: Record,
+    /// When the lease that the record shows began.
+    begun: Instant,
+}
+
+/// Why a worker must not write the record any more.
+#[derive(Debug)]
+pub(super) enum NotWritten {
+    /// Another worker has written the record; its current state, `None` if it is
+    /// gone.
+    Lost(Option<Box<Record>>),
+    /// A write of the record was not answered, or failed: it may still be applied, so
+    /// the worker must not write again, not even to release.
+    Unanswered(TableError),
+}
+
+/// Why a worker stops.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// It has lost its lease, or cannot know.
+    NotWritten(NotWritten),
+    /// Its work ended; it still holds the lease.
+    Halted(Halt),
+}
+
+impl From<NotWritten> for Stop {
+    fn from(why: NotWritten) -> Self {
+        Self::NotWritten(why)
+    }
+}
+
+/// Why work ended while the worker still holds the lease.
+#[derive(Debug)]
+pub(super) struct Halt {
+    /// How many deletes of counted items are unacknowledged.
+    pub(super) unacknowledged: usize,
+    /// The failure; `None` if the time to work was over.
+    pub(super) cause: Option<TableError>,
+}
+
+impl Halt {
+    /// Work ended because its time is over.
+    pub(super) fn out_of_time(unacknowledged: usize) -> Self {
+        Self {
+            unacknowledged,
+            cause: None,
+        }
+    }
+
+    /// Work ended with a failure of the table.
+    pub(super) fn failed(unacknowledged: usize, error: TableError) -> Self {
+        Self {
+            unacknowledged,
+            cause: Some(error),
+        }
+    }
+}
+
+impl From<Halt> for Stop {
+    fn from(halt: Halt) -> Self {
+        Self::Halted(halt)
+    }
+}
+
+/// Returns a random id for one lease.
+pub(super) fn new_owner() -> String {
+    Uuid::new_v4().to_string()
+}
+
+/// Returns the end of a lease that begins now, epoch milliseconds.
+pub(super) fn lease_end(lease: Duration) -> i64 {
+    now_ms().saturating_add(i64::try_from(lease.as_millis()).unwrap_or(i64::MAX))
+}
+
+impl<'a> Lease<'a> {
+    /// Returns the lease of the worker whose claim put this record.
+    pub(super) fn claimed(
+        table: &'a Table,
+        settings: &'a DeletionSettings,
+        record: Record,
+    ) -> Self {
+        Self {
+            table,
+            settings,
+            owner: record.owner.clone().unwrap_or_default(),
+            record,
+            begun: Instant::now(),
+        }
+    }
+
+    /// Takes over a deletion whose lease has ended; [`NotWritten::Lost`] if another
+    /// worker was first.
+    pub(super) async fn take_over(
+        table: &'a Table,
+        settings: &'a DeletionSettings,
+        seen: Record,
+        deadline: Instant,
+    ) -> Result<Self, NotWritten> {
+        let mut lease = Self {
+            table,
+            settings,
+            owner: new_owner(),
+            record: seen,
+            begun: Instant::now(),
+        };
+        let lease_end = lease_end(settings.lease);
+        lease.write(lease_end, Change::Lease, deadline).await?;
+        Ok(lease)
+    }
+
+    /// Returns the record as this worker last saw it.
+    pub(super) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Returns the write units per second that this deletion may consume.
+    pub(super) fn pace(&self) -> Option<NonZeroU32> {
+        if self.record.requested_by == Requester::Retention {
+            self.settings.retention_pace
+        } else {
+            self.settings.pace
+        }
+    }
+
+    /// Returns the record as this worker last saw it.
+    pub(super) fn into_record(self) -> Record {
+        self.record
+    }
+
+    /// Records progress: counts of what will be deleted next, and marks.
+    pub(super) async fn count_ahead(
+        &mut self,
+        progress: Progress,
+        deadline: Instant,
+    ) -> Result<(), NotWritten> {
+        let lease_end = lease_end(self.settings.lease);
+        self.write(lease_end, Change::Progress(progress), deadline)
+            .await
+    }
+
+    /// Awaits `work`, and renews the lease whenever a third of it has passed. `work`
+    /// continues during a renewal.
+    pub(super) async fn renew_while<F: Future>(
+        &mut self,
+        work: F,
+        deadline: Instant,
+    ) -> Result<F::Output, NotWritten> {
+        let mut work = pin!(work);
+        loop {
+            let renew_at = self.begun + self.settings.lease / 3;
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                () = sleep_until(renew_at) => {}
+            }
+            let lease_end = lease_end(self.settings.lease);
+            let renewal = self.write(lease_end, Change::Lease, deadline);
+            match select(pin!(renewal), work.as_mut()).await {
+                Either::Left((renewed, _)) => renewed?,
+                Either::Right((done, renewal)) => {
+                    renewal.await?;
+                    return Ok(done);
+                }
+            }
+        }
+    }
+
+    /// Releases the deletion, so that any worker may resume it at once.
+    pub(super) async fn release(
+        &mut self,
+        progress: Progress,
+        deadline: Instant,
+    ) -> Result<(), NotWritten> {
+        self.write(now_ms(), Change::Progress(progress), deadline)
+            .await
+    }
+
+    /// Deletes the campaign item and marks the record succeeded. If another campaign
+    /// item is in its place, the record is finished without it.
+    pub(super) async fn finish(&mut self, deadline: Instant) -> Result<(), NotWritten> {
+        let completion = self.completion();
+        let token = Uuid::new_v4().to_string();
+        let answer = self
+            .table
+            .finish(&self.record, &self.owner, &completion, &token, deadline)
+            .await
+            .map_err(NotWritten::Unanswered)?;
+        match answer {
+            FinishAnswer::Record(answer) => self.take(answer),
+            FinishAnswer::CampaignReplaced => {
+                tracing::error!(
+                    deletion_id = %self.record.deletion_id,
+                    campaign_id = %self.record.campaign_id,
+                    "an unfenced writer replaced campaign {} during its deletion: its item stays, \
+                     everything else was deleted",
+                    self.record.campaign_id,
+                );
+                let lease_end = self.record.lease_until_ms;
+                self.write(lease_end, Change::FinishReplaced(completion), deadline)
+                    .await
+            }
+        }
+    }
+
+    /// Returns the completion of this deletion, now.
+    fn completion(&self) -> Completion {
+        let kept = self.settings.audit_retention;
+        let kept = kept.map(|kept| i64::try_from(kept.as_secs()).unwrap_or(i64::MAX));
+        Completion {
+            completed_at: now_rfc3339(),
+            ttl_at: kept.map(|kept| now_seconds().saturating_add(kept)),
+        }
+    }
+
+    async fn write(
+        &mut self,
+        lease_until_ms: i64,
+        change: Change,
+        deadline: Instant,
+    ) -> Result<(), NotWritten> {
+        let begun = Instant::now();
+        let answer = self
+            .table
+            .write_record(&self.record, &self.owner, lease_until_ms, change, deadline)
+            .await
+            .map_err(NotWritten::Unanswered)?;
+        self.take(answer)?;
+        self.begun = begun;
+        Ok(())
+    }
+
+    fn take(&mut self, answer: WriteAnswer) -> Result<(), NotWritten> {
+        match answer {
+            WriteAnswer::Written(record) => {
+                self.record = *record;
+                Ok(())
+            }
+            WriteAnswer::Lost(record) => Err(NotWritten::Lost(record)),
+        }
+    }
+}

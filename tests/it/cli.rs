@@ -1,0 +1,4 @@
+//! The terminal.
+
+mod operator;
+mod terminal;

@@ -1,0 +1,449 @@
+//! The template, held to the code: what it sets, allows, routes and watches is
+//! what the code reads, calls, answers and counts.
+
+use std::{cell::RefCell, collections::BTreeSet, time::Duration};
+
+use campaigns::{
+    config::{ApiSettings, CleanupSettings, ConfigError, DrainSettings},
+    metrics,
+};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    harness::function::{Answer, Binary, Function, metrics},
+    harness::proxy::{Action, Exchange, internal_error},
+    harness::step_functions::{ARN, Start, StepFunctions, end_lease},
+    harness::{ACCOUNT, World, delete_event, event, s},
+};
+
+const TEMPLATE: &str = include_str!("../../../template.yaml");
+const LOCAL: &str = include_str!("../../../events/env.json");
+const DEPLOYING: &str = include_str!("../../../docs/deploying.md");
+const OPERATING: &str = include_str!("../../../docs/operating.md");
+
+/// Variables that are read by others than this code's settings.
+const OTHERS: [&str; 2] = ["RUST_LOG", "AWS_ENDPOINT_URL_DYNAMODB"];
+
+/// The template as JSON; a short form as `{"!Ref": …}`.
+fn template() -> Value {
+    fn plain(yaml: yaml_serde::Value) -> Value {
+        use yaml_serde::Value as Yaml;
+        match yaml {
+            Yaml::Null => Value::Null,
+            Yaml::Bool(bool) => bool.into(),
+            Yaml::Number(number) => serde_json::to_value(number).unwrap(),
+            Yaml::String(text) => text.into(),
+            Yaml::Sequence(items) => items.into_iter().map(plain).collect(),
+            Yaml::Mapping(map) => map
+                .into_iter()
+                .map(|(name, value)| (name.as_str().unwrap().to_owned(), plain(value)))
+                .collect::<Map<_, _>>()
+                .into(),
+            Yaml::Tagged(tagged) => json!({tagged.tag.to_string(): plain(tagged.value)}),
+        }
+    }
+    plain(yaml_serde::from_str(TEMPLATE).unwrap())
+}
+
+fn function(name: &str) -> Value {
+    template()["Resources"][name]["Properties"].clone()
+}
+
+fn variables(name: &str) -> Map<String, Value> {
+    let variables = function(name)["Environment"]["Variables"].clone();
+    variables.as_object().unwrap().clone()
+}
+
+/// What a variable is set to in a stack with no parameter given.
+fn by_default(value: &Value) -> String {
+    let template = template();
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    match value["!Ref"].as_str() {
+        Some("DeletionStateMachine") => ARN.to_owned(),
+        Some(parameter) => text(&template["Parameters"][parameter]["Default"]),
+        None if value.is_string() => text(value),
+        None => "campaigns".to_owned(),
+    }
+}
+
+#[test]
+fn every_variable_is_read_and_set_or_has_a_default() {
+    type Read = fn(&dyn Fn(&str) -> Option<String>) -> Result<(), ConfigError>;
+    let functions: [(&str, Read); 3] = [
+        ("ApiFunction", |lookup| ApiSettings::read(lookup).map(drop)),
+        ("DrainFunction", |lookup| {
+            DrainSettings::read(lookup).map(drop)
+        }),
+        ("CleanupFunction", |lookup| {
+            CleanupSettings::read(lookup).map(drop)
+        }),
+    ];
+    for (name, read) in functions {
+        let set = variables(name);
+        let seen = RefCell::new(BTreeSet::new());
+        let lookup = |variable: &str| {
+            seen.borrow_mut().insert(variable.to_owned());
+            set.get(variable).map(by_default)
+        };
+        // With what the template sets by default, each function starts.
+        read(&lookup).unwrap();
+        let seen = seen.into_inner();
+        for variable in set.keys().filter(|set| !OTHERS.contains(&set.as_str())) {
+            assert!(seen.contains(variable), "{name} does not read {variable}");
+        }
+        for variable in seen.iter().map(String::as_str).chain(OTHERS) {
+            let row = format!("| `{variable}` |");
+            let said = DEPLOYING.contains(&row) || DEPLOYING.contains(&format!("(`{variable}`)"));
+            assert!(said, "docs/deploying.md does not describe {variable}");
+        }
+    }
+}
+
+#[test]
+fn every_variable_for_sam_local_is_declared_in_the_template() {
+    let local: Value = serde_json::from_str(LOCAL).unwrap();
+    for (function, set) in local.as_object().unwrap() {
+        for variable in set.as_object().unwrap().keys() {
+            // `sam local` drops a variable that is not, without a word, and the
+            // function would talk to AWS.
+            assert!(variables(function).contains_key(variable), "{variable}");
+        }
+    }
+}
+
+#[test]
+fn every_parameter_is_used_and_says_what_it_is() {
+    let template = template();
+    for (name, parameter) in template["Parameters"].as_object().unwrap() {
+        assert!(parameter["Description"].is_string(), "{name}");
+        let is_used = TEMPLATE.contains(&format!("!Ref {name}"))
+            || TEMPLATE.contains(&format!("${{{name}}}"));
+        assert!(is_used, "{name}");
+    }
+}
+
+#[test]
+fn the_code_has_the_routes_of_the_template() {
+    let events = function("ApiFunction")["Events"].clone();
+    let routes = events.as_object().unwrap().values().filter_map(|event| {
+        let properties = &event["Properties"];
+        let path = properties["Path"].as_str()?;
+        Some(format!("{} {path}", properties["Method"].as_str().unwrap()))
+    });
+    let known = campaigns::http::PATHS.map(|path| match path.parameter {
+        Some(parameter) => format!("{} {}{{{parameter}}}", path.method, path.text),
+        None => format!("{} {}", path.method, path.text),
+    });
+    assert_eq!(routes.collect::<BTreeSet<_>>(), BTreeSet::from(known));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_table_of_the_template_is_the_one_that_the_code_makes() {
+    let world = World::new().await;
+    let described = world.table.client().describe_table();
+    let described = described
+        .table_name(world.table.name())
+        .send()
+        .await
+        .unwrap();
+    let made = described.table.unwrap();
+    let properties = template()["Resources"]["Table"]["Properties"].clone();
+    let schema = |keys: &[aws_sdk_dynamodb::types::KeySchemaElement]| -> Value {
+        let keys = keys.iter().map(
+            |key| json!({"AttributeName": key.attribute_name, "KeyType": key.key_type.as_str()}),
+        );
+        keys.collect()
+    };
+    assert_eq!(properties["KeySchema"], schema(made.key_schema()));
+    let sorted = |mut attributes: Vec<Value>| {
+        attributes.sort_by_key(ToString::to_string);
+        attributes
+    };
+    let attributes = made.attribute_definitions().iter().map(|attribute| {
+        json!({"AttributeName": attribute.attribute_name, "AttributeType": attribute.attribute_type.as_str()})
+    });
+    let template_attributes = properties["AttributeDefinitions"]
+        .as_array()
+        .unwrap()
+        .clone();
+    assert_eq!(sorted(template_attributes), sorted(attributes.collect()));
+    let [index] = made.global_secondary_indexes() else {
+        panic!("{made:?}");
+    };
+    let [of_template] = properties["GlobalSecondaryIndexes"]
+        .as_array()
+        .unwrap()
+        .as_slice()
+    else {
+        panic!("{properties}");
+    };
+    assert_eq!(
+        of_template["IndexName"],
+        index.index_name.as_deref().unwrap()
+    );
+    assert_eq!(of_template["KeySchema"], schema(index.key_schema()));
+    let projection = index.projection.as_ref().unwrap();
+    let projected: BTreeSet<_> = projection
+        .non_key_attributes()
+        .iter()
+        .map(String::as_str)
+        .collect();
+    let names = of_template["Projection"]["NonKeyAttributes"]
+        .as_array()
+        .unwrap();
+    assert_eq!(
+        names
+            .iter()
+            .map(|name| name.as_str().unwrap())
+            .collect::<BTreeSet<_>>(),
+        projected
+    );
+    assert_eq!(
+        properties["TimeToLiveSpecification"]["AttributeName"],
+        "ttlAt"
+    );
+    assert_eq!(properties["DeletionProtectionEnabled"], true);
+}
+
+/// What IAM checks for a request: an action on the table, or on the index. A
+/// transaction is checked as the writes in it.
+fn checked(exchange: &Exchange) -> Vec<(String, bool)> {
+    let body = &exchange.body;
+    if exchange.operation != "TransactWriteItems" {
+        let on_index = body["IndexName"].is_string();
+        return vec![(format!("dynamodb:{}", exchange.operation), on_index)];
+    }
+    let items = body["TransactItems"].as_array().unwrap().iter();
+    let writes = items.flat_map(|item| item.as_object().unwrap().keys());
+    writes
+        .map(|write| match write.as_str() {
+            "ConditionCheck" => "dynamodb:ConditionCheckItem".to_owned(),
+            write => format!("dynamodb:{write}Item"),
+        })
+        .map(|action| (action, false))
+        .collect()
+}
+
+/// What the role of a function allows: actions on the table, or on the index.
+fn allowed(name: &str) -> BTreeSet<(String, bool)> {
+    let policies = function(name)["Policies"].clone();
+    let statements = policies[0]["Statement"].as_array().unwrap().clone();
+    let mut allowed = BTreeSet::new();
+    for statement in statements {
+        assert_eq!(statement["Effect"], "Allow");
+        let resource = statement["Resource"].to_string();
+        assert!(!resource.contains('*'), "{resource}");
+        let actions = match &statement["Action"] {
+            Value::String(action) => vec![action.clone()],
+            actions => serde_json::from_value(actions.clone()).unwrap(),
+        };
+        for action in actions {
+            assert!(
+                !action.contains('*') && !action.contains("Scan"),
+                "{action}"
+            );
+            allowed.insert((action, resource.contains("index/")));
+        }
+    }
+    allowed
+}
+
+/// Lets a built function handle these events; what it has answered and printed,
+/// and what was asked of DynamoDB.
+async fn drive(
+    binary: Binary,
+    world: &World,
+    events: Vec<Value>,
+    more: &[(&str, &str)],
+) -> (Vec<Answer>, String, BTreeSet<(String, bool)>) {
+    let expected = events.len();
+    let function = Function::start(binary, world, events, more).await;
+    let answers = function.answers(expected).await;
+    let asked = world.proxy.exchanges().iter().flat_map(checked).collect();
+    (answers, function.kill(), asked)
+}
+
+async fn put(world: &World, id: &str, status: &str) {
+    let attributes = [("campaignStatus", s(status))];
+    world.put_campaign(id, &attributes).await;
+    let children: Vec<_> = (0..30).map(|number| format!("CHAT#{number}")).collect();
+    world.put_children(id, &children).await;
+}
+
+/// Claims a campaign, and lets it stand still.
+async fn put_stalled(world: &World, id: &str) -> Value {
+    put(world, id, "paused").await;
+    let mut claim = delete_event(id);
+    claim["headers"]["prefer"] = "respond-async".into();
+    let deletion_id = world.send(claim).await.deletion_id();
+    end_lease(world, &deletion_id, 0).await;
+    json!({"accountId": ACCOUNT, "deletionId": deletion_id})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_role_allows_exactly_what_its_function_calls() {
+    let step_functions = StepFunctions::answering(&[Start::Started]).await;
+    let state_machine = [
+        ("STATE_MACHINE_ARN", ARN),
+        ("AWS_ENDPOINT_URL_SFN", step_functions.url.as_str()),
+    ];
+    let starts = ("states:StartExecution".to_owned(), false);
+
+    let world = World::new().await;
+    for id in ["campaign_1", "campaign_2"] {
+        put(&world, id, "paused").await;
+    }
+    let mut with_key = delete_event("campaign_1");
+    with_key["headers"]["idempotency-key"] = "once".into();
+    let mut handed_on = delete_event("campaign_2");
+    handed_on["headers"]["prefer"] = "respond-async".into();
+    let mut events = vec![with_key.clone(), with_key, handed_on];
+    events.extend(["get-deletion", "list-deletions", "not-found"].map(event));
+    world.proxy.pass();
+    let (_, _, mut asked) = drive(Binary::Api, &world, events, &state_machine).await;
+    assert_eq!(step_functions.asked().len(), 1);
+    asked.insert(starts.clone());
+    assert_eq!(asked, allowed("ApiFunction"));
+
+    let payload = put_stalled(&world, "campaign_3").await;
+    world.proxy.pass();
+    let (_, _, asked) = drive(Binary::Drain, &world, vec![payload], &[]).await;
+    assert_eq!(asked, allowed("DrainFunction"));
+
+    put_stalled(&world, "campaign_4").await;
+    put(&world, "campaign_5", "completed").await;
+    world.proxy.pass();
+    let retention = [("RETENTION_DAYS", "30"), ("RETENTION_MODE", "enforce")];
+    let settings = [&state_machine[..], &retention].concat();
+    // It ends when its time does: nobody drains what it has claimed.
+    let events = vec![event("schedule")];
+    let (_, _, mut asked) = drive(Binary::Cleanup, &world, events, &settings).await;
+    assert_eq!(step_functions.asked().len(), 3);
+    asked.insert(starts);
+    assert_eq!(asked, allowed("CleanupFunction"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_metric_is_emitted_and_watched() {
+    // What the functions emit, once in each way.
+    let mut emitted = BTreeSet::new();
+    let mut note = |printed: &str| {
+        for (name, _) in metrics(printed) {
+            emitted.insert(name.split(' ').next().unwrap().to_owned());
+        }
+    };
+    let world = World::new().await;
+    put(&world, "campaign_1", "paused").await;
+    put(&world, "campaign_2", "paused").await;
+    world.proxy.policy(|call| match (call.operation, call.nth) {
+        // A batch is handed back, and the count of the second use fails.
+        ("BatchWriteItem", 0) => Action::HandBack(3),
+        ("UpdateItem", _)
+            if call.body["UpdateExpression"] == "ADD #counter :one" && call.nth > 0 =>
+        {
+            internal_error()
+        }
+        _ => Action::Pass,
+    });
+    let refusing = StepFunctions::answering(&[Start::Refused]).await;
+    let mut handed_on = delete_event("campaign_2");
+    handed_on["headers"]["prefer"] = "respond-async".into();
+    let events = vec![delete_event("campaign_1"), handed_on, event("active")];
+    let state_machine = [
+        ("STATE_MACHINE_ARN", ARN),
+        ("AWS_ENDPOINT_URL_SFN", refusing.url.as_str()),
+    ];
+    let (_, printed, _) = drive(Binary::Api, &world, events, &state_machine).await;
+    for (name, value) in [
+        ("Requests deleted", 1),
+        ("Requests remaining", 1),
+        ("Requests not_found", 1),
+        ("DeletionsFinished", 1),
+        ("ItemsDeleted", 30),
+        ("WriteUnitsConsumed", 30),
+        ("DeletesSentAgain", 3),
+        ("HandOffsFailed", 1),
+        ("RateLimitFailedOpen", 1),
+    ] {
+        assert!(
+            metrics(&printed).contains(&(name.to_owned(), json!(value))),
+            "{name}: {printed}"
+        );
+    }
+    note(&printed);
+    world.proxy.pass();
+    for number in 0..20 {
+        put(&world, &format!("old_{number}"), "completed").await;
+    }
+    let retention = [("RETENTION_DAYS", "30")];
+    let report = vec![event("cleanup-report")];
+    note(&drive(Binary::Cleanup, &world, report, &retention).await.1);
+    let payload =
+        json!({"accountId": ACCOUNT, "deletionId": world.records().await[0]["deletionId"]});
+    let (_, printed, _) = drive(Binary::Drain, &world, vec![payload], &[]).await;
+    note(&printed);
+
+    // What the alarms and the dashboard watch.
+    let template = template();
+    let resources = template["Resources"].as_object().unwrap();
+    let mut watched = BTreeSet::new();
+    for alarm in resources
+        .values()
+        .filter(|r| r["Type"] == "AWS::CloudWatch::Alarm")
+    {
+        let properties = &alarm["Properties"];
+        if properties["Namespace"] == metrics::NAMESPACE {
+            assert_eq!(properties["Dimensions"][0]["Name"], metrics::FUNCTION_NAME);
+            watched.insert(properties["MetricName"].as_str().unwrap().to_owned());
+        }
+    }
+    let body = resources["Dashboard"]["Properties"]["DashboardBody"]["!Sub"][0]
+        .as_str()
+        .unwrap();
+    let dashboard: Value = serde_json::from_str(body).unwrap();
+    for widget in dashboard["widgets"].as_array().unwrap() {
+        for shown in widget["properties"]["metrics"].as_array().unwrap() {
+            match &shown[0] {
+                Value::String(namespace) if namespace == metrics::NAMESPACE => {
+                    assert_eq!(shown[2], metrics::FUNCTION_NAME);
+                    watched.insert(shown[1].as_str().unwrap().to_owned());
+                }
+                Value::Object(computed) => {
+                    let expression = computed["expression"].as_str().unwrap();
+                    if let Some((_, name)) = expression.split_once("MetricName=\"") {
+                        watched.insert(name.split('"').next().unwrap().to_owned());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    let every: BTreeSet<String> = metrics::ALL.map(ToOwned::to_owned).into();
+    assert_eq!(emitted, every);
+    assert_eq!(watched, every);
+    for name in metrics::ALL {
+        assert!(
+            OPERATING.contains(&format!("`{name}`")),
+            "docs/operating.md does not describe {name}"
+        );
+    }
+}
+
+#[test]
+fn every_function_has_log_retention_and_tracing() {
+    let template = template();
+    for name in ["ApiFunction", "DrainFunction", "CleanupFunction"] {
+        let function = function(name);
+        let log = function["LoggingConfig"]["LogGroup"]["!Ref"]
+            .as_str()
+            .unwrap();
+        let retention = &template["Resources"][log]["Properties"]["RetentionInDays"];
+        assert_eq!(retention, &json!({"!Ref": "LogRetentionDays"}));
+        assert_eq!(function["Tracing"], "Active");
+        let timeout = Duration::from_secs(function["Timeout"].as_u64().unwrap());
+        assert!(timeout <= Duration::from_mins(5));
+    }
+}

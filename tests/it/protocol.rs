@@ -1,0 +1,9 @@
+//! The deletion protocol: claim, drain, count, finish, takeover, hand-off.
+
+mod cost;
+mod deletion;
+mod fence;
+mod model;
+mod pace;
+mod slices;
+mod takeover;
