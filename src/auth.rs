@@ -112,7 +112,7 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// Whether the caller has this scope.
+    /// Returns whether the caller has this scope.
     #[must_use]
     pub fn has(&self, scope: &str) -> bool {
         self.scopes.iter().any(|has| has == scope)

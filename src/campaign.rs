@@ -98,7 +98,7 @@ impl Status {
         &self.0
     }
 
-    /// Whether a deletion has claimed the campaign.
+    /// Returns whether a deletion has claimed the campaign.
     #[must_use]
     pub fn is_deleting(&self) -> bool {
         self.0 == Self::DELETING
@@ -205,7 +205,7 @@ impl Campaign {
         Some(format!("\"sha256-{digest}\""))
     }
 
-    /// Whether the campaign is protected from deletion.
+    /// Returns whether the campaign is protected from deletion.
     #[must_use]
     pub fn is_protected(&self) -> bool {
         self.deletion_protection == Some(true)

@@ -45,7 +45,7 @@ pub struct DeletionSettings {
     /// retention has started.
     pub retention_pace: Option<NonZeroU32>,
     /// `AUDIT_RETENTION_DAYS`: how long the record of a finished deletion is kept;
-    /// `None` for ever.
+    /// `None` for indefinitely.
     pub audit_retention: Option<Duration>,
 }
 
@@ -68,7 +68,7 @@ pub struct ApiSettings {
     /// `RATE_LIMIT_PER_MINUTE`: how many requests a key may make to each route in
     /// a minute; `None` for any number.
     pub rate_limit: Option<NonZeroU32>,
-    /// `STATE_MACHINE_ARN`: what goes on with a deletion; `None` for nothing.
+    /// `STATE_MACHINE_ARN`: what continues a deletion; `None` for nothing.
     pub state_machine_arn: Option<String>,
     /// What every way in shares.
     pub deletion: DeletionSettings,
@@ -93,7 +93,7 @@ pub const MAX_WRITE_UNITS_PER_SECOND: &str = "MAX_WRITE_UNITS_PER_SECOND";
 /// `MAX_RETENTION_WRITE_UNITS_PER_SECOND`, consumed write units per second; by
 /// default what [`MAX_WRITE_UNITS_PER_SECOND`] is.
 pub const MAX_RETENTION_WRITE_UNITS_PER_SECOND: &str = "MAX_RETENTION_WRITE_UNITS_PER_SECOND";
-/// `AUDIT_RETENTION_DAYS`, days; 0 keeps records for ever.
+/// `AUDIT_RETENTION_DAYS`, days; 0 keeps records indefinitely.
 pub const AUDIT_RETENTION_DAYS: &str = "AUDIT_RETENTION_DAYS";
 
 /// The default of [`INLINE_BUDGET_SECONDS`].

@@ -1,5 +1,5 @@
 //! What a campaign consists of, and how it is counted. **To add an item kind,
-//! add a line to [`KINDS`]**: the sort-key prefix decides the counter, and the
+//! add a line to `KINDS`**: the sort-key prefix decides the counter, and the
 //! counter's name is used in the record, in every answer, and in the terminal.
 
 use std::collections::BTreeMap;

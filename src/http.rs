@@ -341,7 +341,7 @@ impl Time {
 /// A read of the campaign that may have finished.
 type Reading<'a, F> = Pin<&'a mut MaybeDone<F>>;
 
-/// Awaits `first` while a read makes progress beside it.
+/// Awaits `first` while a read makes progress.
 ///
 /// If `first` fails, the read is not needed, but still awaited for a moment: to drop
 /// a request is to close its connection, and the next one would need a new TLS

@@ -89,7 +89,7 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Whether this request is one too many.
+    /// Returns whether this request is one too many.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.uses > u64::from(self.limit.get())

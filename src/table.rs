@@ -4,6 +4,7 @@
 #[cfg(feature = "cli")]
 mod admin;
 mod api_keys;
+mod campaign_item;
 mod campaigns;
 mod children;
 mod deletions;
@@ -120,7 +121,9 @@ impl Table {
         deadline: Instant,
     ) -> Result<Option<Campaign>, TableError> {
         let found = self.get(keys::campaign(id), deadline).await?;
-        found.map(|item| item::campaign(id, &item)).transpose()
+        found
+            .map(|item| campaign_item::campaign(id, &item))
+            .transpose()
     }
 
     /// Reads a deletion record, strongly consistent.

@@ -131,7 +131,7 @@ pub(crate) struct Traffic {
     pub(crate) requests: u64,
     /// Writes in batches that were done.
     pub(crate) writes: u64,
-    /// Writes in batches that were handed back.
+    /// Unprocessed writes.
     pub(crate) handed_back: u64,
 }
 
@@ -200,7 +200,7 @@ impl Proxy {
 }
 
 impl State {
-    /// How many of so many writes the partition takes now.
+    /// Returns how many of these writes the partition takes now.
     fn take(&self, writes: usize) -> usize {
         let Some(ceiling) = self.ceiling else {
             return writes;

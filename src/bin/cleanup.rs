@@ -1,5 +1,5 @@
-//! The `cleanup` function: deletions that stand still, and campaigns past
-//! retention, called by a schedule.
+//! The `cleanup` function: stalled deletions, and campaigns past retention, called by
+//! a schedule.
 
 use std::process::ExitCode;
 

@@ -20,7 +20,7 @@ use crate::{
     sdk,
 };
 
-/// How long one run may take, in a terminal that nobody interrupts.
+/// How long one run may take in a terminal.
 const LONGEST: Duration = Duration::from_hours(12);
 
 const GUARDED: &str = "guarded: more campaigns are past retention than MAX_DELETE_SHARE_PERCENT \

@@ -119,8 +119,8 @@ impl Connect {
     /// region: it gets placeholders where the environment has none.
     pub async fn table(&self) -> Table {
         let mut loader = sdk::config();
-        // Given even where the SDK would find it, so that the endpoint that was
-        // looked at and the one that is talked to are the same.
+        // Set even if the SDK would find it, so that the endpoint that was checked is the
+        // one that is called.
         if let Some(url) = self.url() {
             loader = loader.endpoint_url(url);
         }
@@ -137,7 +137,7 @@ impl Connect {
         Table::new(Client::new(&loader.load().await), self.table_name.clone())
     }
 
-    /// Whether the endpoint is on this machine.
+    /// Returns whether the endpoint is on this machine.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         self.url().as_deref().is_some_and(is_loopback)
@@ -152,7 +152,7 @@ impl Connect {
     /// machine.
     ///
     /// # Errors
-    /// [`CliError::Refused`] when the answer is no, or there is nobody to ask.
+    /// [`CliError::Refused`] when the answer is no, or standard input is not a terminal.
     pub fn confirm(&self, what: &str, confirm: Confirm) -> Result<(), CliError> {
         if confirm.yes || self.is_loopback() {
             return Ok(());

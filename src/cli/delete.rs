@@ -22,9 +22,9 @@ use crate::{
     table::Table,
 };
 
-/// How long is counted before deleting, or for a dry run.
+/// How long counting may take, before a deletion or for a dry run.
 const COUNTING: Duration = Duration::from_mins(5);
-/// How often the bar looks at the record.
+/// How often the progress bar reads the record.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 
 /// `campaigns delete`.

@@ -51,7 +51,7 @@ impl Demo {
     }
 }
 
-/// Whether the demo data has been put; its key comes last.
+/// Returns whether the demo data has been put; its key comes last.
 ///
 /// # Errors
 /// [`CliError`].

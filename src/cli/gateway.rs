@@ -1,6 +1,5 @@
-//! A stand-in for the API Gateway HTTP API: turns each HTTP request into a
-//! payload 2.0 event, hands it to the handler that `api` runs, and sends what
-//! comes back. Like the gateway, it matches the route on the path as sent and
+//! A stand-in for the API Gateway HTTP API: turns each HTTP request into a payload
+//! 2.0 event, passes it to the handler that `api` runs, and sends the answer. Like the gateway, it matches the route on the path as sent and
 //! decodes the path once.
 
 use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr, time::Duration};
@@ -40,7 +39,7 @@ pub async fn serve(listener: TcpListener, api: Api) {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                // One connection less, or too many open: the others go on.
+                // This connection broke, or too many are open: the others continue.
                 tracing::warn!("a connection was not accepted: {error}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
@@ -75,7 +74,7 @@ async fn answer(
     let Ok(event) = serde_json::from_value::<ApiGatewayV2httpRequest>(event) else {
         return Ok(by_itself(StatusCode::BAD_REQUEST));
     };
-    // A function goes on when its caller has gone away.
+    // A function continues when its caller disconnects.
     let api = api.clone();
     let answer = tokio::spawn(async move { api.handle(&event, &request_id, None).await });
     let Ok(answer) = answer.await else {

@@ -14,7 +14,7 @@ use crate::campaign::DELETABLE;
 pub struct CleanupSettings {
     /// `TABLE_NAME`.
     pub table_name: String,
-    /// `STATE_MACHINE_ARN`: what goes on with a deletion; `None` to drain in place.
+    /// `STATE_MACHINE_ARN`: what continues a deletion; `None` to drain in place.
     pub state_machine_arn: Option<String>,
     /// Which campaigns are deleted without anybody asking for each.
     pub retention: RetentionSettings,
@@ -68,7 +68,7 @@ pub const MAX_DELETE_SHARE_PERCENT: &str = "MAX_DELETE_SHARE_PERCENT";
 
 /// The memory of a run grows with this, by about a kilobyte each.
 const MOST_CAMPAIGNS_PER_RUN: usize = 10_000;
-/// Each is looked at every second while a run waits for one to end.
+/// Each is read every second while a run waits for one to finish.
 const MOST_RUNNING: usize = 100;
 
 const DEFAULT_STATUSES: &str = "completed,archived";

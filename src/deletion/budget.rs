@@ -6,41 +6,40 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The time in which an invocation answers even if it is given no time to work.
+/// The time in which an invocation answers even without time to work.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// What is kept at the end for the answer to an outstanding record write, for
-/// the release and for the hand-off, or for a look at what became of a claim: at
-/// most this, and at most a quarter of the whole. Each takes milliseconds to tens
-/// of them.
+/// The reserve at the end for an outstanding record write, the release and the
+/// hand-off, or for a read of what became of a claim: at most this, and at most a
+/// quarter of the whole. Each takes milliseconds to tens of milliseconds.
 const RESERVE: Duration = Duration::from_millis(1_500);
 
-/// Which part of the reserve, a third, is the hand-off's alone: it comes last,
-/// and what is written before it must not take its time.
+/// The hand-off's own part of the reserve, a third: it comes last, and the writes
+/// before it must not take its time.
 const HAND_OFF_PART: u32 = 3;
 
 /// How long a slice works when the invocation has no deadline of its own.
 const SLICE: Duration = Duration::from_mins(1);
 
-/// What is kept of the invocation's own deadline, for the runtime to send the answer.
+/// The part of the invocation's own deadline in which the runtime sends the answer.
 const MARGIN: Duration = Duration::from_millis(250);
 
 /// The instants that end the parts of an invocation, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// No read and no delete goes on beyond this.
+    /// The end of reads and deletes.
     pub work_until: Instant,
-    /// Nothing is read to check a request, and nothing is claimed, beyond this:
-    /// the same as `work_until`, unless there is no time to work at all.
+    /// The end of checks and claims: the same as `work_until`, unless there is no time
+    /// to work at all.
     pub claim_until: Instant,
-    /// No write of a record is waited for beyond this.
+    /// The end of waiting for a write of a record.
     pub write_until: Instant,
-    /// Nothing is waited for beyond this.
+    /// The end of all waiting.
     pub answer_by: Instant,
 }
 
 impl Budget {
-    /// A budget that begins at `start`, works for `inline` at most, and ends
+    /// Returns a budget that begins at `start`, works for `inline` at most, and ends
     /// before the invocation's own deadline. With less than a second of
     /// `inline`, a second is still taken to check, claim and answer.
     #[must_use]
@@ -59,8 +58,8 @@ impl Budget {
         }
     }
 
-    /// The same, with no time to work: it checks, claims and hands on, and takes
-    /// no longer than that needs.
+    /// Returns the same budget without time to work: it checks, claims and hands off,
+    /// and takes no longer than that needs.
     #[must_use]
     pub fn claim_only(self, start: Instant) -> Self {
         Self {
@@ -69,14 +68,14 @@ impl Budget {
         }
     }
 
-    /// The budget of a slice: as long as the invocation's own deadline allows.
+    /// Returns the budget of a slice: as long as the invocation's own deadline allows.
     #[must_use]
     pub fn of_slice(start: Instant, invocation_deadline: Option<Instant>) -> Self {
         let work = invocation_deadline.map_or(SLICE, |deadline| deadline - start);
         Self::new(start, work, invocation_deadline)
     }
 
-    /// Whether there is no time left to work.
+    /// Returns whether the time to work is over.
     #[must_use]
     pub fn work_is_over(&self) -> bool {
         Instant::now() >= self.work_until

@@ -57,7 +57,7 @@ fn parameters(
     Ok(parameters)
 }
 
-/// Whether this is a dry run.
+/// Returns whether this is a dry run.
 ///
 /// # Errors
 /// [`Refusal::Validation`].

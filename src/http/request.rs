@@ -119,7 +119,7 @@ pub(super) fn route(event: &ApiGatewayV2httpRequest) -> Result<Route, Refusal> {
     })
 }
 
-/// Whether this can stand before the route: the stage (`/prod`), or, where the
+/// Returns whether this can stand before the route: the stage (`/prod`), or, where the
 /// gateway says that the route has matched, an API mapping (`/outreach/eu`).
 fn is_prefix(event: &ApiGatewayV2httpRequest, prefix: &str) -> bool {
     let context = &event.request_context;

@@ -1,6 +1,6 @@
-//! What only a terminal does with the table: making it, filling it, and keeping
-//! API keys. Nothing of this is in a Lambda function, so
-//! no function's role needs `Scan` or `CreateTable` for it.
+//! The table as only a terminal uses it: creates and fills it, and manages API keys.
+//! None of this is in a Lambda function, so no function's role needs `Scan` or
+//! `CreateTable`.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{auth::StoredKey, sdk::Cause};
 
-/// What the index projects besides its keys (the table of the template says the same).
+/// The projection of the index besides its keys, as in the template.
 const STATUS_INDEX_PROJECTION: [&str; 5] = [
     "accountId",
     "name",
@@ -42,7 +42,7 @@ pub struct ListedKey {
 }
 
 impl Table {
-    /// Makes the table as the design has it; `false` if there is one already.
+    /// Creates the table; `false` if it exists already.
     ///
     /// # Errors
     /// [`TableError`].
@@ -162,8 +162,8 @@ impl Table {
         }
     }
 
-    /// Every API key, by a scan: only a terminal may do this. Each page is waited
-    /// for as long as `patience`.
+    /// Reads every API key by a scan, which only a terminal may do. Each page may take
+    /// as long as `patience`.
     ///
     /// # Errors
     /// [`TableError`].
@@ -189,7 +189,7 @@ impl Table {
                 let key = item::key_of(&found)?;
                 match item::stored_key(&found) {
                     Ok(stored) => listed.push(ListedKey { key, stored }),
-                    // One that nobody can use; the others can be listed and revoked.
+                    // This one cannot be used; the others can be listed and revoked.
                     Err(error) => tracing::warn!("left item {} out: {error}", key.pk),
                 }
             }

@@ -5,7 +5,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use tokio::time::Instant;
 
-use super::{Table, TableError, item, keys::STATUS_INDEX, retry::until_answered};
+use super::{Table, TableError, campaign_item, item, keys::STATUS_INDEX, retry::until_answered};
 use crate::campaign::{ListedCampaign, UnreadableCampaign};
 
 /// The most entries in a page. A page ends at 1 MB anyway; this bounds the memory
@@ -67,7 +67,7 @@ impl Listing<'_> {
         self.is_over = self.from.is_none();
         let mut page = Vec::new();
         for found in answer.items.unwrap_or_default() {
-            match item::listed_campaign(&found) {
+            match campaign_item::listed_campaign(&found) {
                 Ok(listed) => page.push(listed),
                 Err(unreadable) => self.unreadable.push(unreadable),
             }

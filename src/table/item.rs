@@ -5,29 +5,26 @@ use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::{
-    TableError,
-    keys::{CAMPAIGN_PREFIX, PK},
-};
+use super::TableError;
 use crate::{
     auth::{StoredKey, is_account_id},
     campaign::{Attribute, Campaign, CampaignId, ListedCampaign, Seen, Status, UnreadableCampaign},
     counts::Counts,
     idempotency::KeyUse,
-    record::{Progress, Record, RecordState, Requester, deletion_id},
+    record::{Progress, Record, RecordState, Requester},
 };
 
 /// An item as DynamoDB returns it.
 pub type Item = HashMap<String, AttributeValue>;
 
 /// Reads attributes of one item.
-struct Attributes<'a> {
-    item: &'a Item,
-    kind: &'static str,
+pub(super) struct Attributes<'a> {
+    pub(super) item: &'a Item,
+    pub(super) kind: &'static str,
 }
 
 impl Attributes<'_> {
-    fn corrupt(&self, attribute: &'static str) -> TableError {
+    pub(super) fn corrupt(&self, attribute: &'static str) -> TableError {
         TableError::Corrupt {
             kind: self.kind,
             attribute,
@@ -57,7 +54,7 @@ impl Attributes<'_> {
     }
 
     /// The id of an account: the same rule for campaigns, keys and records.
-    fn account_id(&self) -> Result<String, TableError> {
+    pub(super) fn account_id(&self) -> Result<String, TableError> {
         let id = self.text("accountId")?;
         if is_account_id(&id) {
             Ok(id)
@@ -81,66 +78,6 @@ impl Attributes<'_> {
 
 fn number<T: std::str::FromStr>(value: &AttributeValue) -> Option<T> {
     value.as_n().ok()?.parse().ok()
-}
-
-/// Reads the campaign item under the key of this id.
-///
-/// # Errors
-/// [`TableError::Corrupt`] if the owner cannot be read, or the item names another
-/// id than its key.
-pub fn campaign(id: &CampaignId, item: &Item) -> Result<Campaign, TableError> {
-    let attributes = Attributes {
-        item,
-        kind: "campaign",
-    };
-    match item.get("id") {
-        Some(AttributeValue::S(named)) if named != id.as_str() => Err(attributes.corrupt("id")),
-        _ => campaign_with(id.clone(), &attributes),
-    }
-}
-
-fn campaign_with(id: CampaignId, attributes: &Attributes<'_>) -> Result<Campaign, TableError> {
-    let text = |attribute| {
-        seen(attributes.item.get(attribute))
-            .text()
-            .map(str::to_owned)
-    };
-    let seen = Seen {
-        updated_at: seen(attributes.item.get("updatedAt")),
-        deletion_protection: seen(attributes.item.get("deletionProtection")),
-        deletion_id: seen(attributes.item.get("deletionId")),
-    };
-    Ok(Campaign {
-        id,
-        name: text("name").unwrap_or_default(),
-        account_id: attributes.account_id()?,
-        status: Status::new(text("campaignStatus").unwrap_or_default()),
-        updated_at: text("updatedAt").unwrap_or_default(),
-        deletion_protection: match seen.deletion_protection {
-            Attribute::Absent | Attribute::Null => None,
-            Attribute::Bool(is_protected) => Some(is_protected),
-            _ => Some(true),
-        },
-        deletion_id: seen.deletion_id.text().and_then(deletion_id),
-        seen,
-    })
-}
-
-/// Returns an attribute as a value of this project.
-fn seen(value: Option<&AttributeValue>) -> Attribute {
-    match value {
-        None => Attribute::Absent,
-        Some(AttributeValue::Null(_)) => Attribute::Null,
-        Some(AttributeValue::S(text)) => Attribute::Text(text.clone()),
-        Some(AttributeValue::N(number)) => Attribute::Number(number.clone()),
-        Some(AttributeValue::Bool(value)) => Attribute::Bool(*value),
-        Some(AttributeValue::B(_)) => Attribute::Other("B"),
-        Some(AttributeValue::Bs(_)) => Attribute::Other("BS"),
-        Some(AttributeValue::L(_)) => Attribute::Other("L"),
-        Some(AttributeValue::M(_)) => Attribute::Other("M"),
-        Some(AttributeValue::Ns(_)) => Attribute::Other("NS"),
-        Some(_) => Attribute::Other("SS"),
-    }
 }
 
 /// Reads an API key's item.
@@ -175,37 +112,6 @@ pub fn uses(item: &Item, counter: &str) -> Result<u64, TableError> {
             kind: "api key",
             attribute: "counter",
         })
-}
-
-/// Reads a campaign as the index projects it: its id is in its key.
-///
-/// # Errors
-/// [`UnreadableCampaign`].
-pub fn listed_campaign(item: &Item) -> Result<ListedCampaign, UnreadableCampaign> {
-    let partition = item.get(PK).and_then(|key| key.as_s().ok());
-    let partition = partition.map(String::as_str).unwrap_or_default();
-    let text = partition.strip_prefix(CAMPAIGN_PREFIX).unwrap_or(partition);
-    let unreadable = |attribute| UnreadableCampaign {
-        id: text.to_owned(),
-        attribute,
-    };
-    let id = CampaignId::parse(text).map_err(|_| unreadable(PK))?;
-    let attributes = Attributes {
-        item,
-        kind: "campaign",
-    };
-    let campaign = campaign_with(id, &attributes).map_err(|error| match error {
-        TableError::Corrupt { attribute, .. } => unreadable(attribute),
-        _ => unreadable("accountId"),
-    })?;
-    Ok(ListedCampaign {
-        campaign,
-        completed_at: match seen(item.get("completedAt")) {
-            Attribute::Absent | Attribute::Null => None,
-            // What is not text is a time that cannot be read.
-            other => Some(other.text().unwrap_or_default().to_owned()),
-        },
-    })
 }
 
 /// Reads the key of an item.
@@ -357,82 +263,6 @@ pub fn new_record(record: &Record) -> Item {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn campaign_item() -> Item {
-        [
-            ("id", "campaign_123"),
-            ("name", "Q4"),
-            ("accountId", "account_1"),
-            ("campaignStatus", "paused"),
-            ("updatedAt", "2026-01-01T00:00:00Z"),
-        ]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), AttributeValue::S(value.to_owned())))
-        .collect()
-    }
-
-    fn id() -> CampaignId {
-        CampaignId::parse("campaign_123").unwrap()
-    }
-
-    #[test]
-    fn a_campaign_needs_a_readable_owner_and_nothing_else() {
-        let odd = [
-            None,
-            Some(AttributeValue::Null(true)),
-            Some(AttributeValue::N("1".to_owned())),
-            Some(AttributeValue::L(Vec::new())),
-        ];
-        for attribute in ["id", "name", "campaignStatus", "updatedAt", "completedAt"] {
-            for value in odd.clone() {
-                let mut item = campaign_item();
-                item.remove(attribute);
-                item.extend(value.map(|value| (attribute.to_owned(), value)));
-                assert!(campaign(&id(), &item).is_ok(), "{attribute}");
-            }
-        }
-        for value in odd.into_iter().chain([
-            Some(AttributeValue::S(String::new())),
-            Some(AttributeValue::S(" ".to_owned())),
-            Some(AttributeValue::S("a".repeat(1_025))),
-        ]) {
-            let mut item = campaign_item();
-            item.remove("accountId");
-            item.extend(value.map(|value| ("accountId".to_owned(), value)));
-            let error = campaign(&id(), &item).unwrap_err().to_string();
-            assert!(error.contains("attribute accountId"), "{error}");
-        }
-        let mut other = campaign_item();
-        other.insert("id".to_owned(), AttributeValue::S("campaign_9".to_owned()));
-        assert!(campaign(&id(), &other).is_err());
-    }
-
-    #[test]
-    fn protection_that_is_not_a_truth_value_protects() {
-        for (value, is_protected) in [
-            (AttributeValue::S("false".to_owned()), true),
-            (AttributeValue::N("0".to_owned()), true),
-            (AttributeValue::Bool(true), true),
-            (AttributeValue::Bool(false), false),
-            (AttributeValue::Null(true), false),
-        ] {
-            let mut item = campaign_item();
-            item.insert("deletionProtection".to_owned(), value.clone());
-            let campaign = campaign(&id(), &item).unwrap();
-            assert_eq!(campaign.is_protected(), is_protected, "{value:?}");
-        }
-    }
-
-    #[test]
-    fn only_a_uuid_is_the_id_of_a_deletion() {
-        for text in ["", "DELETION#1", &"x".repeat(2_000)] {
-            let mut item = campaign_item();
-            item.insert("deletionId".to_owned(), AttributeValue::S(text.to_owned()));
-            let campaign = campaign(&id(), &item).unwrap();
-            assert_eq!(campaign.deletion_id, None);
-            assert_eq!(campaign.seen.deletion_id.text(), Some(text));
-        }
-    }
 
     #[test]
     fn a_record_is_read_as_it_was_written() {

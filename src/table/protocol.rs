@@ -14,7 +14,7 @@ use aws_sdk_dynamodb::{
 use tokio::time::Instant;
 
 use super::{
-    NewKeyUse, Table, TableError, built,
+    NewKeyUse, Table, TableError, built, campaign_item,
     expressions::{Expressions, text},
     item::{self, Item},
     keys,
@@ -111,7 +111,7 @@ impl Table {
         };
         if failed(&error, 0) {
             let seen = shown(&error, 0)
-                .map(|item| item::campaign(&campaign.id, item))
+                .map(|item| campaign_item::campaign(&campaign.id, item))
                 .transpose()?;
             Ok(ClaimAnswer::Changed(seen.map(Box::new)))
         } else if failed(&error, 1) {
@@ -333,7 +333,7 @@ fn reasons(error: &SdkError<TransactWriteItemsError>) -> &[CancellationReason] {
     }
 }
 
-/// Whether the condition of the transaction's item at this place failed.
+/// Returns whether the condition of the transaction's item at this place failed.
 fn failed(error: &SdkError<TransactWriteItemsError>, place: usize) -> bool {
     reasons(error).get(place).and_then(|reason| reason.code()) == Some(CONDITION_FAILED)
 }

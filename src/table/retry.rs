@@ -119,7 +119,7 @@ where
     }
 }
 
-/// Whether a conditional write was done: not if its condition failed.
+/// Returns whether a conditional write was done: not if its condition failed.
 pub(super) fn unless_refused<T, E: ProvideErrorMetadata>(
     operation: &'static str,
     answer: Result<T, Failure<E>>,
@@ -162,7 +162,7 @@ pub(super) fn verdict<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Verdict {
     }
 }
 
-/// Whether a transaction was cancelled for a conflict or a throttle alone. A
+/// Returns whether a transaction was cancelled for a conflict or a throttle alone. A
 /// failed condition is an answer even if another item was in conflict.
 pub(super) fn in_conflict(error: &SdkError<TransactWriteItemsError>) -> bool {
     const BUSY: [&str; 3] = [

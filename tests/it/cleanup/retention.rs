@@ -217,30 +217,15 @@ async fn a_run_over_the_share_deletes_nothing_and_says_so() {
     assert_eq!(deleted(&world).await.len(), 11);
 }
 
-/// Holds the first claim up: the first is notified when it is there, and it goes
-/// through when the second one is.
-fn hold_the_first_claim(world: &World) -> (Arc<Notify>, Arc<Notify>) {
-    let (gate, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (reached, held) = (gate.clone(), go_on.clone());
-    world.proxy.policy(move |call| {
-        if is_claim(call) && call.nth == 0 {
-            reached.notify_one();
-            return Action::Wait(held.clone());
-        }
-        Action::Pass
-    });
-    (gate, go_on)
-}
-
 /// What happens to `old` between the listing and the claim of it, and what the
 /// campaign item has to be after a run.
 async fn between_listing_and_claim(attribute: &str, value: Option<AttributeValue>) {
     let world = world().await;
     put(&world, "old", 90, &[]).await;
     put(&world, "next", 80, &[]).await;
-    let (gate, go_on) = hold_the_first_claim(&world);
+    let claim = world.proxy.pause_at(is_claim);
     let change = async {
-        gate.notified().await;
+        claim.reached().await;
         let request = world.table.client().update_item();
         let request = request
             .table_name(world.table.name())
@@ -255,7 +240,7 @@ async fn between_listing_and_claim(attribute: &str, value: Option<AttributeValue
         };
         request.send().await.unwrap();
         let changed = world.dump().await;
-        go_on.notify_one();
+        claim.resume();
         changed
     };
     let (summary, changed_to) = tokio::join!(world.cleanup(), change);
@@ -293,11 +278,11 @@ async fn a_campaign_that_changes_between_listing_and_claim_survives() {
 async fn a_campaign_that_somebody_else_deletes_meanwhile_is_theirs() {
     let world = world().await;
     put(&world, "old", 90, &[]).await;
-    let (gate, go_on) = hold_the_first_claim(&world);
+    let claim = world.proxy.pause_at(is_claim);
     let delete = async {
-        gate.notified().await;
+        claim.reached().await;
         assert_eq!(world.delete("old").await.status, 200);
-        go_on.notify_one();
+        claim.resume();
     };
     let (summary, ()) = tokio::join!(world.cleanup(), delete);
     assert_eq!(skipped(&summary), changed("old"));
@@ -499,7 +484,7 @@ async fn a_claim_without_an_answer_is_found_by_a_later_run() {
         [("old_1".to_owned(), "unavailable".to_owned())]
     );
     assert_eq!(world.dump().await, before);
-    // The claim stands, and nobody knows.
+    // The claim stands, unknown to its sender.
     world.proxy.policy(|call| {
         if is_claim(call) {
             Action::LoseAnswer

@@ -1,4 +1,4 @@
-//! The scheduled clean-up goes on with deletions that nobody is at, and with no
+//! The scheduled clean-up resumes deletions without an active worker, and no
 //! other.
 
 use std::{sync::Arc, time::Duration};
@@ -78,23 +78,15 @@ async fn the_next_run_does_what_one_run_could_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_whose_worker_is_alive_is_left_alone() {
     let world = world(8).await;
-    let (gate, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (started, held) = (gate.clone(), go_on.clone());
-    world.proxy.policy(move |call| match call.operation {
-        "BatchWriteItem" if call.nth == 0 => {
-            started.notify_one();
-            Action::Wait(held.clone())
-        }
-        _ => Action::Pass,
-    });
+    let batch = world.proxy.pause_at_nth("BatchWriteItem", 0);
     let look = async {
-        gate.notified().await;
+        batch.reached().await;
         let before = world.dump().await;
         let summary = world.cleanup().await;
         assert_eq!(summary["resumed"], json!([]));
         assert_eq!(summary["skippedCount"], 0);
         assert_eq!(world.dump().await, before);
-        go_on.notify_one();
+        batch.resume();
     };
     let (reply, ()) = tokio::join!(world.delete("campaign_1"), look);
     assert_eq!(reply.status, 200);
@@ -102,7 +94,7 @@ async fn a_deletion_whose_worker_is_alive_is_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_lease_lengths_pass_before_a_deletion_is_gone_on_with() {
+async fn a_deletion_is_stalled_after_two_lease_lengths() {
     let world = world(8).await;
     let id = claimed(&world).await;
     let lease = i64::try_from(world.settings.lease.as_millis()).unwrap();
@@ -297,7 +289,7 @@ async fn a_table_that_does_not_answer_is_an_error_in_time() {
     assert_eq!(run.unwrap_err()["errorType"], "TableUnavailable");
     assert!(begun.elapsed() < Duration::from_secs(2));
     // A takeover without an answer may stand; whatever became of it, the next
-    // run that finds the deletion stalled goes on.
+    // run that finds the deletion stalled resumes it.
     world.proxy.policy(|call| match call.operation {
         "UpdateItem" if !is_progress(call) => Action::LoseAnswer,
         _ => Action::Pass,

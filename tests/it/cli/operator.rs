@@ -25,7 +25,7 @@ async fn put_old(world: &World, id: &str, chats: usize) {
     world.put_children(id, &chats).await;
 }
 
-/// A claimed campaign that nobody is at.
+/// A claimed campaign without an active worker.
 async fn put_stalled(world: &World, id: &str) -> String {
     world.put_campaign(id, &[]).await;
     world.put_children(id, &["TASK#1".to_owned()]).await;
@@ -186,7 +186,7 @@ async fn bad_settings_of_a_clean_up_are_named() {
     }
 }
 
-/// Puts records of deletions that were started a minute after another, so many
+/// Puts records of deletions that were started a minute after another, N
 /// that the table gives them in several pages.
 async fn put_records(world: &World, account: &str, count: i64) {
     let records = (0..count).map(|number| {

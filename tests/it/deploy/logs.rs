@@ -118,7 +118,7 @@ async fn a_slice_that_stops_says_how_many_deletes_it_leaves() {
     // One page is deleted, and the next is counted.
     world.proxy.page_limit(10);
     world.proxy.policy(|call| match call.operation {
-        "BatchWriteItem" => crate::harness::proxy::Action::HandBack(3),
+        "BatchWriteItem" => crate::harness::proxy::Action::Unprocessed(3),
         _ => crate::harness::proxy::Action::Pass,
     });
     // Enough for a slow engine to take the release.

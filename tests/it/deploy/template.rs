@@ -273,7 +273,7 @@ async fn put(world: &World, id: &str, status: &str) {
     world.put_children(id, &children).await;
 }
 
-/// Claims a campaign, and lets it stand still.
+/// Claims a campaign, and leaves it stalled.
 async fn put_stalled(world: &World, id: &str) -> Value {
     put(world, id, "paused").await;
     let mut claim = delete_event(id);
@@ -318,7 +318,7 @@ async fn each_role_allows_exactly_what_its_function_calls() {
     world.proxy.pass();
     let retention = [("RETENTION_DAYS", "30"), ("RETENTION_MODE", "enforce")];
     let settings = [&state_machine[..], &retention].concat();
-    // It ends when its time does: nobody drains what it has claimed.
+    // It ends when its time is over: no worker drains what it has claimed.
     let events = vec![event("schedule")];
     let (_, _, mut asked) = drive(Binary::Cleanup, &world, events, &settings).await;
     assert_eq!(step_functions.asked().len(), 3);
@@ -339,8 +339,8 @@ async fn every_metric_is_emitted_and_watched() {
     put(&world, "campaign_1", "paused").await;
     put(&world, "campaign_2", "paused").await;
     world.proxy.policy(|call| match (call.operation, call.nth) {
-        // A batch is handed back, and the count of the second use fails.
-        ("BatchWriteItem", 0) => Action::HandBack(3),
+        // A batch is unprocessed, and the count of the second use fails.
+        ("BatchWriteItem", 0) => Action::Unprocessed(3),
         ("UpdateItem", _)
             if call.body["UpdateExpression"] == "ADD #counter :one" && call.nth > 0 =>
         {

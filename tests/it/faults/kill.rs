@@ -1,5 +1,5 @@
 //! A worker dies at every request boundary of a deletion of several pages,
-//! before the request is sent and after it is applied; the next one goes on and
+//! before the request is sent and after it is applied; the next one resumes and
 //! the counts are exact.
 
 use std::{sync::Arc, time::Duration};

@@ -157,7 +157,7 @@ async fn killed_everywhere(binary: Binary, at_least: usize) {
         .as_ref()
         .map_or_else(|| endpoint().unwrap(), Serve::endpoint_url);
     let (url, deaths) = (url.as_str(), &AtomicUsize::new(0));
-    // Points beyond the last boundary are those at which nobody dies.
+    // Beyond the last boundary, no process dies.
     let points = (0..at_least + 8)
         .flat_map(|boundary| [false, true].map(|applied| Point { boundary, applied }));
     let tried: Vec<(Point, bool)> = stream::iter(points)
@@ -172,7 +172,7 @@ async fn killed_everywhere(binary: Binary, at_least: usize) {
         deaths.load(Ordering::Relaxed)
     );
     assert!(hit >= 2 * at_least, "only {hit} points were hit");
-    // Every boundary was: beyond some point nobody dies.
+    // Every boundary was tried: beyond some point, no process dies.
     let last = tried.iter().map(|(point, _)| point.boundary).max().unwrap();
     let survived = tried
         .iter()
@@ -213,19 +213,9 @@ async fn a_process_paused_past_its_lease_changes_nothing() {
             }
             Binary::Cleanup => event("schedule"),
         };
-        let (middle, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let (reached, held) = (middle.clone(), go_on.clone());
-        world
-            .proxy
-            .policy(move |call| match (call.operation, call.nth) {
-                ("BatchWriteItem", 2) => {
-                    reached.notify_one();
-                    Action::Wait(held.clone())
-                }
-                _ => Action::Pass,
-            });
+        let batch = world.proxy.pause_at_nth("BatchWriteItem", 2);
         let function = Function::start(binary, &world, vec![event], &SETTINGS).await;
-        middle.notified().await;
+        batch.reached().await;
         function.signal("STOP");
         tokio::time::sleep(Duration::from_millis(1_400)).await;
         assert_eq!(world.records().await[0]["state"], "running");
@@ -234,7 +224,7 @@ async fn a_process_paused_past_its_lease_changes_nothing() {
         assert_eq!((slice.status, slice.processed), ("succeeded", 60));
         world.assert_gone("campaign_1", &chats(60)).await;
         // What it had sent arrives now.
-        go_on.notify_one();
+        batch.resume();
         let done = world.dump().await;
         function.signal("CONT");
         let answers = function.answers(1).await;

@@ -112,8 +112,8 @@ fn milliseconds(rng: &mut fastrand::Rng, most: u64) -> Duration {
     Duration::from_millis(rng.u64(0..most))
 }
 
-fn hand_back(rng: &mut fastrand::Rng, call: &Call<'_>) -> Option<Action> {
-    (call.operation == "BatchWriteItem").then(|| Action::HandBack(rng.usize(1..=25)))
+fn unprocessed(rng: &mut fastrand::Rng, call: &Call<'_>) -> Option<Action> {
+    (call.operation == "BatchWriteItem").then(|| Action::Unprocessed(rng.usize(1..=25)))
 }
 
 fn conflict(rng: &mut fastrand::Rng, call: &Call<'_>) -> Option<Action> {
@@ -133,7 +133,7 @@ fn late(rng: &mut fastrand::Rng, call: &Call<'_>) -> Option<Action> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unprocessed_writes_lose_nothing() {
-    from_many_seeds(2, hand_back).await;
+    from_many_seeds(2, unprocessed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,7 +170,7 @@ async fn latency_beyond_the_lease_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn all_faults_at_once_lose_nothing_and_count_once() {
     from_many_seeds(3, |rng, call| match rng.u8(0..8) {
-        0 => hand_back(rng, call),
+        0 => unprocessed(rng, call),
         1 => Some(throttled()),
         2 => conflict(rng, call),
         3 => Some(internal_error()),
@@ -192,7 +192,7 @@ async fn two_callers_at_once_under_all_faults_make_one_deletion() {
                 0 => Action::LoseAnswer,
                 1 => late(&mut rng, call).unwrap_or(Action::Pass),
                 2 => Action::Delay(milliseconds(&mut rng, 200)),
-                3 => hand_back(&mut rng, call).unwrap_or(Action::Pass),
+                3 => unprocessed(&mut rng, call).unwrap_or(Action::Pass),
                 _ => Action::Pass,
             }
         });

@@ -1,6 +1,6 @@
 //! The fault layer: an HTTP proxy in front of the endpoint that does what
 //! networks and DynamoDB do and no local engine does by itself. It throttles,
-//! hands writes back, conflicts, fails, loses requests, loses answers, and
+//! returns unprocessed items, conflicts, fails, loses requests, loses answers, and
 //! delivers requests after their sender has given up on them.
 
 use std::{
@@ -74,8 +74,8 @@ pub(crate) enum Action {
     LateUntil(Arc<Notify>),
     /// It is answered with this instead.
     Answer(StatusCode, Value),
-    /// All but this many writes of a batch are applied, the rest is handed back.
-    HandBack(usize),
+    /// All but this many writes of a batch are applied; the rest is unprocessed.
+    Unprocessed(usize),
     /// It is applied and then there is never an answer.
     Hang,
     /// It goes through once this is notified.
@@ -128,6 +128,26 @@ pub(crate) struct Exchange {
 }
 
 type Policy = Arc<dyn Fn(&mut Call<'_>) -> Action + Send + Sync>;
+type Matches = Arc<dyn Fn(&Call<'_>) -> bool + Send + Sync>;
+
+/// A request that waits in the proxy.
+#[derive(Clone)]
+pub(crate) struct Pause {
+    reached: Arc<Notify>,
+    resumed: Arc<Notify>,
+}
+
+impl Pause {
+    /// Waits until the request is in the proxy.
+    pub(crate) async fn reached(&self) {
+        self.reached.notified().await;
+    }
+
+    /// Lets the request through.
+    pub(crate) fn resume(&self) {
+        self.resumed.notify_one();
+    }
+}
 
 pub(crate) struct Proxy {
     state: Arc<State>,
@@ -148,6 +168,7 @@ struct State {
     target: String,
     client: Client<HttpConnector, Full<Bytes>>,
     policy: Mutex<Policy>,
+    pauses: Mutex<Vec<(Matches, Pause)>>,
     page_limit: Mutex<Option<u64>>,
     counts: Mutex<HashMap<String, usize>>,
     exchanges: Mutex<Vec<Exchange>>,
@@ -168,6 +189,7 @@ impl Proxy {
             target,
             client: Client::builder(TokioExecutor::new()).build_http(),
             policy: Mutex::new(Arc::new(|_| Action::Pass)),
+            pauses: Mutex::default(),
             page_limit: Mutex::new(None),
             counts: Mutex::default(),
             exchanges: Mutex::default(),
@@ -195,9 +217,38 @@ impl Proxy {
         self.url.clone()
     }
 
-    /// What happens to requests from now on; counting begins anew.
+    /// Sets what happens to requests from now on; counting starts again.
     pub(crate) fn policy(&self, policy: impl Fn(&mut Call<'_>) -> Action + Send + Sync + 'static) {
         *self.state.policy.lock().unwrap() = Arc::new(policy);
+        self.state.pauses.lock().unwrap().clear();
+        self.start_counting();
+    }
+
+    /// Pauses the first request that matches, until it is resumed; the others are
+    /// subject to the policy. Counting starts again.
+    pub(crate) fn pause_at(
+        &self,
+        matches: impl Fn(&Call<'_>) -> bool + Send + Sync + 'static,
+    ) -> Pause {
+        let pause = Pause {
+            reached: Arc::default(),
+            resumed: Arc::default(),
+        };
+        let pauses = &self.state.pauses;
+        pauses
+            .lock()
+            .unwrap()
+            .push((Arc::new(matches), pause.clone()));
+        self.start_counting();
+        pause
+    }
+
+    /// Pauses the `nth` request of an operation, from 0.
+    pub(crate) fn pause_at_nth(&self, operation: &'static str, nth: usize) -> Pause {
+        self.pause_at(move |call| call.operation == operation && call.nth == nth)
+    }
+
+    fn start_counting(&self) {
         self.state.counts.lock().unwrap().clear();
         self.state.exchanges.lock().unwrap().clear();
     }
@@ -294,7 +345,7 @@ impl State {
                 return Err(lost());
             }
             Action::Answer(status, value) => answer(status, &value),
-            Action::HandBack(count) => self.hand_back(&head, &body, count).await,
+            Action::Unprocessed(count) => self.unprocessed(&head, &body, count).await,
             Action::Hang => {
                 let applied = self.later(head, body.clone(), std::future::ready(()));
                 undecided.take();
@@ -326,12 +377,20 @@ impl State {
             *nth += 1;
             (number, *nth - 1)
         };
-        policy(&mut Call {
+        let mut call = Call {
             operation,
             number,
             nth,
             body,
-        })
+        };
+        let mut pauses = self.pauses.lock().unwrap();
+        if let Some(at) = pauses.iter().position(|(matches, _)| matches(&call)) {
+            let (_, pause) = pauses.remove(at);
+            pause.reached.notify_one();
+            return Action::Wait(pause.resumed);
+        }
+        drop(pauses);
+        policy(&mut call)
     }
 
     fn later(
@@ -373,7 +432,7 @@ impl State {
         response
     }
 
-    async fn hand_back(&self, head: &Parts, body: &Value, count: usize) -> Response<Full<Bytes>> {
+    async fn unprocessed(&self, head: &Parts, body: &Value, count: usize) -> Response<Full<Bytes>> {
         let items = body["RequestItems"].as_object().unwrap();
         let (table, writes) = items.iter().next().unwrap();
         let writes = writes.as_array().unwrap();

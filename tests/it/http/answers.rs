@@ -1,13 +1,9 @@
 //! When a request has to be answered before, or after, the deletion is done:
 //! `Prefer`, `Idempotency-Key`, and reading deletions.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 
 use crate::{
     harness::proxy::{Action, Call, is_claim, throttled},
@@ -148,7 +144,7 @@ async fn a_repeated_request_gets_the_answer_of_its_deletion() {
     assert_eq!(again.status, 202);
     assert_eq!(header(&again, "idempotent-replayed"), Some("true"));
     assert_eq!(again.deletion_id(), first.deletion_id());
-    // A repetition goes on with what nobody is at.
+    // A repetition resumes what has no active worker.
     for _ in 0..3 {
         let done = world.send(keyed()).await;
         assert_eq!((done.status, done.deleted_items()), (200, &chats(5)));
@@ -277,19 +273,11 @@ async fn of_two_requests_with_one_key_at_once_one_claims() {
     ] {
         let world = world(5).await;
         world.put_campaign("campaign_2", &[]).await;
-        let (arrived, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let (arriving, held) = (arrived.clone(), go_on.clone());
-        world.proxy.policy(move |call| {
-            if is_claim(call) && call.nth == 0 {
-                arriving.notify_one();
-                return Action::Wait(held.clone());
-            }
-            Action::Pass
-        });
+        let claim = world.proxy.pause_at(is_claim);
         let rival = async {
-            arrived.notified().await;
+            claim.reached().await;
             let reply = world.send(with("campaign_1", "idempotency-key", "k")).await;
-            go_on.notify_one();
+            claim.resume();
             reply
         };
         let slow = Box::pin(world.send(with(other, "idempotency-key", "k")));
@@ -324,22 +312,15 @@ async fn the_idempotency_key_of_an_attaching_request_is_stored() {
     assert_eq!(world.send(attaching.clone()).await.status, 202);
     // Taken between the look at the key and the put, by a claim.
     attaching["headers"]["idempotency-key"] = "k-2".into();
-    let (arrived, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (arriving, held) = (arrived.clone(), go_on.clone());
-    world.proxy.policy(move |call| {
-        if call.operation == "PutItem" {
-            arriving.notify_one();
-            return Action::Wait(held.clone());
-        }
-        Action::Pass
-    });
+    world.proxy.pass();
+    let put = world.proxy.pause_at_nth("PutItem", 0);
     let taking = async {
-        arrived.notified().await;
+        put.reached().await;
         let reply = world
             .send(with("campaign_2", "idempotency-key", "k-2"))
             .await;
         assert_eq!(reply.status, 200);
-        go_on.notify_one();
+        put.resume();
     };
     let attaching = Box::pin(world.send(attaching));
     let (attaching, ()) = tokio::join!(attaching, Box::pin(taking));
@@ -591,7 +572,7 @@ async fn no_reading_and_no_repetition_takes_longer_than_the_budget() {
     for (event, operation, statuses) in [
         (None, "GetItem", [500, 503]),
         (Some(list("")), "Query", [500, 503]),
-        // The table hangs as the deletion is gone on with.
+        // The table hangs as the deletion is resumed.
         (Some(keyed()), "UpdateItem", [202, 202]),
         (Some(keyed()), "GetItem", [500, 503]),
         // A key that attaches cannot be stored; this request has claimed nothing.

@@ -1,5 +1,5 @@
 //! No request overruns its budget, whatever the table does, and what it leaves
-//! is gone on with.
+//! is resumed.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -135,7 +135,7 @@ async fn a_budget_that_ends_answers_202_and_the_next_delete_resumes() {
     assert!(summary.contains_key("startedAt") && !summary.contains_key("deletedAt"));
     let counted = first.deleted_items()["chats"].as_u64().unwrap();
     assert!((10..100).contains(&counted), "{counted}");
-    // The lease is 30 s long, and released: nobody has to wait for it.
+    // The lease is 30 s long, and released: no request has to wait for it.
     world.proxy.pass();
     let second = world.delete("campaign_1").await;
     assert_eq!((second.status, second.deletion_id()), (200, deletion_id));
@@ -157,7 +157,7 @@ async fn no_inline_budget_claims_and_answers_202() {
 async fn writes_that_stay_unprocessed_stop_the_slice() {
     let world = world(30).await.inline_budget(1_000);
     world.proxy.policy(|call| match call.operation {
-        "BatchWriteItem" => Action::HandBack(7),
+        "BatchWriteItem" => Action::Unprocessed(7),
         _ => Action::Pass,
     });
     let reply = world.delete("campaign_1").await;
@@ -179,7 +179,7 @@ async fn unprocessed_writes_are_sent_again_until_they_are_through() {
             Ordering::SeqCst,
         );
         match (call.operation, nth % 4) {
-            ("BatchWriteItem", 0) => Action::HandBack(6),
+            ("BatchWriteItem", 0) => Action::Unprocessed(6),
             ("BatchWriteItem", 2) => throttled(),
             _ => Action::Pass,
         }

@@ -171,7 +171,7 @@ async fn the_limit_comes_after_the_subscription_before_the_scope() {
         .await;
     world.delete("campaign_1").await.assert(403, "forbidden");
     assert_limited(&world.delete("campaign_1").await);
-    // Who is nobody has no limit, and is told of none.
+    // An unknown caller has no limit, and is told of none.
     world.put_key(KEY, &[("state", s("revoked"))]).await;
     let mut malformed = delete_event("campaign_1");
     malformed["headers"]["authorization"] = "Bearer short".into();
@@ -340,7 +340,7 @@ async fn a_use_that_cannot_be_counted_is_let_through() {
                 begun.elapsed()
             );
         }
-        // It lets nobody in who has no key.
+        // A caller without a key is still refused.
         let mut guessed = delete_event("campaign_1");
         guessed["headers"]["authorization"] = format!("Bearer {}", "g".repeat(40)).into();
         world.send(guessed).await.assert(401, "invalid_api_key");

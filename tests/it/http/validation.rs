@@ -291,7 +291,7 @@ fn any_event_is_answered_and_no_neighbour_is_ever_touched() {
             &api,
             LambdaEvent::new(event.clone(), Context::default()),
         ));
-        // Who is no HTTP event has nobody to answer.
+        // An event that is not an HTTP request has no caller to answer.
         if let Ok(answer) = answer {
             let answer = serde_json::to_value(answer).unwrap();
             let status = answer["statusCode"].as_i64().unwrap();

@@ -10,7 +10,7 @@ use crate::{
     harness::{ACCOUNT, KEY_ID, World, delete_event, event, reference_counts, s, set_id},
 };
 
-/// Every kind of child, and kinds that nobody knows.
+/// Every kind of child, and unknown kinds.
 fn mixed() -> Vec<String> {
     [
         "ACTIVITY#1",

@@ -237,7 +237,7 @@ impl Worker {
         }
     }
 
-    /// `Drain::new`: goes on where the record stands.
+    /// `Drain::new`: continues where the record says.
     fn holding(owner: u8, record: Record) -> Self {
         Self {
             step: Step::Drains,
@@ -395,7 +395,7 @@ impl Protocol {
         worker.advance();
     }
 
-    /// A write is answered, and the worker goes on or stops.
+    /// A write is answered, and the worker continues or stops.
     fn answered(&self, world: &mut World, of: usize, kind: Kind, next: Record) {
         let applied = self.apply(world, Message::Write(kind, next));
         let record = world.record;

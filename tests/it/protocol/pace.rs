@@ -20,7 +20,7 @@ use crate::{
 /// The sizes of items, bytes, each some hundreds of items in a row or mixed.
 const SIZES: [usize; 4] = [300, 10_000, 1_500, 4_000];
 
-/// Puts so many items of these sizes; the write units that deleting them takes: a
+/// Puts N items of these sizes; returns the write units that deleting them takes: a
 /// unit for each started KB.
 async fn put(world: &World, id: &str, each: usize) -> f64 {
     let mut units = 0;
@@ -91,7 +91,7 @@ async fn retention_has_a_pace_of_its_own_wherever_it_is_drained() {
     world.proxy.pass();
     assert_eq!(world.delete("campaign_2").await.status, 200);
     let fast = units / took(&world);
-    // Retention claims the other, and dies; `drain` goes on at retention's pace.
+    // Retention claims the other, and dies; `drain` continues at retention's pace.
     world.proxy.policy(|call| match call.operation {
         "BatchWriteItem" => Action::LoseRequest,
         _ => Action::Pass,
@@ -141,7 +141,7 @@ struct Bucket {
 }
 
 impl Bucket {
-    /// How many of so many writes it takes now.
+    /// Returns how many of these writes it takes now.
     fn take(&mut self, writes: usize) -> usize {
         let now = Instant::now();
         let filled = (now - self.filled_at).as_secs_f64() * self.per_second;
@@ -157,7 +157,7 @@ impl Bucket {
 }
 
 /// What a deletion of these children came to on a partition that takes `per_second`
-/// writes and a burst: the writes that it was handed back, and the seconds from
+/// writes and a burst: the unprocessed writes, and the seconds from
 /// its first batch to its last.
 async fn behind_a_ceiling(children: u32, per_second: f64, burst: f64) -> (u32, f64) {
     let world = World::new().await;
@@ -182,7 +182,7 @@ async fn behind_a_ceiling(children: u32, per_second: f64, burst: f64) -> (u32, f
         back.fetch_add(u32::try_from(writes - taken).unwrap(), Ordering::Relaxed);
         match taken {
             0 => throttled(),
-            taken if taken < writes => Action::HandBack(writes - taken),
+            taken if taken < writes => Action::Unprocessed(writes - taken),
             _ => Action::Delay(Duration::from_millis(5)),
         }
     });

@@ -1,14 +1,10 @@
 //! `drain`, slice after slice, and the hand-off to whoever calls it.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use campaigns::{clock::now_ms, deletion::Slice};
 use hyper::StatusCode;
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 
 use crate::{
     harness::proxy::{Action, error, is_finish, throttled},
@@ -77,28 +73,18 @@ async fn slices_continue_until_the_campaign_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lease_that_is_alive_is_waited_for_and_nothing_is_written() {
+async fn an_unexpired_lease_is_waited_for_without_a_write() {
     let world = world(8).await;
-    let (gate, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (started, held) = (gate.clone(), go_on.clone());
-    world
-        .proxy
-        .policy(move |call| match (call.operation, call.nth) {
-            ("BatchWriteItem", 0) => {
-                started.notify_one();
-                Action::Wait(held.clone())
-            }
-            _ => Action::Pass,
-        });
+    let batch = world.proxy.pause_at_nth("BatchWriteItem", 0);
     let second = async {
-        gate.notified().await;
+        batch.reached().await;
         let before = world.records().await;
         let id = before[0]["deletionId"].as_str().unwrap();
         let slice = world.drain(payload(id), LONG).await.unwrap();
         assert!((20..=30).contains(&slice.wait_seconds), "{slice:?}");
         assert_eq!(slice, running(id, 8, false, slice.wait_seconds));
         assert_eq!(world.records().await, before);
-        go_on.notify_one();
+        batch.resume();
     };
     let (first, ()) = tokio::join!(Box::pin(world.delete("campaign_1")), second);
     assert_eq!(first.status, 200);
@@ -106,7 +92,7 @@ async fn a_lease_that_is_alive_is_waited_for_and_nothing_is_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lease_that_could_not_be_given_back_is_no_other_workers() {
+async fn an_unreleased_lease_is_not_another_workers() {
     let world = world(8).await.lease(3_000);
     let id = claimed(&world).await;
     // Every finish is refused, as if the role did not allow it.
@@ -244,12 +230,12 @@ async fn a_hand_off_is_named_by_the_version_of_the_release() {
     }
     names.dedup();
     assert_eq!(names.len(), 3);
-    // Who has no time to work does not hand on once more what was just released.
+    // A request without time to work does not hand off again what was just released.
     let before = world.records().await;
     claimed(&world).await;
     assert_eq!(world.records().await, before);
     assert_eq!(step_functions.asked().len(), 3);
-    // What is done is not handed on.
+    // A finished deletion is not handed off.
     world.proxy.pass();
     world.inline_budget = LONG;
     assert_eq!(world.delete("campaign_1").await.status, 200);

@@ -1,4 +1,4 @@
-//! Leases, claims under way, and going on where another worker has stopped.
+//! Leases, claims under way, and resuming where another worker stopped.
 
 use std::{
     sync::Arc,
@@ -106,33 +106,19 @@ async fn a_deletion_is_taken_over_when_its_lease_has_ended() {
 
 /// A takeover that arrives when another worker has taken over and works.
 async fn too_late(world: &World, late: impl AsyncFnOnce() -> Value) -> (Value, Reply) {
-    let (reading, taken) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (go_on, done) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let policy = (reading.clone(), taken.clone(), go_on.clone(), done.clone());
-    world.proxy.policy(move |call| {
-        let (reading, taken, go_on, done) = &policy;
-        match (call.operation, call.nth) {
-            ("UpdateItem", 0) => {
-                reading.notify_one();
-                Action::Wait(go_on.clone())
-            }
-            ("BatchWriteItem", 0) => {
-                taken.notify_one();
-                Action::Wait(done.clone())
-            }
-            _ => Action::Pass,
-        }
-    });
+    world.proxy.pass();
+    let late_write = world.proxy.pause_at_nth("UpdateItem", 0);
+    let first_batch = world.proxy.pause_at_nth("BatchWriteItem", 0);
     let late = async {
         let answer = late().await;
-        done.notify_one();
+        first_batch.resume();
         answer
     };
     let first = async {
-        reading.notified().await;
+        late_write.reached().await;
         let releasing = async {
-            taken.notified().await;
-            go_on.notify_one();
+            first_batch.reached().await;
+            late_write.resume();
         };
         tokio::join!(Box::pin(world.delete("campaign_1")), releasing).0
     };
@@ -169,21 +155,14 @@ async fn a_takeover_that_comes_too_late_attaches_to_who_was_first() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_lease_is_renewed_while_a_page_takes_long() {
     let world = world(8).await.lease(600);
-    let go_on = Arc::new(Notify::new());
-    let held = go_on.clone();
-    world
-        .proxy
-        .policy(move |call| match (call.operation, call.nth) {
-            ("BatchWriteItem", 0) => Action::Wait(held.clone()),
-            _ => Action::Pass,
-        });
+    let batch = world.proxy.pause_at_nth("BatchWriteItem", 0);
     let meddler = async {
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_millis(1_500) {
             tokio::time::sleep(Duration::from_millis(150)).await;
             assert_eq!(world.delete("campaign_1").await.status, 202);
         }
-        go_on.notify_one();
+        batch.resume();
     };
     let (reply, ()) = tokio::join!(world.delete("campaign_1"), meddler);
     assert_eq!(reply.status, 200);
@@ -312,20 +291,12 @@ async fn changed_meanwhile(
     event: Value,
     attribute: (&str, AttributeValue),
 ) -> (Reply, Dump) {
-    let (looked, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (claiming, changed) = (looked.clone(), go_on.clone());
-    world.proxy.policy(move |call| {
-        if is_claim(call) && call.nth == 0 {
-            claiming.notify_one();
-            return Action::Wait(changed.clone());
-        }
-        Action::Pass
-    });
+    let claim = world.proxy.pause_at(is_claim);
     let changing = async {
-        looked.notified().await;
+        claim.reached().await;
         world.put_campaign("campaign_1", &[attribute]).await;
         let dump = world.dump().await;
-        go_on.notify_one();
+        claim.resume();
         dump
     };
     tokio::join!(Box::pin(world.send(event)), changing)
