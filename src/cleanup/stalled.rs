@@ -53,34 +53,8 @@ impl Cleanup {
             let looked: Vec<_> = looks.buffered(AT_ONCE).collect().await;
             let mut stalled_ones = Vec::new();
             for (campaign, behind) in looked {
-                match behind {
-                    Ok(Behind::Stale) => {}
-                    Ok(Behind::NoDeletion) => {
-                        tracing::error!(
-                            campaign_id = %campaign.id,
-                            "campaign {} has status `deleting` but no running deletion; send \
-                             DELETE again to restart it",
-                            campaign.id,
-                        );
-                        summary.skip(&campaign.id, Reason::NoDeletion);
-                    }
-                    Ok(Behind::Running(record, is_stalled)) => {
-                        if record.requested_by == Requester::Retention {
-                            running.push(DeletionRef::of(&record));
-                        }
-                        if is_stalled {
-                            stalled_ones.push((campaign, None));
-                        }
-                    }
-                    Ok(Behind::RecordMissing(now)) => stalled_ones.push((campaign, Some(now))),
-                    Err(error) => {
-                        tracing::error!(
-                            campaign_id = %campaign.id,
-                            "could not look at the deletion of campaign {}: {error}",
-                            campaign.id,
-                        );
-                        summary.skip_for(&campaign.id, &error);
-                    }
+                if let Some(missing) = sort_out(&campaign, behind, summary, &mut running) {
+                    stalled_ones.push((campaign, missing));
                 }
             }
             stalled += u32::try_from(stalled_ones.len()).unwrap_or(u32::MAX);
@@ -209,5 +183,44 @@ impl Cleanup {
             .delete(&request, ready(Ok(Some(now))), self.share_of(budget))
             .await?;
         Ok(Some(outcome))
+    }
+}
+
+/// Notes what is behind a campaign; if its deletion is stalled, returns the campaign
+/// to claim again if its record is missing.
+fn sort_out(
+    campaign: &Campaign,
+    behind: Result<Behind, TableError>,
+    summary: &mut Summary,
+    running: &mut Vec<DeletionRef>,
+) -> Option<Option<Box<Campaign>>> {
+    match behind {
+        Ok(Behind::Stale) => None,
+        Ok(Behind::NoDeletion) => {
+            tracing::error!(
+                campaign_id = %campaign.id,
+                "campaign {} has status `deleting` but no running deletion; send DELETE again to \
+                 restart it",
+                campaign.id,
+            );
+            summary.skip(&campaign.id, Reason::NoDeletion);
+            None
+        }
+        Ok(Behind::Running(record, is_stalled)) => {
+            if record.requested_by == Requester::Retention {
+                running.push(DeletionRef::of(&record));
+            }
+            is_stalled.then_some(None)
+        }
+        Ok(Behind::RecordMissing(now)) => Some(Some(now)),
+        Err(error) => {
+            tracing::error!(
+                campaign_id = %campaign.id,
+                "could not read the deletion of campaign {}: {error}",
+                campaign.id,
+            );
+            summary.skip_for(&campaign.id, &error);
+            None
+        }
     }
 }

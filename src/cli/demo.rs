@@ -62,11 +62,15 @@ pub async fn is_there(table: &Table) -> Result<bool, CliError> {
     Ok(table.stored_key(&key.hash(), patience()).await?.is_some())
 }
 
-/// Puts what is missing of the demo data.
-///
-/// # Errors
-/// [`CliError`].
-pub async fn put(table: &Table) -> Result<(), CliError> {
+/// The campaigns: id, name, account, status, protection, children.
+fn campaigns() -> [(
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    bool,
+    Children,
+); 4] {
     let few = Children {
         prospects: 3,
         chats: 3,
@@ -74,7 +78,7 @@ pub async fn put(table: &Table) -> Result<(), CliError> {
         ..Children::default()
     };
     let demo = |id, name, status, children| (id, name, DEMO_ACCOUNT, status, false, children);
-    let campaigns = [
+    [
         demo(
             "campaign_123",
             "Q4 Enterprise Outreach",
@@ -98,8 +102,15 @@ pub async fn put(table: &Table) -> Result<(), CliError> {
             false,
             few,
         ),
-    ];
-    for (id, name, account_id, status, deletion_protection, children) in campaigns {
+    ]
+}
+
+/// Puts what is missing of the demo data.
+///
+/// # Errors
+/// [`CliError`].
+pub async fn put(table: &Table) -> Result<(), CliError> {
+    for (id, name, account_id, status, deletion_protection, children) in campaigns() {
         let plan = Plan {
             id: CampaignId::parse(id).map_err(|error| CliError::Refused(error.to_string()))?,
             name: name.to_owned(),

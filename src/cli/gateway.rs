@@ -99,6 +99,22 @@ fn by_itself(status: StatusCode) -> Response<Full<Bytes>> {
     response
 }
 
+/// Returns the route of a path as sent: its text, its parameter's name, and what
+/// stands for the parameter.
+fn route<'a>(method: &str, path: &'a str) -> Option<(&'static str, Option<&'static str>, &'a str)> {
+    PATHS
+        .iter()
+        .filter(|known| known.method == method)
+        .find_map(|known| {
+            let rest = path.strip_prefix(known.text)?;
+            let is_match = match known.parameter {
+                Some(_) => !rest.is_empty() && !rest.contains('/'),
+                None => rest.is_empty(),
+            };
+            is_match.then_some((known.text, known.parameter, rest))
+        })
+}
+
 /// The event of a request, as API Gateway documents it ("AWS Lambda proxy
 /// integrations for HTTP APIs", payload format 2.0).
 fn event(
@@ -110,17 +126,7 @@ fn event(
     let path = head.uri.path();
     let method = head.method.as_str();
     let decoded = decode(path);
-    let matched = PATHS
-        .iter()
-        .filter(|known| known.method == method)
-        .find_map(|known| {
-            let rest = path.strip_prefix(known.text)?;
-            let is_match = match known.parameter {
-                Some(_) => !rest.is_empty() && !rest.contains('/'),
-                None => rest.is_empty(),
-            };
-            is_match.then_some((known.text, known.parameter, rest))
-        });
+    let matched = route(method, path);
     let query = head.uri.query().unwrap_or_default();
     let route_key = match matched {
         None => "$default".to_owned(),

@@ -18,7 +18,7 @@ use crate::{
 /// # Errors
 /// [`TableError::Corrupt`] if the owner cannot be read, or the item names another
 /// id than its key.
-pub fn campaign(id: &CampaignId, item: &Item) -> Result<Campaign, TableError> {
+pub(super) fn campaign(id: &CampaignId, item: &Item) -> Result<Campaign, TableError> {
     let attributes = Attributes {
         item,
         kind: "campaign",
@@ -77,7 +77,7 @@ fn seen(value: Option<&AttributeValue>) -> Attribute {
 ///
 /// # Errors
 /// [`UnreadableCampaign`].
-pub fn listed_campaign(item: &Item) -> Result<ListedCampaign, UnreadableCampaign> {
+pub(super) fn listed_campaign(item: &Item) -> Result<ListedCampaign, UnreadableCampaign> {
     let partition = item.get(PK).and_then(|key| key.as_s().ok());
     let partition = partition.map(String::as_str).unwrap_or_default();
     let text = partition.strip_prefix(CAMPAIGN_PREFIX).unwrap_or(partition);

@@ -1,9 +1,9 @@
 //! The deletions of an account, newest first: their ids begin with the time.
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use tokio::time::Instant;
 
-use super::{Table, TableError, item, keys, retry::until_answered};
+use super::{Table, TableError, expressions::text, item, keys, retry::until_answered};
 use crate::record::{Record, Requester};
 
 /// How many records each request reads when most of them may not match.
@@ -47,36 +47,7 @@ impl Table {
             requests += 1;
             // One more than is asked for shows whether there are more.
             let page = i32::try_from(limit + 1 - records.len()).unwrap_or(i32::MAX);
-            let mut request = self
-                .client()
-                .query()
-                .table_name(self.name())
-                .consistent_read(true)
-                .scan_index_forward(false)
-                .limit(page)
-                .key_condition_expression("#PK = :PK AND begins_with(#SK, :prefix)")
-                .expression_attribute_names("#PK", keys::PK)
-                .expression_attribute_names("#SK", keys::SK)
-                .expression_attribute_values(
-                    ":PK",
-                    AttributeValue::S(keys::account_partition(account_id)),
-                )
-                .expression_attribute_values(
-                    ":prefix",
-                    AttributeValue::S(keys::DELETION_PREFIX.to_owned()),
-                )
-                .set_exclusive_start_key(
-                    after.map(|after| keys::deletion(account_id, &after).attributes()),
-                );
-            if let Some(requested_by) = requested_by {
-                request = request
-                    .limit(FILTERED_PAGE)
-                    .filter_expression("requestedBy = :requestedBy")
-                    .expression_attribute_values(
-                        ":requestedBy",
-                        AttributeValue::S(requested_by.to_string()),
-                    );
-            }
+            let request = self.history_page(account_id, requested_by, after, page);
             let answer = until_answered(OPERATION, deadline, || request.clone().send())
                 .await
                 .map_err(|failure| failure.into_table_error(OPERATION))?;
@@ -103,6 +74,38 @@ impl Table {
             if after.is_none() || is_enough || Instant::now() >= until {
                 return Ok(History { records, after });
             }
+        }
+    }
+
+    /// Returns the request for a page of an account's deletions.
+    fn history_page(
+        &self,
+        account_id: &str,
+        requested_by: Option<&Requester>,
+        after: Option<String>,
+        limit: i32,
+    ) -> QueryFluentBuilder {
+        let request = self
+            .client()
+            .query()
+            .table_name(self.name())
+            .consistent_read(true)
+            .scan_index_forward(false)
+            .limit(limit)
+            .key_condition_expression("#PK = :PK AND begins_with(#SK, :prefix)")
+            .expression_attribute_names("#PK", keys::PK)
+            .expression_attribute_names("#SK", keys::SK)
+            .expression_attribute_values(":PK", text(&keys::account_partition(account_id)))
+            .expression_attribute_values(":prefix", text(keys::DELETION_PREFIX))
+            .set_exclusive_start_key(
+                after.map(|after| keys::deletion(account_id, &after).attributes()),
+            );
+        match requested_by {
+            None => request,
+            Some(requested_by) => request
+                .limit(FILTERED_PAGE)
+                .filter_expression("requestedBy = :requestedBy")
+                .expression_attribute_values(":requestedBy", text(&requested_by.as_stored())),
         }
     }
 }

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::TableError;
 use crate::{
     auth::{StoredKey, is_account_id},
-    campaign::{Attribute, Campaign, CampaignId, ListedCampaign, Seen, Status, UnreadableCampaign},
+    campaign::CampaignId,
     counts::Counts,
     idempotency::KeyUse,
     record::{Progress, Record, RecordState, Requester},

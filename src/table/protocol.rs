@@ -214,37 +214,7 @@ impl Table {
         token: &str,
         deadline: Instant,
     ) -> Result<FinishAnswer, TableError> {
-        let lease_until_ms = seen.lease_until_ms;
-        let mut write = RecordWrite::new(seen, owner, lease_until_ms, &Change::Lease);
-        write.succeed(completion, false);
-        let mut ours = Expressions::default();
-        let condition = format!(
-            "{} OR attribute_not_exists({})",
-            ours.equals("deletionId", Some(text(&seen.deletion_id))),
-            ours.name(keys::PK),
-        );
-        let campaign = Delete::builder()
-            .table_name(self.name())
-            .set_key(Some(keys::campaign(&seen.campaign_id).attributes()))
-            .condition_expression(condition)
-            .set_expression_attribute_names(Some(ours.names))
-            .set_expression_attribute_values(Some(ours.values))
-            .build();
-        let record = Update::builder()
-            .table_name(self.name())
-            .set_key(Some(write.key))
-            .update_expression(write.update)
-            .condition_expression(write.condition)
-            .set_expression_attribute_names(Some(write.expressions.names))
-            .set_expression_attribute_values(Some(write.expressions.values))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .build();
-        let items = vec![
-            TransactWriteItem::builder()
-                .delete(built(campaign)?)
-                .build(),
-            TransactWriteItem::builder().update(built(record)?).build(),
-        ];
+        let items = self.finish_items(seen, owner, completion)?;
         // A conflict is repeated with the same bytes here: the record's
         // condition stays the same whoever was in the way.
         let mut backoff = Backoff::default();
@@ -272,6 +242,46 @@ impl Table {
         } else {
             Err(TableError::refused(TRANSACTION, &error))
         }
+    }
+
+    /// Returns the parts of a finish: the delete of the campaign item, then the last
+    /// write of the record.
+    fn finish_items(
+        &self,
+        seen: &Record,
+        owner: &str,
+        completion: &Completion,
+    ) -> Result<Vec<TransactWriteItem>, TableError> {
+        let mut write = RecordWrite::new(seen, owner, seen.lease_until_ms, &Change::Lease);
+        write.succeed(completion, false);
+        let mut ours = Expressions::default();
+        let condition = format!(
+            "{} OR attribute_not_exists({})",
+            ours.equals("deletionId", Some(text(&seen.deletion_id))),
+            ours.name(keys::PK),
+        );
+        let campaign = Delete::builder()
+            .table_name(self.name())
+            .set_key(Some(keys::campaign(&seen.campaign_id).attributes()))
+            .condition_expression(condition)
+            .set_expression_attribute_names(Some(ours.names))
+            .set_expression_attribute_values(Some(ours.values))
+            .build();
+        let record = Update::builder()
+            .table_name(self.name())
+            .set_key(Some(write.key))
+            .update_expression(write.update)
+            .condition_expression(write.condition)
+            .set_expression_attribute_names(Some(write.expressions.names))
+            .set_expression_attribute_values(Some(write.expressions.values))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build();
+        Ok(vec![
+            TransactWriteItem::builder()
+                .delete(built(campaign)?)
+                .build(),
+            TransactWriteItem::builder().update(built(record)?).build(),
+        ])
     }
 
     /// Sends a transaction until it is answered; one that was cancelled for a
