@@ -31,6 +31,14 @@ enum Behind {
     Stale,
 }
 
+/// How to resume a stalled deletion.
+enum Stalled {
+    /// By its record.
+    Resume,
+    /// By claiming the campaign again, whose record is missing.
+    ClaimAgain(Box<Campaign>),
+}
+
 impl Cleanup {
     /// Resumes stalled deletions, unless the run is dry, and returns the deletions of
     /// retention that are running now.
@@ -53,8 +61,8 @@ impl Cleanup {
             let looked: Vec<_> = looks.buffered(AT_ONCE).collect().await;
             let mut stalled_ones = Vec::new();
             for (campaign, behind) in looked {
-                if let Some(missing) = sort_out(&campaign, behind, summary, &mut running) {
-                    stalled_ones.push((campaign, missing));
+                if let Some(how) = sort_out(&campaign, behind, summary, &mut running) {
+                    stalled_ones.push((campaign, how));
                 }
             }
             stalled += u32::try_from(stalled_ones.len()).unwrap_or(u32::MAX);
@@ -116,7 +124,7 @@ impl Cleanup {
     /// nothing can be handed off.
     async fn resume_all(
         &self,
-        stalled_ones: Vec<(Campaign, Option<Box<Campaign>>)>,
+        stalled_ones: Vec<(Campaign, Stalled)>,
         summary: &mut Summary,
         running: &mut Vec<DeletionRef>,
         budget: Budget,
@@ -127,13 +135,13 @@ impl Cleanup {
             1
         };
         let outcomes: Vec<_> = stream::iter(stalled_ones)
-            .map(async |(listed, missing)| {
+            .map(async |(listed, how)| {
                 if budget.work_is_over() {
                     return None;
                 }
-                let outcome = match missing {
-                    Some(now) => self.claim_again(*now, budget).await,
-                    None => self.resume(&listed, budget).await,
+                let outcome = match how {
+                    Stalled::Resume => self.resume(&listed, budget).await,
+                    Stalled::ClaimAgain(now) => self.claim_again(*now, budget).await,
                 };
                 outcome
                     .inspect_err(|error| {
@@ -186,14 +194,14 @@ impl Cleanup {
     }
 }
 
-/// Notes what is behind a campaign; if its deletion is stalled, returns the campaign
-/// to claim again if its record is missing.
+/// Notes what is behind a campaign, and returns how to resume its deletion if that is
+/// stalled.
 fn sort_out(
     campaign: &Campaign,
     behind: Result<Behind, TableError>,
     summary: &mut Summary,
     running: &mut Vec<DeletionRef>,
-) -> Option<Option<Box<Campaign>>> {
+) -> Option<Stalled> {
     match behind {
         Ok(Behind::Stale) => None,
         Ok(Behind::NoDeletion) => {
@@ -210,9 +218,9 @@ fn sort_out(
             if record.requested_by == Requester::Retention {
                 running.push(DeletionRef::of(&record));
             }
-            is_stalled.then_some(None)
+            is_stalled.then_some(Stalled::Resume)
         }
-        Ok(Behind::RecordMissing(now)) => Some(Some(now)),
+        Ok(Behind::RecordMissing(now)) => Some(Stalled::ClaimAgain(now)),
         Err(error) => {
             tracing::error!(
                 campaign_id = %campaign.id,
