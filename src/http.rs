@@ -195,6 +195,9 @@ impl Api {
                 budget.claim_until,
             )
             .await?;
+        for unreadable in &history.unreadable {
+            tracing::error!(deletion_id = unreadable.deletion_id, "{unreadable}");
+        }
         log.outcome = Some("listed");
         let views: Vec<_> = history
             .records
@@ -281,8 +284,10 @@ impl DeleteCampaign<'_> {
             // To be answered at once: the usual time to claim and hand off, and no
             // more of it than that needs.
             self.time.budget(longest).claim_only(self.time.start)
+        } else if inline < longest {
+            self.time.budget(longest).wait(self.time.start, inline)
         } else {
-            self.time.budget(inline)
+            self.time.budget(longest)
         }
     }
 

@@ -28,7 +28,7 @@ pub use self::{
     api_keys::{Counted, CountedKey},
     campaigns::Listing,
     children::{BATCH_SIZE, DeletesSent, Page},
-    deletions::History,
+    deletions::{History, UnreadableRecord},
     idempotency::{KeyPut, NewKeyUse},
     protocol::{Claim, ClaimAnswer, FinishAnswer, WriteAnswer},
     record_write::{Change, Completion},

@@ -34,7 +34,7 @@ enum Behind {
 /// How to resume a stalled deletion.
 enum Stalled {
     /// By its record.
-    Resume,
+    Resume(DeletionRef),
     /// By claiming the campaign again, whose record is missing.
     ClaimAgain(Box<Campaign>),
 }
@@ -140,7 +140,7 @@ impl Cleanup {
                     return None;
                 }
                 let outcome = match how {
-                    Stalled::Resume => self.resume(&listed, budget).await,
+                    Stalled::Resume(of) => self.resume(&of, budget).await,
                     Stalled::ClaimAgain(now) => self.claim_again(*now, budget).await,
                 };
                 outcome
@@ -172,15 +172,8 @@ impl Cleanup {
         }
     }
 
-    async fn resume(&self, listed: &Campaign, budget: Budget) -> Result<Option<Outcome>, Error> {
-        let Some(deletion_id) = listed.deletion_id.clone() else {
-            return Ok(None);
-        };
-        let of = DeletionRef {
-            account_id: listed.account_id.clone(),
-            deletion_id,
-        };
-        Ok(self.deletions.resume(&of, self.share_of(budget)).await?)
+    async fn resume(&self, of: &DeletionRef, budget: Budget) -> Result<Option<Outcome>, Error> {
+        Ok(self.deletions.resume(of, self.share_of(budget)).await?)
     }
 
     /// Claims a campaign whose record is gone, under the deletion id that it names.
@@ -215,10 +208,11 @@ fn sort_out(
             None
         }
         Ok(Behind::Running(record, is_stalled)) => {
+            let of = DeletionRef::of(&record);
             if record.requested_by == Requester::Retention {
-                running.push(DeletionRef::of(&record));
+                running.push(of.clone());
             }
-            is_stalled.then_some(Stalled::Resume)
+            is_stalled.then_some(Stalled::Resume(of))
         }
         Ok(Behind::RecordMissing(now)) => Some(Stalled::ClaimAgain(now)),
         Err(error) => {

@@ -15,7 +15,12 @@ use super::{
     connect::{Connect, patience},
     print::{Column, Table as TextTable, kinds},
 };
-use crate::{clock::epoch_seconds, counts::Counts, record::Record, table::Table};
+use crate::{
+    clock::epoch_seconds,
+    counts::Counts,
+    record::Record,
+    table::{Table, UnreadableRecord},
+};
 
 /// How many records are read at once. A page of a table is as long.
 const PAGE: usize = 500;
@@ -99,6 +104,7 @@ impl Audit {
 
     async fn export<W: Write>(&self, table: &Table, out: &mut Writer<W>) -> Result<(), CliError> {
         let mut after = None;
+        let mut unreadable = Vec::new();
         loop {
             let until = patience();
             let page = table
@@ -106,9 +112,10 @@ impl Audit {
                 .await?;
             let wanted = page.records.iter().filter(|record| self.wants(record));
             out.page(&wanted.map(Entry::of).collect::<Vec<_>>())?;
+            unreadable.extend(page.unreadable);
             after = page.after;
             if after.is_none() {
-                return Ok(());
+                return complete(&unreadable);
             }
         }
     }
@@ -120,6 +127,18 @@ impl Audit {
         self.since.is_none_or(|since| started >= since)
             && self.until.is_none_or(|until| started <= until)
     }
+}
+
+/// Fails if records are missing in an export, and names them.
+fn complete(unreadable: &[UnreadableRecord]) -> Result<(), CliError> {
+    if unreadable.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<_> = unreadable.iter().map(ToString::to_string).collect();
+    Err(CliError::Refused(format!(
+        "the export is incomplete: {}",
+        named.join("; ")
+    )))
 }
 
 impl<'a> Entry<'a> {
@@ -193,8 +212,8 @@ impl<W: Write> Writer<W> {
                     Column::Kept("CAMPAIGN"),
                     Column::Kept("STATUS"),
                     Column::GivesWay("REQUESTED BY", 3),
-                    Column::GivesWay("STARTED", 1),
-                    Column::GivesWay("COMPLETED", 2),
+                    Column::Drops("STARTED", 1),
+                    Column::Drops("COMPLETED", 2),
                     Column::GivesWay("DELETED", 4),
                 ]);
                 for entry in entries {

@@ -63,7 +63,7 @@ pub(super) struct Cleanup {
     #[arg(long, env = config::MAX_DELETE_SHARE_PERCENT, value_name = "N")]
     max_delete_share_percent: Option<String>,
     /// The state machine that drains what is claimed; without one, this terminal does.
-    #[arg(long, env = config::STATE_MACHINE_ARN, value_name = "ARN", default_value = "")]
+    #[arg(long, env = config::STATE_MACHINE_ARN, value_name = "ARN", default_value = "", hide_default_value = true)]
     state_machine_arn: String,
     #[command(flatten)]
     options: DeletionOptions,

@@ -50,7 +50,7 @@ pub(super) struct Delete {
     #[arg(long)]
     json: bool,
     /// The state machine that continues after --no-wait.
-    #[arg(long, env = config::STATE_MACHINE_ARN, value_name = "ARN", default_value = "")]
+    #[arg(long, env = config::STATE_MACHINE_ARN, value_name = "ARN", default_value = "", hide_default_value = true)]
     state_machine_arn: String,
     #[command(flatten)]
     options: DeletionOptions,

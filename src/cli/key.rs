@@ -216,7 +216,7 @@ impl List {
             Column::Kept("STATE"),
             Column::GivesWay("SUBSCRIPTION", 3),
             Column::GivesWay("SCOPES", 2),
-            Column::GivesWay("EXPIRES", 1),
+            Column::Drops("EXPIRES", 1),
         ]);
         for key in &listed {
             text.row([

@@ -60,10 +60,10 @@ impl List {
         let mut text = Table::new(&[
             Column::Kept("ID"),
             Column::Kept("STATUS"),
-            Column::GivesWay("ACCOUNT", 2),
-            Column::GivesWay("UPDATED", 3),
-            Column::GivesWay("PROTECTED", 1),
-            Column::GivesWay("NAME", 4),
+            Column::GivesWay("ACCOUNT", 3),
+            Column::Drops("UPDATED", 4),
+            Column::Drops("PROTECTED", 1),
+            Column::GivesWay("NAME", 2),
         ]);
         for ListedCampaign { campaign, .. } in &campaigns {
             text.row([

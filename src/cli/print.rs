@@ -92,9 +92,9 @@ pub(super) fn table_of(views: &[DeletionView<'_>]) -> Table {
         Column::Kept("STATUS"),
         Column::Kept("ITEMS"),
         Column::GivesWay("REQUESTED BY", 2),
-        Column::GivesWay("STARTED", 3),
-        Column::GivesWay("LAST WRITE", 4),
-        Column::GivesWay("COMPLETED", 1),
+        Column::Drops("STARTED", 3),
+        Column::Drops("LAST WRITE", 4),
+        Column::Drops("COMPLETED", 1),
     ]);
     for view in views {
         table.row(view.cells());
@@ -109,19 +109,21 @@ pub(super) enum Column {
     Kept(&'static str),
     /// It is shortened, and then dropped: the one with the highest number first.
     GivesWay(&'static str, u8),
+    /// The same, but never shortened, as a time.
+    Drops(&'static str, u8),
 }
 
 impl Column {
     fn header(self) -> &'static str {
         match self {
-            Self::Kept(header) | Self::GivesWay(header, _) => header,
+            Self::Kept(header) | Self::GivesWay(header, _) | Self::Drops(header, _) => header,
         }
     }
 
     fn turn(self) -> Option<u8> {
         match self {
             Self::Kept(_) => None,
-            Self::GivesWay(_, turn) => Some(turn),
+            Self::GivesWay(_, turn) | Self::Drops(_, turn) => Some(turn),
         }
     }
 }
@@ -211,7 +213,8 @@ impl Table {
             let excess = total(&widths).saturating_sub(limit);
             if let Some(width) = widths.get_mut(at).filter(|_| excess > 0) {
                 let rest = width.saturating_sub(excess);
-                *width = if rest < NARROWEST { 0 } else { rest };
+                let drops = matches!(self.columns.get(at), Some(Column::Drops(..)));
+                *width = if drops || rest < NARROWEST { 0 } else { rest };
             }
         }
         widths

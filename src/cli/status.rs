@@ -57,6 +57,9 @@ impl Status {
                 let found = table.history(account, None, None, SHOWN, until, until);
                 let found = found.await?;
                 more = found.after;
+                for unreadable in &found.unreadable {
+                    eprintln!("campaigns: {unreadable}");
+                }
                 found.records
             }
             None => running(&table).await?,

@@ -68,6 +68,21 @@ impl Budget {
         }
     }
 
+    /// Returns the same budget with work for at most `wait` from `start`. The time to
+    /// release and hand off stays whole: after a short wait, it comes on top.
+    #[must_use]
+    pub fn wait(self, start: Instant, wait: Duration) -> Self {
+        let work = wait.saturating_sub(RESERVE.min(wait / 4));
+        let work_until = self.work_until.min(start + work);
+        let answer_by = self.answer_by.min(work_until + RESERVE);
+        Self {
+            work_until,
+            claim_until: self.claim_until.min(work_until),
+            write_until: self.write_until.min(answer_by - RESERVE / HAND_OFF_PART),
+            answer_by,
+        }
+    }
+
     /// Returns the budget of a slice: as long as the invocation's own deadline allows.
     #[must_use]
     pub fn of_slice(start: Instant, invocation_deadline: Option<Instant>) -> Self {
@@ -112,6 +127,23 @@ mod tests {
         let over = Budget::new(start, 20 * SECOND, Some(start));
         assert_eq!(over.answer_by, start);
         assert!(over.work_is_over());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_short_wait_keeps_the_time_to_hand_off() {
+        let start = Instant::now();
+        let budget = Budget::new(start, 20 * SECOND, Some(start + 28 * SECOND));
+        let waiting = budget.wait(start, SECOND);
+        assert_eq!(waiting.work_until, start + SECOND * 3 / 4);
+        assert_eq!(waiting.claim_until, waiting.work_until);
+        assert_eq!(waiting.write_until, waiting.work_until + SECOND);
+        assert_eq!(waiting.answer_by, waiting.work_until + RESERVE);
+        // Its time to hand off is that of a request without a wait.
+        let hand_off = |budget: Budget| budget.answer_by - budget.write_until;
+        assert_eq!(hand_off(waiting), hand_off(budget));
+        assert_eq!(budget.wait(start, 20 * SECOND), budget);
+        let late = Budget::new(start, 20 * SECOND, Some(start + 2 * SECOND));
+        assert!(late.wait(start, SECOND).answer_by <= late.answer_by);
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,12 +14,24 @@ const FILTERED_PAGE: i32 = 200;
 const FILTERED_REQUESTS: u32 = 5;
 
 /// A page of an account's deletions.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct History {
     /// Newest first.
     pub records: Vec<Record>,
     /// The id after which to continue, if there may be more.
     pub after: Option<String>,
+    /// Records that cannot be read, as those of a newer version.
+    pub unreadable: Vec<UnreadableRecord>,
+}
+
+/// A deletion record that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("deletion {deletion_id} cannot be read: {error}")]
+pub struct UnreadableRecord {
+    /// The deletion's id, from its key.
+    pub deletion_id: String,
+    /// Why.
+    pub error: TableError,
 }
 
 impl Table {
@@ -43,6 +55,7 @@ impl Table {
         let mut records = Vec::new();
         let mut after = after;
         let mut requests = 0;
+        let mut unreadable = Vec::new();
         loop {
             requests += 1;
             // One more than is asked for shows whether there are more.
@@ -56,15 +69,19 @@ impl Table {
                     Ok(record) => records.push(record),
                     // One that a newer version wrote; the others can be read.
                     Err(error) => {
-                        let id = deletion_id(&found)?;
-                        tracing::error!(deletion_id = id, "left deletion {id} out: {error}");
+                        let deletion_id = deletion_id(&found)?;
+                        unreadable.push(UnreadableRecord { deletion_id, error });
                     }
                 }
             }
             if records.len() > limit {
                 records.truncate(limit);
                 let after = records.last().map(|record| record.deletion_id.clone());
-                return Ok(History { records, after });
+                return Ok(History {
+                    records,
+                    after,
+                    unreadable,
+                });
             }
             after = match answer.last_evaluated_key {
                 None => None,
@@ -72,7 +89,11 @@ impl Table {
             };
             let is_enough = requested_by.is_some() && requests == FILTERED_REQUESTS;
             if after.is_none() || is_enough || Instant::now() >= until {
-                return Ok(History { records, after });
+                return Ok(History {
+                    records,
+                    after,
+                    unreadable,
+                });
             }
         }
     }

@@ -1,4 +1,5 @@
 //! The scheduled clean-up and retention.
 
+mod isolation;
 mod retention;
 mod runs;

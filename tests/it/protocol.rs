@@ -1,5 +1,6 @@
 //! The deletion protocol: claim, drain, count, finish, takeover, hand-off.
 
+mod claim;
 mod cost;
 mod deletion;
 mod fence;

@@ -288,3 +288,25 @@ async fn the_audit_trail_of_an_account_is_exported_whole() {
     ));
     assert_eq!(output.status.code(), Some(2));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_that_misses_a_record_fails_and_names_it() {
+    const ID: &str = "0190a8c2-b5c2-7e3f-8000-000000000000";
+    let world = World::new().await;
+    put_records(&world, "account_7", 2).await;
+    let newer = item(&[
+        ("PK", s("ACCOUNT#account_7")),
+        ("SK", s(&format!("DELETION#{ID}"))),
+        ("state", s("paused")),
+    ]);
+    world.put(newer).await;
+    let url = world.proxy.url();
+    for format in ["jsonl", "csv", "table"] {
+        let audit = ["audit", "--account", "account_7", "--format", format];
+        let output = run(&at(&world, &url, &audit));
+        fails(&output, 1, ID);
+        // What can be read is there all the same.
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains("campaign_1"), "{said}");
+    }
+}

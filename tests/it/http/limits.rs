@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aws_sdk_dynamodb::{Client, config::timeout::TimeoutConfig};
+use aws_sdk_dynamodb::{Client, config::timeout::TimeoutConfig, types::AttributeValue};
 use campaigns::{
     clock::now_seconds,
     deletion::{Deletions, HandOff},
@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     harness::proxy::{Action, Call, internal_error, serial_round_trips, throttled},
-    harness::{KEY, Reply, World, delete_event, event, n, s, send},
+    harness::{ACCOUNT, KEY, Reply, World, delete_event, event, item, n, s, send},
 };
 
 async fn world(limit: u32) -> World {
@@ -383,4 +383,52 @@ async fn old_counters_are_removed_by_a_later_request() {
         world.delete("campaign_1").await.assert(404, "not_found");
         assert!(!counters(&world).await.iter().any(|(name, _)| *name == over));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_caller_does_not_close_the_reads_connection() {
+    let world = world(60).await;
+    world.put_key(KEY, &[("state", s("revoked"))]).await;
+    world.proxy.policy(|call| match call.operation {
+        "GetItem" => Action::Delay(Duration::from_millis(50)),
+        _ => Action::Pass,
+    });
+    world
+        .delete("campaign_1")
+        .await
+        .assert(401, "invalid_api_key");
+    // The read that was begun has been answered.
+    let exchanges = world.proxy.exchanges();
+    assert!(exchanges.iter().any(|call| call.operation == "GetItem"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_without_the_scope_reads_a_bounded_part_of_the_history() {
+    let world = world(60).await;
+    let scopes = AttributeValue::Ss(vec!["campaigns:delete".to_owned()]);
+    world.put_key(KEY, &[("scopes", scopes)]).await;
+    let others = (0..1_300).map(|number| {
+        item(&[
+            ("PK", s(&format!("ACCOUNT#{ACCOUNT}"))),
+            (
+                "SK",
+                s(&format!("DELETION#0190a8c2-b5c2-7e3f-8000-{number:012}")),
+            ),
+            ("requestedBy", s("key_other")),
+        ])
+    });
+    world.put_all(others.collect()).await;
+    world.proxy.pass();
+    let mut list = event("list-deletions");
+    list["rawQueryString"] = "".into();
+    list["queryStringParameters"] = Value::Null;
+    let reply = world.send(list).await;
+    assert_eq!((reply.status, &reply.body["deletions"]), (200, &json!([])));
+    assert_eq!(
+        reply.body["after"], "0190a8c2-b5c2-7e3f-8000-000000000300",
+        "{reply:?}"
+    );
+    let queries = world.proxy.exchanges();
+    let queries = queries.iter().filter(|call| call.operation == "Query");
+    assert_eq!(queries.count(), 5);
 }
