@@ -15,6 +15,7 @@ pub mod keys;
 mod protocol;
 mod record_write;
 mod retry;
+mod unfinished;
 
 use aws_sdk_dynamodb::{
     Client,
@@ -33,6 +34,7 @@ pub use self::{
     protocol::{Claim, ClaimAnswer, FinishAnswer, WriteAnswer},
     record_write::{Change, Completion},
     retry::Backoff,
+    unfinished::Unfinished,
 };
 use self::{item::Item, keys::Key, retry::until_answered};
 use crate::{
@@ -70,6 +72,15 @@ pub enum TableError {
 impl TableError {
     fn refused<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E>) -> Self {
         Self::Refused(Cause::of(operation, error))
+    }
+
+    /// Returns the failure of a claim whose item is too large without its other
+    /// attributes, too.
+    #[must_use]
+    pub fn too_large() -> Self {
+        Self::Refused(Cause::because(
+            "the campaign item is too large to be marked",
+        ))
     }
 
     /// Returns the failure of a write whose item kept changing until the deadline.
@@ -124,6 +135,20 @@ impl Table {
         found
             .map(|item| campaign_item::campaign(id, &item))
             .transpose()
+    }
+
+    /// Reads which attributes of a campaign item are the largest, so that removing
+    /// them makes room for a mark: never keys, nor what a deletion reads.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn largest_attributes(
+        &self,
+        id: &CampaignId,
+        deadline: Instant,
+    ) -> Result<Vec<String>, TableError> {
+        let item = self.get(keys::campaign(id), deadline).await?;
+        Ok(campaign_item::largest(&item.unwrap_or_default()))
     }
 
     /// Reads a deletion record, strongly consistent.

@@ -1,14 +1,16 @@
-//! Resumes stalled deletions: campaigns in `deleting` whose record shows a lease
-//! that ended more than two lease lengths ago.
+//! Resumes stalled deletions, whose record shows a lease that ended more than two
+//! lease lengths ago. They are found by their campaigns in `deleting`, and by
+//! themselves: an unfenced writer, or the platform's time to live, may have taken the
+//! campaign item away.
 
-use std::{future::ready, time::Duration};
+use std::{collections::HashSet, future::ready, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
 use super::{AT_ONCE, Cleanup, CleanupError, Reason, Summary};
 use crate::{
-    campaign::{Campaign, Status},
+    campaign::{Campaign, CampaignId, Status},
     deletion::{Budget, DeletionRequest, End, Error, Outcome},
     metrics,
     record::{DeletionRef, Record, RecordState, Requester},
@@ -48,8 +50,23 @@ impl Cleanup {
         is_dry: bool,
         budget: Budget,
     ) -> Result<Vec<DeletionRef>, CleanupError> {
-        let mut running = Vec::new();
-        let mut stalled = 0_u32;
+        let mut run = Run {
+            summary,
+            running: Vec::new(),
+            looked_at: HashSet::new(),
+            stalled: 0,
+            is_dry,
+            budget,
+        };
+        self.resume_by_campaign(&mut run).await?;
+        self.resume_by_record(&mut run).await?;
+        metrics::stalled_deletions(run.stalled);
+        Ok(run.running)
+    }
+
+    /// Resumes the stalled deletions of campaigns in `deleting`.
+    async fn resume_by_campaign(&self, run: &mut Run<'_>) -> Result<(), CleanupError> {
+        let budget = run.budget;
         let mut listing = self.table.campaigns_by_status(Status::DELETING);
         while !budget.work_is_over()
             && let Some(page) = listing.next_page(budget.work_until).await?
@@ -61,26 +78,56 @@ impl Cleanup {
             let looked: Vec<_> = looks.buffered(AT_ONCE).collect().await;
             let mut stalled_ones = Vec::new();
             for (campaign, behind) in looked {
-                if let Some(how) = sort_out(&campaign, behind, summary, &mut running) {
-                    stalled_ones.push((campaign, how));
+                run.looked_at.extend(campaign.deletion_id.clone());
+                if let Some(how) = run.sort_out(&campaign, behind) {
+                    stalled_ones.push((campaign.id, how));
                 }
             }
-            stalled += u32::try_from(stalled_ones.len()).unwrap_or(u32::MAX);
-            if is_dry {
-                for (campaign, _) in stalled_ones {
-                    summary.skip(&campaign.id, Reason::Stalled);
-                }
-                continue;
-            }
-            self.resume_all(stalled_ones, summary, &mut running, budget)
-                .await;
+            self.resume_all(stalled_ones, run).await;
         }
         for unreadable in listing.take_unreadable() {
-            stalled += 1;
-            summary.skip_unreadable(unreadable);
+            run.stalled += 1;
+            run.summary.skip_unreadable(unreadable);
         }
-        metrics::stalled_deletions(stalled);
-        Ok(running)
+        Ok(())
+    }
+
+    /// Resumes the stalled deletions that no campaign in `deleting` has shown.
+    async fn resume_by_record(&self, run: &mut Run<'_>) -> Result<(), CleanupError> {
+        let budget = run.budget;
+        let mut unfinished = self.table.unfinished_deletions();
+        while !budget.work_is_over()
+            && let Some(page) = unfinished.next_page(budget.work_until).await?
+        {
+            let mut page = page;
+            page.retain(|of| !run.looked_at.contains(&of.deletion_id));
+            let looks = stream::iter(page).map(async |of| {
+                let deadline = budget.claim_until.min(Instant::now() + LONGEST_LOOK);
+                let record = self.deletions.find(&of, deadline).await;
+                (of, record)
+            });
+            let looked: Vec<_> = looks.buffered(AT_ONCE).collect().await;
+            let mut stalled_ones = Vec::new();
+            for (of, record) in looked {
+                match record {
+                    Ok(Some(record)) if record.state == RecordState::Running => {
+                        let is_stalled = self.deletions.is_stalled(&record);
+                        let id = record.campaign_id.clone();
+                        if let Some(how) = run.note_running(&record, is_stalled) {
+                            stalled_ones.push((id, how));
+                        }
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        let id = &of.deletion_id;
+                        tracing::error!(deletion_id = id, "could not read deletion {id}: {error}");
+                        run.summary.skip_for(id, &error);
+                    }
+                }
+            }
+            self.resume_all(stalled_ones, run).await;
+        }
+        Ok(())
     }
 
     /// Looks behind a campaign that the index shows in `deleting`, strongly
@@ -122,20 +169,22 @@ impl Cleanup {
 
     /// Takes over and hands off; one at a time, and as far as the time allows, when
     /// nothing can be handed off.
-    async fn resume_all(
-        &self,
-        stalled_ones: Vec<(Campaign, Stalled)>,
-        summary: &mut Summary,
-        running: &mut Vec<DeletionRef>,
-        budget: Budget,
-    ) {
+    async fn resume_all(&self, stalled_ones: Vec<(CampaignId, Stalled)>, run: &mut Run<'_>) {
+        let budget = run.budget;
+        run.stalled += u32::try_from(stalled_ones.len()).unwrap_or(u32::MAX);
+        if run.is_dry {
+            for (id, _) in stalled_ones {
+                run.summary.skip(&id, Reason::Stalled);
+            }
+            return;
+        }
         let at_once = if self.deletions.can_hand_off() {
             AT_ONCE
         } else {
             1
         };
         let outcomes: Vec<_> = stream::iter(stalled_ones)
-            .map(async |(listed, how)| {
+            .map(async |(id, how)| {
                 if budget.work_is_over() {
                     return None;
                 }
@@ -146,9 +195,8 @@ impl Cleanup {
                 outcome
                     .inspect_err(|error| {
                         tracing::error!(
-                            campaign_id = %listed.id,
-                            "could not resume the deletion of campaign {}: {error}",
-                            listed.id,
+                            campaign_id = %id,
+                            "could not resume the deletion of campaign {id}: {error}",
                         );
                     })
                     .ok()
@@ -164,11 +212,11 @@ impl Cleanup {
             }
             let record = outcome.record;
             let of = DeletionRef::of(&record);
-            running.retain(|running| *running != of);
+            run.running.retain(|running| *running != of);
             if outcome.end != End::Complete && record.requested_by == Requester::Retention {
-                running.push(of);
+                run.running.push(of);
             }
-            summary.resumed.push(record.deletion_id);
+            run.summary.resumed.push(record.deletion_id);
         }
     }
 
@@ -187,42 +235,61 @@ impl Cleanup {
     }
 }
 
-/// Notes what is behind a campaign, and returns how to resume its deletion if that is
-/// stalled.
-fn sort_out(
-    campaign: &Campaign,
-    behind: Result<Behind, TableError>,
-    summary: &mut Summary,
-    running: &mut Vec<DeletionRef>,
-) -> Option<Stalled> {
-    match behind {
-        Ok(Behind::Stale) => None,
-        Ok(Behind::NoDeletion) => {
-            tracing::error!(
-                campaign_id = %campaign.id,
-                "campaign {} has status `deleting` but no running deletion; send DELETE again to \
-                 restart it",
-                campaign.id,
-            );
-            summary.skip(&campaign.id, Reason::NoDeletion);
-            None
+/// What a run has found so far.
+struct Run<'a> {
+    summary: &'a mut Summary,
+    /// The deletions of retention that are running now.
+    running: Vec<DeletionRef>,
+    /// The ids of the deletions that a campaign in `deleting` has shown.
+    looked_at: HashSet<String>,
+    stalled: u32,
+    is_dry: bool,
+    budget: Budget,
+}
+
+impl Run<'_> {
+    /// Notes a running deletion, and returns how to resume it if it is stalled.
+    fn note_running(&mut self, record: &Record, is_stalled: bool) -> Option<Stalled> {
+        let of = DeletionRef::of(record);
+        if record.requested_by == Requester::Retention {
+            self.running.push(of.clone());
         }
-        Ok(Behind::Running(record, is_stalled)) => {
-            let of = DeletionRef::of(&record);
-            if record.requested_by == Requester::Retention {
-                running.push(of.clone());
+        is_stalled.then_some(Stalled::Resume(of))
+    }
+
+    /// Notes what is behind a campaign, and returns how to resume its deletion if that is
+    /// stalled.
+    fn sort_out(
+        &mut self,
+        campaign: &Campaign,
+        behind: Result<Behind, TableError>,
+    ) -> Option<Stalled> {
+        match behind {
+            Ok(Behind::Stale) => None,
+            Ok(Behind::NoDeletion) => {
+                tracing::error!(
+                    campaign_id = %campaign.id,
+                    "campaign {} has status `deleting` but no running deletion; send DELETE again to \
+                     restart it",
+                    campaign.id,
+                );
+                self.summary.skip(&campaign.id, Reason::NoDeletion);
+                None
             }
-            is_stalled.then_some(Stalled::Resume(of))
-        }
-        Ok(Behind::RecordMissing(now)) => Some(Stalled::ClaimAgain(now)),
-        Err(error) => {
-            tracing::error!(
-                campaign_id = %campaign.id,
-                "could not read the deletion of campaign {}: {error}",
-                campaign.id,
-            );
-            summary.skip_for(&campaign.id, &error);
-            None
+            Ok(Behind::Running(record, is_stalled)) => {
+                self.looked_at.insert(record.deletion_id.clone());
+                self.note_running(&record, is_stalled)
+            }
+            Ok(Behind::RecordMissing(now)) => Some(Stalled::ClaimAgain(now)),
+            Err(error) => {
+                tracing::error!(
+                    campaign_id = %campaign.id,
+                    "could not read the deletion of campaign {}: {error}",
+                    campaign.id,
+                );
+                self.summary.skip_for(&campaign.id, &error);
+                None
+            }
         }
     }
 }

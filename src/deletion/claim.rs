@@ -56,6 +56,9 @@ impl Behind<'_> {
 /// The version of a record that was just claimed.
 const FIRST_VERSION: u64 = 1;
 
+/// The longest name of a campaign in a record, bytes.
+const LONGEST_NAME: usize = 1_024;
+
 /// One request's attempts to claim a campaign.
 pub(super) struct Claimant<'a> {
     table: &'a Table,
@@ -168,6 +171,17 @@ impl<'a> Claimant<'a> {
                 now.map(|now| *now)
             }
             Ok(ClaimAnswer::RecordExists) => self.table.campaign(id, deadline).await?,
+            Ok(ClaimAnswer::TooLarge) if claim.removed.is_empty() => {
+                let removed = self.table.largest_attributes(id, deadline).await?;
+                let token = Uuid::new_v4().to_string();
+                let smaller = Claim {
+                    token,
+                    removed,
+                    ..claim
+                };
+                return Box::pin(self.send(smaller)).await;
+            }
+            Ok(ClaimAnswer::TooLarge) => return Err(TableError::too_large().into()),
             Ok(ClaimAnswer::KeyInUse) => return Err(Refusal::IdempotencyKeyReused.into()),
             Err(error @ TableError::Busy(_)) if self.backoff.wait(deadline).await => {
                 match self.table.campaign(id, deadline).await {
@@ -294,7 +308,7 @@ impl<'a> Claimant<'a> {
         let record = Record {
             deletion_id,
             campaign_id: campaign.id.clone(),
-            campaign_name: campaign.name.clone(),
+            campaign_name: shortened(&campaign.name),
             account_id: campaign.account_id.clone(),
             requested_by: self.request.requested_by.clone(),
             previous_status: campaign.status.as_str().to_owned(),
@@ -311,8 +325,20 @@ impl<'a> Claimant<'a> {
             record,
             key_use: self.request.key_use(),
             token: Uuid::new_v4().to_string(),
+            removed: Vec::new(),
         }
     }
+}
+
+/// Returns a name as it is kept in a record, which must stay small.
+fn shortened(name: &str) -> String {
+    if name.len() <= LONGEST_NAME {
+        return name.to_owned();
+    }
+    let end = (0..=LONGEST_NAME)
+        .rev()
+        .find(|at| name.is_char_boundary(*at));
+    format!("{}…", name.get(..end.unwrap_or(0)).unwrap_or_default())
 }
 
 /// Takes a deletion over if it is running and its lease has ended.

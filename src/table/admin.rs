@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::{
     Backoff, Table, TableError, built,
     item::{self, Item},
-    keys::{API_KEY_PREFIX, Key, PK, SK, STATUS_INDEX},
+    keys::{API_KEY_PREFIX, Key, PK, SK, STATUS_INDEX, UNFINISHED, UNFINISHED_INDEX},
     retry::{Failure, Verdict, unless_refused, until_answered, verdict},
 };
 use crate::{auth::StoredKey, sdk::Cause};
@@ -72,6 +72,15 @@ impl Table {
             .key_schema(built(key("updatedAt", KeyType::Range))?)
             .projection(projection)
             .build();
+        let keys_only = Projection::builder()
+            .projection_type(ProjectionType::KeysOnly)
+            .build();
+        let unfinished = GlobalSecondaryIndex::builder()
+            .index_name(UNFINISHED_INDEX)
+            .key_schema(built(key(UNFINISHED, KeyType::Hash))?)
+            .key_schema(built(key("startedAt", KeyType::Range))?)
+            .projection(keys_only)
+            .build();
         let mut request = self
             .client()
             .create_table()
@@ -79,8 +88,16 @@ impl Table {
             .billing_mode(BillingMode::PayPerRequest)
             .key_schema(built(key(PK, KeyType::Hash))?)
             .key_schema(built(key(SK, KeyType::Range))?)
-            .global_secondary_indexes(built(index)?);
-        for name in [PK, SK, "campaignStatus", "updatedAt"] {
+            .global_secondary_indexes(built(index)?)
+            .global_secondary_indexes(built(unfinished)?);
+        for name in [
+            PK,
+            SK,
+            "campaignStatus",
+            "updatedAt",
+            UNFINISHED,
+            "startedAt",
+        ] {
             request = request.attribute_definitions(built(attribute(name))?);
         }
         match request.send().await {

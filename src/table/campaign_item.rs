@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::{
     TableError,
     item::{Attributes, Item},
-    keys::{CAMPAIGN_PREFIX, PK},
+    keys::{CAMPAIGN_PREFIX, PK, SK},
 };
 use crate::{
     campaign::{Attribute, Campaign, CampaignId, ListedCampaign, Seen, Status, UnreadableCampaign},
@@ -54,6 +54,62 @@ fn campaign_with(id: CampaignId, attributes: &Attributes<'_>) -> Result<Campaign
         deletion_id: seen.deletion_id.text().and_then(deletion_id),
         seen,
     })
+}
+
+/// The attributes that a deletion, an index or a key needs. The name is kept in the
+/// record.
+const NEEDED: [&str; 8] = [
+    PK,
+    SK,
+    "id",
+    "accountId",
+    "campaignStatus",
+    "updatedAt",
+    "deletionProtection",
+    "deletionId",
+];
+
+/// The room for a mark, bytes: the name and value of `deletionId` and `updatedAt`, and
+/// a longer status, with some to spare.
+const ROOM: usize = 256;
+
+/// Returns the names of the largest attributes, as many as make room for a mark.
+pub(super) fn largest(item: &Item) -> Vec<String> {
+    let mut sizes: Vec<(usize, &String)> = item
+        .iter()
+        .filter(|(name, _)| !NEEDED.contains(&name.as_str()))
+        .map(|(name, value)| (name.len() + size(value), name))
+        .collect();
+    sizes.sort_unstable_by(|one, other| other.cmp(one));
+    let mut room = 0;
+    let mut names = Vec::new();
+    for (size, name) in sizes {
+        if room >= ROOM {
+            break;
+        }
+        room += size;
+        names.push(name.clone());
+    }
+    names
+}
+
+/// Returns about how many bytes a value takes (developer guide, "DynamoDB item sizes
+/// and formats"), and never more.
+fn size(value: &AttributeValue) -> usize {
+    match value {
+        AttributeValue::S(text) => text.len(),
+        AttributeValue::N(number) => number.len().div_ceil(2),
+        AttributeValue::B(bytes) => bytes.as_ref().len(),
+        AttributeValue::Ss(texts) => texts.iter().map(String::len).sum(),
+        AttributeValue::Ns(numbers) => numbers.iter().map(|n| n.len().div_ceil(2)).sum(),
+        AttributeValue::Bs(all) => all.iter().map(|bytes| bytes.as_ref().len()).sum(),
+        AttributeValue::L(values) => values.iter().map(size).sum(),
+        AttributeValue::M(map) => map
+            .iter()
+            .map(|(name, value)| name.len() + size(value))
+            .sum(),
+        _ => 1,
+    }
 }
 
 /// Returns an attribute as a value of this project.

@@ -22,6 +22,13 @@ impl Expressions {
         placeholder
     }
 
+    /// Returns a placeholder for a name that others chose, which may have any characters.
+    pub(super) fn alias(&mut self, number: usize, name: &str) -> String {
+        let placeholder = format!("#other{number}");
+        self.names.insert(placeholder.clone(), name.to_owned());
+        placeholder
+    }
+
     /// `#name = :value`.
     pub(super) fn assign(&mut self, name: &str, value_name: &str, value: AttributeValue) -> String {
         let placeholder = format!(":{value_name}");

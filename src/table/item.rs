@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::TableError;
+use super::{TableError, keys};
 use crate::{
     auth::{StoredKey, is_account_id},
     campaign::CampaignId,
@@ -241,6 +241,7 @@ pub fn new_record(record: &Record) -> Item {
         ("requestedBy", text(&record.requested_by.as_stored())),
         ("previousStatus", text(&record.previous_status)),
         ("state", text(RecordState::RUNNING)),
+        (keys::UNFINISHED, text(keys::UNFINISHED_DELETION)),
         ("startedAt", text(&record.started_at)),
         ("updatedAt", text(&record.updated_at)),
         ("counted", counted(&record.progress.counted)),

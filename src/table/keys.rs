@@ -13,6 +13,14 @@ pub const PK: &str = "PK";
 pub const SK: &str = "SK";
 /// The index of campaigns by status.
 pub const STATUS_INDEX: &str = "CampaignsByStatus";
+/// The sparse index of running deletions.
+pub const UNFINISHED_INDEX: &str = "Unfinished";
+/// The attribute that puts a record into [`UNFINISHED_INDEX`], while it is running.
+pub const UNFINISHED: &str = "unfinished";
+/// The value of [`UNFINISHED`] of a running deletion.
+pub const UNFINISHED_DELETION: &str = "deletion";
+/// What the partition key of an account begins with.
+pub const ACCOUNT_PREFIX: &str = "ACCOUNT#";
 /// The sort key of an API key's item.
 pub const API_KEY_SORT_KEY: &str = "APIKEY";
 /// What the partition key of an API key's item begins with.
@@ -66,7 +74,7 @@ pub const DELETION_PREFIX: &str = "DELETION#";
 /// The partition key of what belongs to an account.
 #[must_use]
 pub fn account_partition(account_id: &str) -> String {
-    format!("ACCOUNT#{account_id}")
+    format!("{ACCOUNT_PREFIX}{account_id}")
 }
 
 /// The record of a deletion.

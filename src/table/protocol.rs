@@ -41,6 +41,9 @@ pub struct Claim {
     /// The client request token: the same for every repetition, so that a
     /// repeated claim is the same claim (kept by DynamoDB for 10 minutes).
     pub token: String,
+    /// Attributes that the mark removes to make room, since a marked item is larger
+    /// and DynamoDB's limit is 400 KB. The item is deleted by the finish.
+    pub removed: Vec<String>,
 }
 
 /// The answer to a claim.
@@ -55,6 +58,8 @@ pub enum ClaimAnswer {
     RecordExists,
     /// The idempotency key is in use for another deletion.
     KeyInUse,
+    /// The marked item would be larger than DynamoDB allows.
+    TooLarge,
 }
 
 /// The answer to a conditional write of a record.
@@ -118,6 +123,8 @@ impl Table {
             Ok(ClaimAnswer::RecordExists)
         } else if failed(&error, 2) {
             Ok(ClaimAnswer::KeyInUse)
+        } else if is_too_large(&error) {
+            Ok(ClaimAnswer::TooLarge)
         } else {
             Err(TableError::refused(TRANSACTION, &error))
         }
@@ -145,10 +152,16 @@ impl Table {
             let started_at = text(&claim.record.started_at);
             sets.push(of.assign("updatedAt", "startedAt", started_at));
         }
+        let mut update = format!("SET {}", sets.join(", "));
+        if !claim.removed.is_empty() {
+            let removed = claim.removed.iter().enumerate();
+            let removed: Vec<_> = removed.map(|(at, name)| of.alias(at, name)).collect();
+            update = format!("{update} REMOVE {}", removed.join(", "));
+        }
         Update::builder()
             .table_name(self.name())
             .set_key(Some(keys::campaign(&campaign.id).attributes()))
-            .update_expression(format!("SET {}", sets.join(", ")))
+            .update_expression(update)
             .condition_expression(condition.join(" AND "))
             .set_expression_attribute_names(Some(of.names))
             .set_expression_attribute_values(Some(of.values))
@@ -346,6 +359,14 @@ fn reasons(error: &SdkError<TransactWriteItemsError>) -> &[CancellationReason] {
 /// Returns whether the condition of the transaction's item at this place failed.
 fn failed(error: &SdkError<TransactWriteItemsError>, place: usize) -> bool {
     reasons(error).get(place).and_then(|reason| reason.code()) == Some(CONDITION_FAILED)
+}
+
+/// Whether the transaction was cancelled because an item would be too large.
+fn is_too_large(error: &SdkError<TransactWriteItemsError>) -> bool {
+    reasons(error).iter().any(|reason| {
+        let message = reason.message().unwrap_or_default().to_ascii_lowercase();
+        reason.code() == Some("ValidationError") && message.contains("size")
+    })
 }
 
 /// The item at this place as the cancellation shows it.

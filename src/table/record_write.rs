@@ -105,7 +105,8 @@ impl RecordWrite {
             let replaced = AttributeValue::Bool(true);
             sets.push(of.assign("campaignReplaced", "replaced", replaced));
         }
-        // Only a progress write removes anything, and it is never the last one.
-        self.update = format!("{}, {}", self.update, sets.join(", "));
+        // Only a progress write removes anything else, and it is never the last one.
+        let unfinished = of.name(keys::UNFINISHED);
+        self.update = format!("{}, {} REMOVE {unfinished}", self.update, sets.join(", "));
     }
 }

@@ -171,3 +171,70 @@ async fn an_index_without_deletion_ids_hides_no_stalled_deletion() {
 fn s_json(text: &str) -> Value {
     json!({ "S": text })
 }
+
+/// What an unfenced writer, or the platform's time to live, does to a campaign item
+/// while the worker of its deletion is dead.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_without_its_campaign_item_is_found_by_itself() {
+    let world = World::new().await;
+    for (number, replaced) in [None, Some("paused"), Some("active")]
+        .into_iter()
+        .enumerate()
+    {
+        let id = format!("campaign_{number}");
+        let deletion = stall(&world, &id, &[]).await;
+        let key =
+            campaigns::table::keys::campaign(&campaigns::campaign::CampaignId::parse(&id).unwrap());
+        let gone = world.table.client().delete_item();
+        let gone = gone.table_name(world.table.name());
+        gone.set_key(Some(key.attributes())).send().await.unwrap();
+        if let Some(status) = replaced {
+            let status = ("campaignStatus", s(status));
+            world.put_campaign(&id, &[status]).await;
+        }
+        let report = world
+            .cleanup_for(
+                json!({"mode": "report"}),
+                std::time::Duration::from_secs(20),
+            )
+            .await
+            .unwrap();
+        assert_eq!(
+            report["skipped"],
+            json!([{"campaignId": id, "reason": "stalled"}])
+        );
+        let summary = world.cleanup().await;
+        assert_eq!(summary["resumed"], json!([deletion]), "{replaced:?}");
+        let left = world.left(&id).await;
+        assert_eq!(
+            left,
+            if replaced.is_some() {
+                vec!["CAMPAIGN"]
+            } else {
+                vec![]
+            }
+        );
+        let records = world.records().await;
+        let record = records
+            .iter()
+            .find(|record| record["deletionId"] == json!(deletion));
+        let record = record.unwrap();
+        assert_eq!(record["state"], "succeeded");
+        assert!(record.get("unfinished").is_none(), "{record}");
+        assert_eq!(world.cleanup().await["resumed"], json!([]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_without_the_index_of_running_deletions_works() {
+    let world = World::new().await;
+    let deletion = stall(&world, "campaign_1", &[]).await;
+    world.proxy.policy(|call| {
+        if call.body["IndexName"] == "Unfinished" {
+            return error(hyper::StatusCode::BAD_REQUEST, "ValidationException");
+        }
+        Action::Pass
+    });
+    assert_eq!(world.cleanup().await["resumed"], json!([deletion]));
+    assert!(world.left("campaign_1").await.is_empty());
+}

@@ -170,37 +170,30 @@ async fn the_table_of_the_template_is_the_one_that_the_code_makes() {
         .unwrap()
         .clone();
     assert_eq!(sorted(template_attributes), sorted(attributes.collect()));
-    let [index] = made.global_secondary_indexes() else {
-        panic!("{made:?}");
-    };
-    let [of_template] = properties["GlobalSecondaryIndexes"]
-        .as_array()
-        .unwrap()
-        .as_slice()
-    else {
-        panic!("{properties}");
-    };
-    assert_eq!(
-        of_template["IndexName"],
-        index.index_name.as_deref().unwrap()
-    );
-    assert_eq!(of_template["KeySchema"], schema(index.key_schema()));
-    let projection = index.projection.as_ref().unwrap();
-    let projected: BTreeSet<_> = projection
-        .non_key_attributes()
-        .iter()
-        .map(String::as_str)
-        .collect();
-    let names = of_template["Projection"]["NonKeyAttributes"]
-        .as_array()
-        .unwrap();
-    assert_eq!(
-        names
+    let of_template = properties["GlobalSecondaryIndexes"].as_array().unwrap();
+    assert_eq!(of_template.len(), made.global_secondary_indexes().len());
+    for index in made.global_secondary_indexes() {
+        let name = index.index_name.as_deref().unwrap();
+        let of_template = of_template
             .iter()
-            .map(|name| name.as_str().unwrap())
-            .collect::<BTreeSet<_>>(),
-        projected
-    );
+            .find(|of_template| of_template["IndexName"] == name)
+            .unwrap();
+        assert_eq!(of_template["KeySchema"], schema(index.key_schema()));
+        let projection = index.projection.as_ref().unwrap();
+        assert_eq!(
+            of_template["Projection"]["ProjectionType"],
+            projection.projection_type.as_ref().unwrap().as_str()
+        );
+        let projected: BTreeSet<_> = projection
+            .non_key_attributes()
+            .iter()
+            .map(String::as_str)
+            .collect();
+        let names = of_template["Projection"]["NonKeyAttributes"].as_array();
+        let names = names.into_iter().flatten();
+        let names: BTreeSet<_> = names.map(|name| name.as_str().unwrap()).collect();
+        assert_eq!(names, projected);
+    }
     assert_eq!(
         properties["TimeToLiveSpecification"]["AttributeName"],
         "ttlAt"

@@ -135,3 +135,37 @@ async fn a_takeover_that_loses_to_a_late_release_is_tried_again() {
     assert_eq!(reply.status, 200, "{reply:?}");
     world.assert_gone("campaign_1", &chats(5)).await;
 }
+
+/// A campaign item of exactly DynamoDB's limit, 409,600 bytes, by one attribute.
+fn largest_campaign(attribute: &str) -> crate::harness::Item {
+    let mut campaign = crate::harness::campaign("campaign_1", &[(attribute, s(""))]);
+    let size = |item: &crate::harness::Item| -> usize {
+        let bytes = |(name, value): (&String, &aws_sdk_dynamodb::types::AttributeValue)| {
+            name.len() + value.as_s().map_or(1, String::len)
+        };
+        item.iter().map(bytes).sum()
+    };
+    let left = 400 * 1_024 - size(&campaign);
+    campaign.insert(attribute.to_owned(), s(&"x".repeat(left)));
+    campaign
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_at_the_size_limit_is_deleted_as_its_dry_run_says() {
+    for attribute in ["template", "a name of.others#1", "name"] {
+        let world = world(3).await;
+        world.put(largest_campaign(attribute)).await;
+        let mut dry_run = delete_event("campaign_1");
+        dry_run["rawQueryString"] = "validateOnly=true".into();
+        assert_eq!(world.send(dry_run).await.status, 200);
+        let reply = world.delete("campaign_1").await;
+        assert_eq!(reply.status, 200, "{attribute}: {}", reply.body["error"]);
+        world.assert_gone("campaign_1", &chats(3)).await;
+        // A claim that removes nothing was refused, then one that does, and the finish.
+        let transactions = world.proxy.exchanges();
+        let transactions = transactions
+            .iter()
+            .filter(|call| call.operation == "TransactWriteItems");
+        assert_eq!(transactions.count(), 3, "{attribute}");
+    }
+}

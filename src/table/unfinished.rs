@@ -1,0 +1,100 @@
+//! Running deletions by themselves, from the sparse index of unfinished records: how
+//! one is found whose campaign item is gone or no longer in `deleting`. A table
+//! without the index works; its running deletions are found by their campaigns.
+
+use tokio::time::Instant;
+
+use super::{
+    Table, TableError,
+    expressions::text,
+    item::Item,
+    keys::{
+        ACCOUNT_PREFIX, DELETION_PREFIX, PK, SK, UNFINISHED, UNFINISHED_DELETION, UNFINISHED_INDEX,
+    },
+    retry::{Failure, until_answered},
+};
+use crate::{
+    record::{DeletionRef, deletion_id},
+    sdk::Cause,
+};
+
+/// The most entries in a page, which have a few hundred bytes each.
+const PAGE_LIMIT: i32 = 1_000;
+
+/// The running deletions, oldest first. Eventually consistent.
+#[derive(Debug)]
+pub struct Unfinished<'a> {
+    table: &'a Table,
+    from: Option<Item>,
+    is_over: bool,
+}
+
+impl Table {
+    /// Returns the running deletions. Nothing is read yet.
+    #[must_use]
+    pub fn unfinished_deletions(&self) -> Unfinished<'_> {
+        Unfinished {
+            table: self,
+            from: None,
+            is_over: false,
+        }
+    }
+}
+
+impl Unfinished<'_> {
+    /// Returns the next page; `None` after the last one, and if the table refuses, as
+    /// it does without the index, or while the index is being built.
+    ///
+    /// # Errors
+    /// [`TableError`] when the table is busy or does not answer.
+    pub async fn next_page(
+        &mut self,
+        deadline: Instant,
+    ) -> Result<Option<Vec<DeletionRef>>, TableError> {
+        const OPERATION: &str = "Query";
+        if self.is_over {
+            return Ok(None);
+        }
+        let request = self
+            .table
+            .client()
+            .query()
+            .table_name(self.table.name())
+            .index_name(UNFINISHED_INDEX)
+            .limit(PAGE_LIMIT)
+            .key_condition_expression("#unfinished = :deletion")
+            .expression_attribute_names("#unfinished", UNFINISHED)
+            .expression_attribute_values(":deletion", text(UNFINISHED_DELETION))
+            .set_exclusive_start_key(self.from.clone());
+        let answer = match until_answered(OPERATION, deadline, || request.clone().send()).await {
+            Ok(answer) => answer,
+            Err(Failure::Answered(error)) => {
+                let cause = Cause::of(OPERATION, &error);
+                tracing::warn!("could not read the index {UNFINISHED_INDEX}: {cause}");
+                self.is_over = true;
+                return Ok(None);
+            }
+            Err(failure) => return Err(failure.into_table_error(OPERATION)),
+        };
+        self.from = answer.last_evaluated_key;
+        self.is_over = self.from.is_none();
+        let keys = answer.items.unwrap_or_default();
+        Ok(Some(keys.iter().filter_map(deletion).collect()))
+    }
+}
+
+/// Returns the deletion of a record's key.
+fn deletion(key: &Item) -> Option<DeletionRef> {
+    let part = |name, prefix| key.get(name)?.as_s().ok()?.strip_prefix(prefix);
+    let read = || {
+        Some(DeletionRef {
+            account_id: part(PK, ACCOUNT_PREFIX)?.to_owned(),
+            deletion_id: deletion_id(part(SK, DELETION_PREFIX)?)?,
+        })
+    };
+    let found = read();
+    if found.is_none() {
+        tracing::error!("an entry of the index {UNFINISHED_INDEX} is not a deletion record");
+    }
+    found
+}
