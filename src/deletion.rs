@@ -56,6 +56,9 @@ pub struct Outcome {
     /// Whether this is the deletion of an earlier request with the same
     /// idempotency key.
     pub replayed: bool,
+    /// When what this worker has consumed is paid for by the pace, epoch
+    /// milliseconds; `None` if it is already.
+    pub paid_until_ms: Option<i64>,
 }
 
 /// How far a deletion is after an advance.
@@ -250,11 +253,14 @@ impl Deletions {
     /// and hands it off if something remains.
     async fn advance(&self, mut lease: Lease<'_>, budget: Budget) -> Outcome {
         let campaign = lease.record().campaign_id.clone();
-        let mut deleter = Deleter::new(&self.table, campaign, lease.pace());
+        let paid_until_ms = lease.record().progress.paid_until_ms;
+        let pace = lease.pace();
+        let mut deleter = Deleter::new(&self.table, campaign, pace, paid_until_ms);
         let mut drain = Drain::new(&self.table, &lease, budget);
         let drained = drain.run(&mut lease, &mut deleter).await;
         let stats = drain.stats(&deleter);
         metrics::deletes(stats.deleted, stats.unprocessed, stats.consumed);
+        let paid_until_ms = deleter.paid_until_ms();
         let written = match drained {
             Ok(()) => lease
                 .finish(budget.write_until)
@@ -263,7 +269,7 @@ impl Deletions {
             Err(Stop::NotWritten(not_written)) => Err(not_written),
             Err(Stop::Halted(halt)) => {
                 log_halt(lease.record(), &halt);
-                let progress = drain.progress(&lease);
+                let progress = drain.progress(&lease, &deleter);
                 let released = lease.release(progress, budget.write_until).await;
                 released.map(|()| End::Remaining { handed_off: false })
             }
@@ -290,6 +296,7 @@ impl Deletions {
         };
         Outcome {
             stats,
+            paid_until_ms,
             ..Outcome::of(record, end)
         }
     }
@@ -319,6 +326,7 @@ impl Outcome {
             end,
             stats: SliceStats::default(),
             replayed: false,
+            paid_until_ms: None,
         }
     }
 }

@@ -167,8 +167,11 @@ pub struct Progress {
     pub counted_through: Option<String>,
     /// In this pass, every delete up to and with this key is acknowledged.
     pub deleted_through: Option<String>,
-    /// Which reading of the partition from its start this is, from 1.
+    /// Which read of the partition from its start this is, from 1.
     pub pass: u64,
+    /// When what was consumed is paid for by the pace, epoch milliseconds: the debt
+    /// goes with the deletion.
+    pub paid_until_ms: Option<i64>,
 }
 
 impl Progress {
@@ -180,6 +183,7 @@ impl Progress {
             counted_through: None,
             deleted_through: None,
             pass: 1,
+            paid_until_ms: None,
         }
     }
 
@@ -193,6 +197,7 @@ impl Progress {
             counted_through: None,
             deleted_through: None,
             pass: self.pass + 1,
+            paid_until_ms: self.paid_until_ms,
         }
     }
 

@@ -23,10 +23,10 @@ const MOST_UNAVAILABLE: u32 = 3;
 
 /// The outcome of a candidate.
 enum Begun {
-    /// It is being deleted.
-    Running(Record),
-    /// It is deleted.
-    Done(Record),
+    /// It is being deleted, and until when what was consumed is not paid for.
+    Running(Record, Option<i64>),
+    /// It is deleted, and the same.
+    Done(Record, Option<i64>),
     /// It has changed since the index was written.
     Changed,
     /// The table failed.
@@ -87,6 +87,8 @@ impl Cleanup {
         budget: Budget,
     ) {
         let mut unavailable = 0;
+        // The pace is the run's: each deletion begins when the one before is paid for.
+        let mut paid_until_ms = None;
         while summary.started.len() < self.retention.max_campaigns_per_run && !budget.work_is_over()
         {
             if running.len() >= self.retention.max_running {
@@ -100,12 +102,16 @@ impl Cleanup {
                 return;
             };
             let id = campaign.id.clone();
-            match self.begin(campaign, budget).await {
-                Begun::Running(record) => {
+            match self.begin(campaign, paid_until_ms, budget).await {
+                Begun::Running(record, until) => {
+                    paid_until_ms = until.or(paid_until_ms);
                     running.push(DeletionRef::of(&record));
                     summary.started.push(record.deletion_id);
                 }
-                Begun::Done(record) => summary.started.push(record.deletion_id),
+                Begun::Done(record, until) => {
+                    paid_until_ms = until.or(paid_until_ms);
+                    summary.started.push(record.deletion_id);
+                }
                 Begun::Changed => summary.skip(&id, Reason::Changed),
                 Begun::Failed(error) => {
                     tracing::error!(campaign_id = %id, "could not delete campaign {id}: {error}");
@@ -126,17 +132,22 @@ impl Cleanup {
 
     /// Deletes a campaign if it still is exactly what the index showed: the claim's
     /// own condition checks that, without another read.
-    async fn begin(&self, campaign: Campaign, budget: Budget) -> Begun {
-        let request = DeletionRequest::by_retention(&campaign);
+    async fn begin(&self, campaign: Campaign, paid_until_ms: Option<i64>, budget: Budget) -> Begun {
+        let request = DeletionRequest::by_retention(&campaign).paid_until(paid_until_ms);
         let share = self.share_of(budget);
         let found = ready(Ok(Some(campaign)));
         match self.deletions.delete(&request, found, share).await {
             Ok(Outcome {
                 record,
                 end: End::Complete,
+                paid_until_ms,
                 ..
-            }) => Begun::Done(record),
-            Ok(Outcome { record, .. }) => Begun::Running(record),
+            }) => Begun::Done(record, paid_until_ms),
+            Ok(Outcome {
+                record,
+                paid_until_ms,
+                ..
+            }) => Begun::Running(record, paid_until_ms),
             Err(Error::Table(error)) => Begun::Failed(error),
             Err(Error::Refused(_)) => Begun::Changed,
         }

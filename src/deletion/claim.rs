@@ -315,7 +315,10 @@ impl<'a> Claimant<'a> {
             state: RecordState::Running,
             started_at: now.clone(),
             updated_at: now,
-            progress: Progress::start(),
+            progress: Progress {
+                paid_until_ms: self.request.paid_until_ms,
+                ..Progress::start()
+            },
             version,
             owner: Some(new_owner()),
             lease_until_ms: lease_end(self.settings.lease),

@@ -8,7 +8,7 @@ mod pacer;
 #[cfg(test)]
 mod simulation;
 
-use std::{collections::VecDeque, num::NonZeroU32};
+use std::{collections::VecDeque, num::NonZeroU32, time::Duration};
 
 use futures_util::{
     FutureExt,
@@ -23,8 +23,13 @@ use self::{
 use super::{SliceStats, lease::Halt};
 use crate::{
     campaign::CampaignId,
-    table::{BATCH_SIZE, DeletesSent, Table, TableError},
+    clock::now_ms,
+    table::{DeletesSent, Table, TableError},
 };
+
+/// The longest debt that is paid: more is a mistake of some clock. A batch has 25
+/// items of 400 units at most, which take this long at a pace of 3 units a second.
+const LONGEST_DEBT: Duration = Duration::from_hours(1);
 
 /// The deletes of one slice.
 pub(super) struct Deleter<'a> {
@@ -44,13 +49,21 @@ struct Sent {
 
 impl<'a> Deleter<'a> {
     /// Returns a deleter of a campaign's children that consumes at most `pace` write
-    /// units per second.
-    pub(super) fn new(table: &'a Table, campaign: CampaignId, pace: Option<NonZeroU32>) -> Self {
+    /// units per second, beginning when what an earlier worker has consumed is paid
+    /// for (epoch milliseconds).
+    pub(super) fn new(
+        table: &'a Table,
+        campaign: CampaignId,
+        pace: Option<NonZeroU32>,
+        paid_until_ms: Option<i64>,
+    ) -> Self {
+        let debt_ms = paid_until_ms.map_or(0, |until| until.saturating_sub(now_ms()));
+        let debt = Duration::from_millis(u64::try_from(debt_ms).unwrap_or(0));
         Self {
             table,
             campaign,
             limit: ConcurrencyLimit::default(),
-            pacer: Pacer::new(pace),
+            pacer: Pacer::owing(pace, debt.min(LONGEST_DEBT)),
             stats: SliceStats::default(),
         }
     }
@@ -58,6 +71,14 @@ impl<'a> Deleter<'a> {
     /// Returns what was deleted so far.
     pub(super) fn stats(&self) -> SliceStats {
         self.stats
+    }
+
+    /// Returns when everything that was deleted is paid for, by the pace (epoch
+    /// milliseconds); `None` if it is already.
+    pub(super) fn paid_until_ms(&self) -> Option<i64> {
+        let debt = self.pacer.debt();
+        let debt_ms = i64::try_from(debt.as_millis()).unwrap_or(i64::MAX);
+        (debt_ms > 0).then(|| now_ms().saturating_add(debt_ms))
     }
 
     /// Notes that everything that is left to delete is one page.
@@ -125,7 +146,11 @@ impl<'a> Deleter<'a> {
         if next_at.is_some() {
             return None;
         }
-        let batch: Vec<String> = waiting.drain(..BATCH_SIZE.min(waiting.len())).collect();
+        let size = self.pacer.batch_size(in_flight);
+        if size == 0 {
+            return None;
+        }
+        let batch: Vec<String> = waiting.drain(..size.min(waiting.len())).collect();
         let charge = self.pacer.charge(batch.len());
         self.limit.sent();
         Some((batch, charge))

@@ -27,6 +27,8 @@ pub struct DeletionRequest {
     /// Whether the campaign is deleted only if it still is what the requester
     /// found, instead of being checked again when it has changed.
     pub(super) only_as_found: bool,
+    /// When what an earlier deletion has consumed is paid for, epoch milliseconds.
+    pub(super) paid_until_ms: Option<i64>,
 }
 
 impl DeletionRequest {
@@ -40,6 +42,7 @@ impl DeletionRequest {
             if_match: None,
             idempotency_key: None,
             only_as_found: false,
+            paid_until_ms: None,
         }
     }
 
@@ -50,6 +53,16 @@ impl DeletionRequest {
         Self {
             only_as_found: true,
             ..Self::for_owner(campaign, Requester::Retention)
+        }
+    }
+
+    /// Returns the same request, to be paced behind what an earlier deletion has
+    /// consumed until then (epoch milliseconds).
+    #[must_use]
+    pub fn paid_until(self, paid_until_ms: Option<i64>) -> Self {
+        Self {
+            paid_until_ms,
+            ..self
         }
     }
 
@@ -77,6 +90,7 @@ impl DeletionRequest {
             if_match: None,
             idempotency_key: None,
             only_as_found: false,
+            paid_until_ms: None,
         }
     }
 

@@ -4,11 +4,7 @@
 use serde::Serialize;
 
 use super::{End, Outcome};
-use crate::{
-    clock::now_ms,
-    config::LEASE_RANGE,
-    record::{Record, RecordState},
-};
+use crate::{clock::now_ms, config::LEASE_RANGE, record::RecordState};
 
 /// The result of one slice, as `drain` returns it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -28,7 +24,8 @@ pub struct Slice {
     /// progress.
     pub held_by_another: bool,
     /// Seconds to wait before the next call: 0 for none, more while a lease has to
-    /// end, another worker's or the one that this slice could not release.
+    /// end, another worker's or the one that this slice could not release, or until
+    /// what was consumed is paid for by the pace.
     pub wait_seconds: u64,
 }
 
@@ -37,9 +34,12 @@ impl Slice {
     #[must_use]
     pub fn of(outcome: &Outcome) -> Self {
         let record = &outcome.record;
-        let wait_seconds = match record.state {
-            RecordState::Running => lease_left_seconds(record),
-            RecordState::Succeeded { .. } => 0,
+        let (lease_left, debt) = match record.state {
+            RecordState::Running => (
+                seconds_until(record.lease_until_ms),
+                record.progress.paid_until_ms.map_or(0, seconds_until),
+            ),
+            RecordState::Succeeded { .. } => (0, 0),
         };
         Self {
             deletion_id: record.deletion_id.clone(),
@@ -47,8 +47,8 @@ impl Slice {
             status: record.state.as_str(),
             processed: record.progress.counted.total(),
             moved: outcome.stats.moved || outcome.end == End::Complete,
-            held_by_another: outcome.end == End::Attached && wait_seconds > 0,
-            wait_seconds,
+            held_by_another: outcome.end == End::Attached && lease_left > 0,
+            wait_seconds: lease_left.max(debt),
         }
     }
 }
@@ -57,17 +57,16 @@ impl Slice {
 /// worker whose clock is wrong may have written any time.
 const LONGEST_WAIT: u64 = *LEASE_RANGE.end();
 
-/// Returns the seconds until the lease ends, rounded up.
-fn lease_left_seconds(record: &Record) -> u64 {
-    let left_ms = record.lease_until_ms.saturating_sub(now_ms());
-    let left_ms = u64::try_from(left_ms).unwrap_or(0);
+/// Returns the seconds until a time (epoch milliseconds), rounded up.
+fn seconds_until(at_ms: i64) -> u64 {
+    let left_ms = u64::try_from(at_ms.saturating_sub(now_ms())).unwrap_or(0);
     left_ms.div_ceil(1_000).min(LONGEST_WAIT)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deletion::SliceStats;
+    use crate::{deletion::SliceStats, record::Record};
 
     #[test]
     fn only_an_unexpired_lease_is_held_by_another() {
@@ -83,6 +82,7 @@ mod tests {
                 end,
                 stats: SliceStats::default(),
                 replayed: false,
+                paid_until_ms: None,
             });
             assert_eq!(
                 (slice.held_by_another, slice.wait_seconds),

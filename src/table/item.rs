@@ -198,6 +198,7 @@ pub fn record(item: &Item) -> Result<Record, TableError> {
             counted_through: attributes.optional_text("countedThrough")?,
             deleted_through: attributes.optional_text("deletedThrough")?,
             pass: attributes.number("pass")?,
+            paid_until_ms: attributes.optional_number("paidUntil")?,
         },
         version: attributes.number("version")?,
         owner: attributes.optional_text("owner")?,
@@ -255,6 +256,9 @@ pub fn new_record(record: &Record) -> Item {
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
     .collect();
+    if let Some(until) = record.progress.paid_until_ms {
+        item.insert("paidUntil".to_owned(), AttributeValue::N(until.to_string()));
+    }
     if let Some(owner) = &record.owner {
         item.insert("owner".to_owned(), text(owner));
     }
@@ -285,6 +289,7 @@ mod tests {
                 counted_through: None,
                 deleted_through: None,
                 pass: 1,
+                paid_until_ms: Some(9),
             },
             version: 1,
             owner: Some("owner".into()),

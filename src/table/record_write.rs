@@ -64,6 +64,11 @@ impl RecordWrite {
         if let Change::Progress(progress) = change {
             sets.push(of.assign("counted", "counts", item::counted(&progress.counted)));
             sets.push(of.assign("pass", "currentPass", number(progress.pass)));
+            // One that is past says nothing, and stays.
+            if let Some(until) = progress.paid_until_ms {
+                let until = AttributeValue::N(until.to_string());
+                sets.push(of.assign("paidUntil", "paid", until));
+            }
             for (name, mark) in [
                 ("countedThrough", &progress.counted_through),
                 ("deletedThrough", &progress.deleted_through),

@@ -42,6 +42,8 @@ pub(super) struct Pacer {
     paid_at: Instant,
     /// Write units per delete.
     estimate: f64,
+    /// Whether the estimate is of deletes that were answered.
+    is_estimated: bool,
     /// Nothing is sent before this.
     not_before: Option<Instant>,
     /// How many batches in a row were not answered.
@@ -50,12 +52,19 @@ pub(super) struct Pacer {
 
 impl Pacer {
     /// Returns a pacer of at most this many write units per second.
+    #[cfg(test)]
     pub(super) fn new(limit: Option<NonZeroU32>) -> Self {
+        Self::owing(limit, Duration::ZERO)
+    }
+
+    /// Returns a pacer that sends nothing until this debt of an earlier one is paid.
+    pub(super) fn owing(limit: Option<NonZeroU32>, debt: Duration) -> Self {
         Self {
             limit: limit.map(|limit| f64::from(limit.get())),
             adaptive: None,
-            paid_at: Instant::now(),
+            paid_at: Instant::now() + debt,
             estimate: 1.0,
+            is_estimated: false,
             not_before: None,
             unanswered_in_a_row: 0,
         }
@@ -68,6 +77,33 @@ impl Pacer {
             (Some(limit), Some(adaptive)) => Some(limit.min(adaptive)),
             (limit, adaptive) => limit.or(adaptive),
         }
+    }
+
+    /// Returns how long it takes until everything that was charged is paid for, at the
+    /// limit of the settings.
+    pub(super) fn debt(&self) -> Duration {
+        match self.limit {
+            Some(_) => self.paid_at.saturating_duration_since(Instant::now()),
+            None => Duration::ZERO,
+        }
+    }
+
+    /// Returns how many deletes the next batch may have. With a limit, that is a
+    /// second's worth at most, and one delete alone until its cost is known.
+    pub(super) fn batch_size(&self, in_flight: usize) -> usize {
+        let Some(limit) = self.limit else {
+            return BATCH_SIZE;
+        };
+        if !self.is_estimated {
+            return usize::from(in_flight == 0);
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a limit is at most a million, and no estimate is negative"
+        )]
+        let worth = (limit / self.estimate.max(f64::EPSILON)) as usize;
+        worth.clamp(1, BATCH_SIZE)
     }
 
     /// Returns when the next batch may be sent; `None` for at once.
@@ -114,6 +150,7 @@ impl Pacer {
                 self.paid_at = earlier;
             }
         }
+        self.is_estimated = true;
         self.estimate += WEIGHT_OF_LAST * (consumed / deleted - self.estimate);
     }
 
@@ -327,6 +364,34 @@ mod tests {
         for (before, longest) in longest.into_iter().enumerate() {
             assert!(longest > Backoff::bound(u32::try_from(before).unwrap()).mul_f64(0.8));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_is_a_seconds_worth_and_one_delete_at_first() {
+        let mut pacer = Pacer::new(NonZeroU32::new(30));
+        assert_eq!((pacer.batch_size(0), pacer.batch_size(1)), (1, 0));
+        let charge = pacer.charge(1);
+        pacer.settle(charge, 1, 1, 5.0);
+        // Three units each by the estimate.
+        assert_eq!(pacer.batch_size(1), 10);
+        let charge = pacer.charge(10);
+        pacer.settle(charge, 10, 10, 4_000.0);
+        assert_eq!(pacer.batch_size(0), 1);
+        assert_eq!(Pacer::new(None).batch_size(7), 25);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_debt_is_paid_before_anything_is_sent() {
+        let debt = Duration::from_secs(40);
+        let mut pacer = Pacer::owing(NonZeroU32::new(10), debt);
+        assert_eq!(pacer.next_at(), Some(Instant::now() + debt));
+        assert_eq!(pacer.debt(), debt);
+        advance(Duration::from_secs(41)).await;
+        assert_eq!((pacer.next_at(), pacer.debt()), (None, Duration::ZERO));
+        let charge = pacer.charge(1);
+        pacer.settle(charge, 1, 1, 400.0);
+        assert!(pacer.debt() > Duration::from_secs(39));
+        assert_eq!(Pacer::owing(None, debt).next_at(), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,5 @@
 //! The pace of a deletion, by what the engine says that it has consumed. (With
-//! an injected clock, and to within 5 %: `src/deletion/pace.rs`.)
+//! an injected clock, and to within 5 %: `src/deletion/deleter/pacer.rs`.)
 
 use std::{
     num::NonZeroU32,
@@ -207,4 +207,74 @@ async fn a_partition_at_its_ceiling_hands_few_writes_back() {
         let share = f64::from(handed_back) / f64::from(children);
         assert!(share < 0.1, "{handed_back} of {children} were handed back");
     }
+}
+
+/// Puts a campaign of N items of ten write units each, long past retention.
+async fn put_heavy(world: &World, id: &str, items: usize) {
+    let all = (0..items).map(|number| {
+        item(&[
+            ("PK", s(&format!("CAMPAIGN#{id}"))),
+            ("SK", s(&format!("MESSAGE#{number:06}"))),
+            ("text", s(&"x".repeat(10_000))),
+        ])
+    });
+    world.put_all(all.collect()).await;
+    world
+        .put_campaign(id, &[("campaignStatus", s("completed"))])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pace_of_retention_is_the_runs_over_all_its_campaigns() {
+    const LIMIT: u32 = 400;
+    let mut world = World::new().await;
+    world.settings.retention_pace = NonZeroU32::new(LIMIT);
+    world.retention.age = campaigns::config::days(30);
+    for number in 0..10 {
+        put_heavy(&world, &format!("old_{number}"), 20).await;
+    }
+    world.proxy.pass();
+    let summary = world.cleanup().await;
+    assert_eq!(
+        summary["started"].as_array().unwrap().len(),
+        10,
+        "{summary}"
+    );
+    let units = 10.0 * 20.0 * 10.0;
+    // Five percent more, and one second's worth.
+    let most = f64::from(LIMIT) * 1.05;
+    let took = took(&world);
+    println!("{units} write units in {took:.2} s of {LIMIT}/s");
+    assert!(took > (units - f64::from(LIMIT)) / most, "{took}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slice_begins_when_the_slice_before_it_is_paid_for() {
+    const LIMIT: u32 = 100;
+    let mut world = World::new().await;
+    world.settings.pace = NonZeroU32::new(LIMIT);
+    put_heavy(&world, "campaign_1", 40).await;
+    world.proxy.pass();
+    let id = crate::harness::step_functions::claimed(&world).await;
+    let payload = json!({"accountId": crate::harness::ACCOUNT, "deletionId": id});
+    let mut waited = 0;
+    for slices in 1.. {
+        let slice = world
+            .drain(payload.clone(), Duration::from_millis(900))
+            .await
+            .unwrap();
+        if slice.status == "succeeded" {
+            assert!(slices > 2, "one slice was enough");
+            break;
+        }
+        assert!(slice.moved, "slice {slices} had nothing but debts to pay");
+        waited += slice.wait_seconds;
+        tokio::time::sleep(Duration::from_secs(slice.wait_seconds)).await;
+    }
+    assert!(waited > 0);
+    let units = 40.0 * 10.0;
+    let most = f64::from(LIMIT) * 1.05;
+    let took = took(&world);
+    println!("{units} write units in {took:.2} s of {LIMIT}/s");
+    assert!(took > (units - f64::from(LIMIT)) / most, "{took}");
 }
