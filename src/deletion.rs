@@ -16,6 +16,7 @@ mod drain;
 mod error;
 mod hand_off;
 mod lease;
+mod paid_until;
 mod preview;
 mod read_ahead;
 mod request;
@@ -255,12 +256,19 @@ impl Deletions {
         let campaign = lease.record().campaign_id.clone();
         let paid_until_ms = lease.record().progress.paid_until_ms;
         let pace = lease.pace();
-        let mut deleter = Deleter::new(&self.table, campaign, pace, paid_until_ms);
+        let paid_until = lease.paid_until();
+        let mut deleter = Deleter::new(
+            &self.table,
+            campaign,
+            pace,
+            paid_until_ms,
+            paid_until.clone(),
+        );
         let mut drain = Drain::new(&self.table, &lease, budget);
         let drained = drain.run(&mut lease, &mut deleter).await;
         let stats = drain.stats(&deleter);
         metrics::deletes(stats.deleted, stats.unprocessed, stats.consumed);
-        let paid_until_ms = deleter.paid_until_ms();
+        let paid_until_ms = paid_until.get();
         let written = match drained {
             Ok(()) => lease
                 .finish(budget.write_until)
@@ -269,7 +277,7 @@ impl Deletions {
             Err(Stop::NotWritten(not_written)) => Err(not_written),
             Err(Stop::Halted(halt)) => {
                 log_halt(lease.record(), &halt);
-                let progress = drain.progress(&lease, &deleter);
+                let progress = drain.progress(&lease);
                 let released = lease.release(progress, budget.write_until).await;
                 released.map(|()| End::Remaining { handed_off: false })
             }

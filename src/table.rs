@@ -32,7 +32,7 @@ pub use self::{
     deletions::{History, UnreadableRecord},
     idempotency::{KeyPut, NewKeyUse},
     protocol::{Claim, ClaimAnswer, FinishAnswer, WriteAnswer},
-    record_write::{Change, Completion},
+    record_write::{Change, Completion, Written},
     retry::Backoff,
     unfinished::Unfinished,
 };

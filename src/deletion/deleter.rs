@@ -20,7 +20,7 @@ use self::{
     concurrency::ConcurrencyLimit,
     pacer::{Charge, Pacer},
 };
-use super::{SliceStats, lease::Halt};
+use super::{SliceStats, lease::Halt, paid_until::PaidUntil};
 use crate::{
     campaign::CampaignId,
     clock::now_ms,
@@ -38,6 +38,7 @@ pub(super) struct Deleter<'a> {
     limit: ConcurrencyLimit,
     pacer: Pacer,
     stats: SliceStats,
+    paid_until: PaidUntil,
 }
 
 /// A batch that was sent.
@@ -56,6 +57,7 @@ impl<'a> Deleter<'a> {
         campaign: CampaignId,
         pace: Option<NonZeroU32>,
         paid_until_ms: Option<i64>,
+        paid_until: PaidUntil,
     ) -> Self {
         let debt_ms = paid_until_ms.map_or(0, |until| until.saturating_sub(now_ms()));
         let debt = Duration::from_millis(u64::try_from(debt_ms).unwrap_or(0));
@@ -65,20 +67,13 @@ impl<'a> Deleter<'a> {
             limit: ConcurrencyLimit::default(),
             pacer: Pacer::owing(pace, debt.min(LONGEST_DEBT)),
             stats: SliceStats::default(),
+            paid_until,
         }
     }
 
     /// Returns what was deleted so far.
     pub(super) fn stats(&self) -> SliceStats {
         self.stats
-    }
-
-    /// Returns when everything that was deleted is paid for, by the pace (epoch
-    /// milliseconds); `None` if it is already.
-    pub(super) fn paid_until_ms(&self) -> Option<i64> {
-        let debt = self.pacer.debt();
-        let debt_ms = i64::try_from(debt.as_millis()).unwrap_or(i64::MAX);
-        (debt_ms > 0).then(|| now_ms().saturating_add(debt_ms))
     }
 
     /// Notes that everything that is left to delete is one page.
@@ -153,6 +148,7 @@ impl<'a> Deleter<'a> {
         let batch: Vec<String> = waiting.drain(..size.min(waiting.len())).collect();
         let charge = self.pacer.charge(batch.len());
         self.limit.sent();
+        self.paid_until.set(self.pacer.debt());
         Some((batch, charge))
     }
 
@@ -169,6 +165,7 @@ impl<'a> Deleter<'a> {
         if let Some(consumed) = answer.consumed {
             self.stats.consumed += consumed;
             self.pacer.settle(charge, size, deleted, consumed);
+            self.paid_until.set(self.pacer.debt());
         }
         if answer.unprocessed.is_empty() {
             self.limit.succeeded();

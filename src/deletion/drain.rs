@@ -79,9 +79,8 @@ impl<'a> Drain<'a> {
     }
 
     /// Returns the progress to leave behind when the deletion is released.
-    pub(super) fn progress(&self, lease: &Lease<'_>, deleter: &Deleter<'_>) -> Progress {
+    pub(super) fn progress(&self, lease: &Lease<'_>) -> Progress {
         let mut progress = lease.record().progress.clone();
-        progress.paid_until_ms = deleter.paid_until_ms();
         progress.deleted_through.clone_from(&self.deleted_through);
         progress
     }

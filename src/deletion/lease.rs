@@ -9,11 +9,12 @@ use futures_util::future::{Either, select};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
+use super::paid_until::PaidUntil;
 use crate::{
     clock::{now_ms, now_rfc3339, now_seconds},
     config::DeletionSettings,
     record::{Progress, Record, Requester},
-    table::{Change, Completion, FinishAnswer, Table, TableError, WriteAnswer},
+    table::{Change, Completion, FinishAnswer, Table, TableError, WriteAnswer, Written},
 };
 
 /// The lease of this worker on a deletion.
@@ -25,6 +26,8 @@ pub(super) struct Lease<'a> {
     record: Record,
     /// When the lease that the record shows began.
     begun: Instant,
+    /// What every write of the record says of the debt.
+    paid_until: PaidUntil,
 }
 
 /// Why a worker must not write the record any more.
@@ -109,6 +112,7 @@ impl<'a> Lease<'a> {
             owner: record.owner.clone().unwrap_or_default(),
             record,
             begun: Instant::now(),
+            paid_until: PaidUntil::default(),
         }
     }
 
@@ -126,6 +130,7 @@ impl<'a> Lease<'a> {
             owner: new_owner(),
             record: seen,
             begun: Instant::now(),
+            paid_until: PaidUntil::default(),
         };
         let lease_end = lease_end(settings.lease);
         lease.write(lease_end, Change::Lease, deadline).await?;
@@ -135,6 +140,11 @@ impl<'a> Lease<'a> {
     /// Returns the record as this worker last saw it.
     pub(super) fn record(&self) -> &Record {
         &self.record
+    }
+
+    /// Returns the debt that every write of the record says.
+    pub(super) fn paid_until(&self) -> PaidUntil {
+        self.paid_until.clone()
     }
 
     /// Returns the write units per second that this deletion may consume.
@@ -245,7 +255,16 @@ impl<'a> Lease<'a> {
         let begun = Instant::now();
         let answer = self
             .table
-            .write_record(&self.record, &self.owner, lease_until_ms, change, deadline)
+            .write_record(
+                &self.record,
+                &self.owner,
+                Written {
+                    lease_until_ms,
+                    paid_until_ms: self.paid_until.get(),
+                    change,
+                },
+                deadline,
+            )
             .await
             .map_err(NotWritten::Unanswered)?;
         self.take(answer)?;

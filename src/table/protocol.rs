@@ -18,7 +18,7 @@ use super::{
     expressions::{Expressions, text},
     item::{self, Item},
     keys,
-    record_write::{Change, Completion, RecordWrite},
+    record_write::{Completion, RecordWrite, Written},
     retry::{Backoff, CONDITION_FAILED, Failure, in_conflict, until_answered},
 };
 use crate::{
@@ -179,12 +179,11 @@ impl Table {
         &self,
         seen: &Record,
         owner: &str,
-        lease_until_ms: i64,
-        change: Change,
+        written: Written,
         deadline: Instant,
     ) -> Result<WriteAnswer, TableError> {
         const OPERATION: &str = "UpdateItem";
-        let write = RecordWrite::new(seen, owner, lease_until_ms, &change);
+        let write = RecordWrite::new(seen, owner, &written);
         let request = self
             .client()
             .update_item()
@@ -265,7 +264,7 @@ impl Table {
         owner: &str,
         completion: &Completion,
     ) -> Result<Vec<TransactWriteItem>, TableError> {
-        let mut write = RecordWrite::new(seen, owner, seen.lease_until_ms, &Change::Lease);
+        let mut write = RecordWrite::new(seen, owner, &Written::lease(seen.lease_until_ms));
         write.succeed(completion, false);
         let mut ours = Expressions::default();
         let condition = format!(

@@ -24,6 +24,30 @@ pub enum Change {
     FinishReplaced(Completion),
 }
 
+/// What a write of the record says, besides version, owner and time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The end of the lease, epoch milliseconds.
+    pub lease_until_ms: i64,
+    /// When what was consumed is paid for by the pace, epoch milliseconds; `None` if it
+    /// is already.
+    pub paid_until_ms: Option<i64>,
+    /// What else changes.
+    pub change: Change,
+}
+
+impl Written {
+    /// Returns a write that says nothing but the end of the lease.
+    #[must_use]
+    pub fn lease(lease_until_ms: i64) -> Self {
+        Self {
+            lease_until_ms,
+            paid_until_ms: None,
+            change: Change::Lease,
+        }
+    }
+}
+
 /// The end of a deletion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Completion {
@@ -43,7 +67,12 @@ pub(super) struct RecordWrite {
 }
 
 impl RecordWrite {
-    pub(super) fn new(seen: &Record, owner: &str, lease_until_ms: i64, change: &Change) -> Self {
+    pub(super) fn new(seen: &Record, owner: &str, written: &Written) -> Self {
+        let Written {
+            lease_until_ms,
+            paid_until_ms,
+            change,
+        } = written;
         let mut of = Expressions::default();
         let condition = [
             of.equals("state", Some(text(RecordState::RUNNING))),
@@ -60,15 +89,15 @@ impl RecordWrite {
             ),
             of.assign("updatedAt", "now", text(&now_rfc3339())),
         ];
+        // One that is past says nothing, and stays.
+        if let Some(until) = paid_until_ms {
+            let until = AttributeValue::N(until.to_string());
+            sets.push(of.assign("paidUntil", "paid", until));
+        }
         let mut removes = Vec::new();
         if let Change::Progress(progress) = change {
             sets.push(of.assign("counted", "counts", item::counted(&progress.counted)));
             sets.push(of.assign("pass", "currentPass", number(progress.pass)));
-            // One that is past says nothing, and stays.
-            if let Some(until) = progress.paid_until_ms {
-                let until = AttributeValue::N(until.to_string());
-                sets.push(of.assign("paidUntil", "paid", until));
-            }
             for (name, mark) in [
                 ("countedThrough", &progress.counted_through),
                 ("deletedThrough", &progress.deleted_through),

@@ -278,3 +278,37 @@ async fn a_slice_begins_when_the_slice_before_it_is_paid_for() {
     println!("{units} write units in {took:.2} s of {LIMIT}/s");
     assert!(took > (units - f64::from(LIMIT)) / most, "{took}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_takeover_begins_when_the_dead_worker_is_paid_for() {
+    const LIMIT: u32 = 20;
+    let mut world = World::new().await.lease(600);
+    world.settings.pace = NonZeroU32::new(LIMIT);
+    // One item costs what the pace allows in five seconds.
+    for number in 0..2 {
+        let heavy = item(&[
+            ("PK", s("CAMPAIGN#campaign_1")),
+            ("SK", s(&format!("MESSAGE#{number}"))),
+            ("text", s(&"x".repeat(100_000))),
+        ]);
+        world.put_all(vec![heavy]).await;
+    }
+    world
+        .put_campaign("campaign_1", &[("campaignStatus", s("paused"))])
+        .await;
+    world.proxy.pass();
+    // The first worker deletes one item, renews its lease while it waits, and dies.
+    let dying = Box::pin(world.delete("campaign_1"));
+    let _ = tokio::time::timeout(Duration::from_millis(1_500), dying).await;
+    let record = &world.records().await[0];
+    assert!(
+        record["paidUntil"].is_string() || record["paidUntil"].is_number(),
+        "{record}"
+    );
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    let reply = world.delete("campaign_1").await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let took = took(&world);
+    println!("200 write units in {took:.2} s of {LIMIT}/s");
+    assert!(took > 4.0, "{took}");
+}
