@@ -44,7 +44,7 @@ impl ApiKey {
     }
 
     /// Reads the key from the bytes of an `Authorization` header (RFC 6750,
-    /// section 2.1: the scheme is case-insensitive, then exactly one space).
+    /// section 2.1: the scheme is case-insensitive, then one space or more).
     ///
     /// # Errors
     /// [`Refusal::MissingApiKey`] when there is no header or an empty one,
@@ -59,7 +59,7 @@ impl ApiKey {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(Refusal::InvalidApiKeyFormat);
         }
-        Self::new(key).ok_or(Refusal::InvalidApiKeyFormat)
+        Self::new(key.trim_start_matches(' ')).ok_or(Refusal::InvalidApiKeyFormat)
     }
 
     /// The form in which a key is stored and looked up: SHA-256 in lower-case
@@ -193,7 +193,6 @@ mod tests {
     fn anything_but_bearer_and_forty_characters_is_a_format_error() {
         let short = format!("Bearer {}", &KEY[1..]);
         let long = format!("Bearer {KEY}x");
-        let spaced = format!("Bearer  {KEY}");
         let inner = format!("Bearer {} {}", &KEY[..19], &KEY[20..]);
         let basic = format!("Basic {KEY}");
         let odd = format!("Bearer {}=", &KEY[1..]);
@@ -201,7 +200,6 @@ mod tests {
         for header in [
             short.as_bytes(),
             long.as_bytes(),
-            spaced.as_bytes(),
             inner.as_bytes(),
             basic.as_bytes(),
             odd.as_bytes(),

@@ -41,9 +41,13 @@ impl From<InvalidCampaignId> for Refusal {
     }
 }
 
+/// The least time of a dry run, whatever the inline budget: without any, it would
+/// count nothing.
+const DRY_RUN: Duration = Duration::from_secs(1);
+
 /// How long a read that is not needed is awaited to keep its connection. A read
 /// takes milliseconds.
-const UNNEEDED_READ: Duration = Duration::from_millis(100);
+const UNNEEDED_READ: Duration = Duration::from_millis(250);
 
 /// The HTTP side of the service.
 #[derive(Clone, Debug)]
@@ -247,6 +251,7 @@ impl DeleteCampaign<'_> {
         log.campaign_id = Some(id.clone());
         let is_dry_run = is_dry_run?;
         let preferences = preferences?;
+        request::no_dry_run_in_body(self.event)?;
         let mut request = DeletionRequest::by_key(principal, id);
         request.if_match = headers::if_match(self.event)?;
         request.idempotency_key = headers::idempotency_key(self.event)?;
@@ -277,7 +282,7 @@ impl DeleteCampaign<'_> {
     ) -> Budget {
         let longest = self.api.inline_budget;
         let (Ok(false), Ok(preferences)) = (is_dry_run, preferences) else {
-            return self.time.budget(longest);
+            return self.time.budget(longest.max(DRY_RUN));
         };
         let inline = preferences.inline_budget(longest);
         if inline.is_zero() {

@@ -49,8 +49,11 @@ impl Api {
     }
 
     async fn read_key(&self, hash: &str, budget: Budget) -> Result<StoredKey, Error> {
-        let stored_key = self.table.stored_key(hash, budget.claim_until).await?;
-        stored_key.ok_or(Refusal::InvalidApiKey.into())
+        match self.table.stored_key(hash, budget.claim_until).await {
+            Ok(stored_key) => Ok(stored_key.ok_or(Refusal::InvalidApiKey)?),
+            Err(error @ TableError::Corrupt { .. }) => Err(unreadable_key(&error)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Reads a key by counting its use. While the table throttles the count, it is
@@ -100,7 +103,8 @@ impl Api {
                 Ok((stored, Some(usage)))
             }
             Ok(Counted::Unknown) => Err(Refusal::InvalidApiKey.into()),
-            Err(error @ (TableError::Corrupt { .. } | TableError::Busy(_))) => Err(error.into()),
+            Err(error @ TableError::Corrupt { .. }) => Err(unreadable_key(&error)),
+            Err(error @ TableError::Busy(_)) => Err(error.into()),
             Err(error) => {
                 metrics::rate_limit_failed_open();
                 tracing::warn!("could not count a use of a key: {error}");
@@ -108,4 +112,11 @@ impl Api {
             }
         }
     }
+}
+
+/// Returns the refusal of a key whose item another program has written in a form that
+/// this service does not read. The log says which attribute it is.
+fn unreadable_key(error: &TableError) -> Error {
+    tracing::error!("could not read an API key: {error}");
+    Refusal::InvalidApiKey.into()
 }

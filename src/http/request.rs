@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use lambda_http::{
     aws_lambda_events::apigw::ApiGatewayV2httpRequest,
     http::{HeaderValue, Method, header},
@@ -142,6 +143,30 @@ pub(super) fn authorization(event: &ApiGatewayV2httpRequest) -> Option<&[u8]> {
         .headers
         .get(header::AUTHORIZATION)
         .map(HeaderValue::as_bytes)
+}
+
+/// Refuses a body that asks for a dry run: the query asks for one, and a deletion
+/// that was not meant cannot be undone. Any other body is ignored.
+///
+/// # Errors
+/// [`Refusal::Validation`].
+pub(super) fn no_dry_run_in_body(event: &ApiGatewayV2httpRequest) -> Result<(), Refusal> {
+    let Some(body) = &event.body else {
+        return Ok(());
+    };
+    let decoded = if event.is_base64_encoded {
+        BASE64_STANDARD.decode(body).unwrap_or_default()
+    } else {
+        body.as_bytes().to_vec()
+    };
+    let body: Option<serde_json::Value> = serde_json::from_slice(&decoded).ok();
+    let asks = |member| body.as_ref().is_some_and(|body| body.get(member).is_some());
+    if asks("validateOnly") || asks("dryRun") {
+        return Err(invalid(
+            "The body asks for a dry run: send '?validateOnly=true' in the query instead",
+        ));
+    }
+    Ok(())
 }
 
 pub(super) fn invalid(why: &'static str) -> Refusal {

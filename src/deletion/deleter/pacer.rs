@@ -381,20 +381,6 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_debt_is_paid_before_anything_is_sent() {
-        let debt = Duration::from_secs(40);
-        let mut pacer = Pacer::owing(NonZeroU32::new(10), debt);
-        assert_eq!(pacer.next_at(), Some(Instant::now() + debt));
-        assert_eq!(pacer.debt(), debt);
-        advance(Duration::from_secs(41)).await;
-        assert_eq!((pacer.next_at(), pacer.debt()), (None, Duration::ZERO));
-        let charge = pacer.charge(1);
-        pacer.settle(charge, 1, 1, 400.0);
-        assert!(pacer.debt() > Duration::from_secs(39));
-        assert_eq!(Pacer::owing(None, debt).next_at(), None);
-    }
-
-    #[tokio::test(start_paused = true)]
     async fn without_a_limit_nothing_waits() {
         let mut pacer = Pacer::new(None);
         for _ in 0..1_000 {

@@ -177,3 +177,17 @@ async fn a_ceiling_is_found_and_kept_and_found_again_when_it_changes() {
         assert!(back < 0.05, "{back:.3} came back at {rate}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_debt_is_paid_before_anything_is_sent() {
+    let debt = Duration::from_secs(40);
+    let mut pacer = Pacer::owing(std::num::NonZeroU32::new(10), debt);
+    assert_eq!(pacer.next_at(), Some(Instant::now() + debt));
+    assert_eq!(pacer.debt(), debt);
+    tokio::time::advance(Duration::from_secs(41)).await;
+    assert_eq!((pacer.next_at(), pacer.debt()), (None, Duration::ZERO));
+    let charge = pacer.charge(1);
+    pacer.settle(charge, 1, 1, 400.0);
+    assert!(pacer.debt() > Duration::from_secs(39));
+    assert_eq!(Pacer::owing(None, debt).next_at(), None);
+}

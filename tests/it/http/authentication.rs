@@ -140,3 +140,38 @@ async fn authentication_then_validation_then_the_campaign() {
     event["pathParameters"] = Value::Null;
     world.send(event).await.assert(404, "not_found");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_item_of_another_form_is_a_refusal() {
+    use aws_sdk_dynamodb::types::AttributeValue;
+
+    use crate::harness::{n, s};
+
+    for limit in [None, std::num::NonZeroU32::new(60)] {
+        let mut world = world().await;
+        world.rate_limit = limit;
+        let odd: [(&str, AttributeValue); 4] = [
+            ("scopes", AttributeValue::L(vec![s("campaigns:delete")])),
+            ("expiresAt", s("2027-01-01T00:00:00Z")),
+            ("expiresAt", n_text("1.5")),
+            ("subscription", n(1)),
+        ];
+        for attribute in odd {
+            world.put_key(KEY, std::slice::from_ref(&attribute)).await;
+            let reply = world.delete("campaign_1").await;
+            reply.assert(401, "invalid_api_key");
+        }
+    }
+}
+
+fn n_text(number: &str) -> aws_sdk_dynamodb::types::AttributeValue {
+    aws_sdk_dynamodb::types::AttributeValue::N(number.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_scheme_may_be_followed_by_several_spaces() {
+    let world = world().await;
+    let mut event = crate::harness::delete_event("none");
+    event["headers"]["authorization"] = format!("Bearer   {KEY}").into();
+    world.send(event).await.assert(404, "not_found");
+}

@@ -390,7 +390,7 @@ async fn a_refused_caller_does_not_close_the_reads_connection() {
     let world = world(60).await;
     world.put_key(KEY, &[("state", s("revoked"))]).await;
     world.proxy.policy(|call| match call.operation {
-        "GetItem" => Action::Delay(Duration::from_millis(50)),
+        "GetItem" => Action::Delay(Duration::from_millis(20)),
         _ => Action::Pass,
     });
     world

@@ -304,3 +304,38 @@ fn any_event_is_answered_and_no_neighbour_is_ever_touched() {
     checked.unwrap();
     assert_eq!(runtime.block_on(world.dump()), before);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_asks_for_a_dry_run_deletes_nothing() {
+    let world = World::new().await;
+    world.put_campaign("campaign_1", &[]).await;
+    for (body, is_encoded) in [
+        (r#"{"validateOnly": true}"#, false),
+        (r#"{"dryRun": false, "more": 1}"#, false),
+        ("eyJ2YWxpZGF0ZU9ubHkiOiB0cnVlfQ==", true),
+    ] {
+        let mut event = delete_event("campaign_1");
+        event["body"] = body.into();
+        event["isBase64Encoded"] = is_encoded.into();
+        let reply = world.send(event).await;
+        reply.assert(400, "validation_error");
+        assert!(reply.text.contains("?validateOnly=true"), "{reply:?}");
+        assert_eq!(world.left("campaign_1").await, ["CAMPAIGN"]);
+    }
+    for (number, body) in [
+        "",
+        "{",
+        "[\"validateOnly\"]",
+        "{\"why\": 1}",
+        "validateOnly",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = format!("campaign_{number}");
+        world.put_campaign(&id, &[]).await;
+        let mut event = delete_event(&id);
+        event["body"] = body.into();
+        assert_eq!(world.send(event).await.status, 200, "{body}");
+    }
+}

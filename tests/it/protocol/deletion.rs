@@ -361,3 +361,17 @@ async fn a_campaign_that_is_refused_is_not_read() {
         assert!(!operations(&world).contains(&"Query".to_owned()));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_has_a_second_of_its_own() {
+    let world = World::new().await.inline_budget(0);
+    world.put_campaign("campaign_1", &[]).await;
+    let children = ["CHAT#1".to_owned(), "TASK#1".to_owned()];
+    world.put_children("campaign_1", &children).await;
+    let mut event = delete_event("campaign_1");
+    event["rawQueryString"] = "validateOnly=true".into();
+    let reply = world.send(event).await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.deleted_items()["chats"], 1, "{reply:?}");
+    assert!(reply.body["deletionSummary"].get("complete").is_none());
+}
