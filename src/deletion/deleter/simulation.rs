@@ -131,8 +131,8 @@ async fn a_deletion_of_some_seconds_is_handed_little_back() {
         let back = sender.unprocessed as f64 / sender.taken as f64;
         let least = (sender.taken as f64 - 500.0) / rate;
         let share = least / start.elapsed().as_secs_f64();
-        println!("{deletes} at {rate} a second: {share:.3} of it, {back:.3} came back");
-        assert!(back < most_back, "{back:.3} came back");
+        println!("{deletes} at {rate} a second: {share:.3} of it, {back:.3} unprocessed");
+        assert!(back < most_back, "{back:.3} unprocessed");
         assert!(share > 0.97, "{share:.3} of the ceiling");
     }
 }
@@ -172,7 +172,7 @@ async fn a_ceiling_is_found_and_kept_and_found_again_when_it_changes() {
         }
         let took = sender.taken as f64 / (until - rate_by).as_secs_f64();
         let back = sender.unprocessed as f64 / sender.taken as f64;
-        println!("{took:.0} of {rate} a second, {back:.3} came back");
+        println!("{took:.0} of {rate} a second, {back:.3} unprocessed");
         assert!(took >= rate * 0.93, "{took:.0} of {rate}");
         assert!(back < 0.05, "{back:.3} came back at {rate}");
     }
