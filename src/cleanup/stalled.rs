@@ -59,7 +59,7 @@ impl Cleanup {
             budget,
         };
         self.resume_by_campaign(&mut run).await?;
-        self.resume_by_record(&mut run).await?;
+        self.resume_by_record(&mut run).await;
         metrics::stalled_deletions(run.stalled);
         Ok(run.running)
     }
@@ -92,14 +92,20 @@ impl Cleanup {
         Ok(())
     }
 
-    /// Resumes the stalled deletions that no campaign in `deleting` has shown.
-    async fn resume_by_record(&self, run: &mut Run<'_>) -> Result<(), CleanupError> {
+    /// Resumes the stalled deletions that no campaign in `deleting` has shown. What is
+    /// not found in time is left to the next run: it must not cost this one its summary.
+    async fn resume_by_record(&self, run: &mut Run<'_>) {
         let budget = run.budget;
         let mut unfinished = self.table.unfinished_deletions();
-        while !budget.work_is_over()
-            && let Some(page) = unfinished.next_page(budget.work_until).await?
-        {
-            let mut page = page;
+        while !budget.work_is_over() {
+            let mut page = match unfinished.next_page(budget.work_until).await {
+                Ok(Some(page)) => page,
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::warn!("could not list the running deletions: {error}");
+                    return;
+                }
+            };
             page.retain(|of| !run.looked_at.contains(&of.deletion_id));
             let looks = stream::iter(page).map(async |of| {
                 let deadline = budget.claim_until.min(Instant::now() + LONGEST_LOOK);
@@ -127,7 +133,6 @@ impl Cleanup {
             }
             self.resume_all(stalled_ones, run).await;
         }
-        Ok(())
     }
 
     /// Looks behind a campaign that the index shows in `deleting`, strongly

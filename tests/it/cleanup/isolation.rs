@@ -238,3 +238,23 @@ async fn a_table_without_the_index_of_running_deletions_works() {
     assert_eq!(world.cleanup().await["resumed"], json!([deletion]));
     assert!(world.left("campaign_1").await.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_index_of_running_deletions_costs_no_summary() {
+    let world = World::new().await;
+    let deletion = stall(&world, "campaign_1", &[]).await;
+    world.proxy.policy(|call| {
+        if call.body["IndexName"] == "Unfinished" {
+            return Action::Hang;
+        }
+        Action::Pass
+    });
+    let summary = world
+        .cleanup_for(
+            crate::harness::event("schedule"),
+            std::time::Duration::from_secs(3),
+        )
+        .await
+        .unwrap();
+    assert_eq!(summary["resumed"], json!([deletion]));
+}

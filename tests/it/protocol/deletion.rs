@@ -329,6 +329,42 @@ async fn a_straggler_is_counted_and_deleted_by_another_pass() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn stragglers_of_several_pages_take_one_more_pass() {
+    let world = World::new().await;
+    world.put_campaign("campaign_1", &[]).await;
+    world
+        .put_children("campaign_1", &["CHAT#5".to_owned()])
+        .await;
+    // Before the empty read, a writer that got its item past the fence.
+    world.proxy.page_limit(2);
+    let late = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let gate = late.clone();
+    world.proxy.policy(move |call| {
+        if call.operation == "BatchWriteItem" && call.nth == 0 {
+            gate.add_permits(1);
+            return Action::Delay(Duration::from_millis(300));
+        }
+        Action::Pass
+    });
+    let straggle = async {
+        late.acquire().await.unwrap().forget();
+        world
+            .put_children(
+                "campaign_1",
+                &(1..5).map(|n| format!("CHAT#{n}")).collect::<Vec<_>>(),
+            )
+            .await;
+    };
+    let (reply, ()) = tokio::join!(world.delete("campaign_1"), straggle);
+    assert_eq!(
+        (reply.status, &reply.deleted_items()["chats"]),
+        (200, &json!(5))
+    );
+    assert!(world.left("campaign_1").await.is_empty());
+    assert_eq!(world.records().await[0]["pass"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn three_deletes_at_once_make_one_deletion() {
     let world = World::new().await;
     world.seed("campaign_123", REFERENCE).await;
