@@ -191,9 +191,13 @@ impl Cleanup {
                 campaign.name.clone(),
             ];
             if self.counts {
-                let (counts, is_complete) = deletions.count(&campaign.id, patience()).await?;
-                let at_least = if is_complete { "" } else { "at least " };
-                row.push(format!("{at_least}{}: {}", counts.total(), kinds(&counts)));
+                row.push(match deletions.count(&campaign.id, patience()).await {
+                    Ok((counts, is_complete)) => {
+                        let at_least = if is_complete { "" } else { "at least " };
+                        format!("{at_least}{}: {}", counts.total(), kinds(&counts))
+                    }
+                    Err(error) => format!("not counted: {error}"),
+                });
             }
             text.row(row);
         }

@@ -11,8 +11,8 @@ use super::{
 use crate::{
     campaign::{CampaignId, Status as CampaignStatus},
     deletion::{Deletions, HandOff},
-    record::{Record, deletion_id},
-    table::Table,
+    record::{DeletionRef, Record, RecordState, deletion_id},
+    table::{Table, TableError},
 };
 
 /// How many deletions of an account are shown, and how many are read at once to find
@@ -129,29 +129,54 @@ impl Status {
     }
 }
 
-/// The deletions of every campaign in `deleting`, by the index.
+/// Returns the running deletions: those of every campaign in `deleting`, then those
+/// that no campaign shows. One that cannot be read is named and left out.
 async fn running(table: &Table) -> Result<Vec<Record>, CliError> {
-    let mut records = Vec::new();
+    let mut records: Vec<Record> = Vec::new();
     let mut listing = table.campaigns_by_status(CampaignStatus::DELETING);
     while let Some(page) = listing.next_page(patience()).await? {
         for campaign in page.into_iter().map(|listed| listed.campaign) {
-            let record = match &campaign.deletion_id {
-                Some(id) => table.record(&campaign.account_id, id, patience()).await?,
-                None => None,
+            let of = campaign.deletion_id.map(|deletion_id| DeletionRef {
+                account_id: campaign.account_id,
+                deletion_id,
+            });
+            let record = match &of {
+                Some(of) => read(table, of).await,
+                None => Ok(None),
             };
             match record {
-                Some(record) => records.push(record),
-                None => eprintln!(
-                    "campaign {} of account {} has status `deleting` but no deletion record; \
-                     delete it again to restart it",
+                Ok(Some(record)) => records.push(record),
+                Ok(None) => eprintln!(
+                    "campaign {} has status `deleting` but no deletion record; delete it again to \
+                     restart it",
                     campaign.id,
-                    print::plain(&campaign.account_id)
                 ),
+                Err(error) => eprintln!("campaigns: campaign {}: {error}", campaign.id),
             }
         }
         for unreadable in listing.take_unreadable() {
             eprintln!("campaigns: {}", print::plain(&unreadable.to_string()));
         }
     }
+    let mut unfinished = table.unfinished_deletions();
+    while let Some(page) = unfinished.next_page(patience()).await? {
+        for of in page {
+            let id = &of.deletion_id;
+            if records.iter().any(|record| record.deletion_id == *id) {
+                continue;
+            }
+            match read(table, &of).await {
+                Ok(Some(record)) if record.state == RecordState::Running => records.push(record),
+                Ok(_) => {}
+                Err(error) => eprintln!("campaigns: deletion {id}: {error}"),
+            }
+        }
+    }
     Ok(records)
+}
+
+async fn read(table: &Table, of: &DeletionRef) -> Result<Option<Record>, TableError> {
+    table
+        .record(&of.account_id, &of.deletion_id, patience())
+        .await
 }

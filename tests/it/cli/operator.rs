@@ -310,3 +310,43 @@ async fn an_export_that_misses_a_record_fails_and_names_it() {
         assert!(said.contains("campaign_1"), "{said}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_shows_the_rest_when_one_deletion_is_unreadable() {
+    const ID: &str = "0190a8c2-b5c2-7e3f-8000-000000000000";
+    let mut world = World::new().await;
+    world = world.inline_budget(0);
+    for id in ["campaign_1", "campaign_2"] {
+        world.put_campaign(id, &[]).await;
+        assert_eq!(world.delete(id).await.status, 202);
+    }
+    // One whose campaign item is gone, and one whose record cannot be read.
+    let partition = s("CAMPAIGN#campaign_2");
+    let gone = world.table.client().delete_item();
+    let gone = gone.table_name(world.table.name());
+    let gone = gone.key("PK", partition).key("SK", s("CAMPAIGN"));
+    gone.send().await.unwrap();
+    let deleting = [("campaignStatus", s("deleting")), ("deletionId", s(ID))];
+    world.put_campaign("campaign_3", &deleting).await;
+    let corrupt = item(&[
+        ("PK", s(&format!("ACCOUNT#{}", crate::harness::ACCOUNT))),
+        ("SK", s(&format!("DELETION#{ID}"))),
+        ("deletionId", s(ID)),
+    ]);
+    world.put(corrupt).await;
+    let url = world.proxy.url();
+    let output = run(&at(&world, &url, &["status", "--json"]));
+    let shown: Vec<Value> = serde_json::from_str(&stdout(&output)).unwrap();
+    let shown: BTreeSet<_> = shown
+        .iter()
+        .map(|one| one["campaignId"].to_string())
+        .collect();
+    assert_eq!(
+        shown,
+        ["\"campaign_1\"", "\"campaign_2\""]
+            .map(str::to_owned)
+            .into()
+    );
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("campaign_3"), "{said}");
+}
