@@ -23,6 +23,16 @@ use super::{
 };
 use crate::{auth::StoredKey, sdk::Cause};
 
+/// The attributes in the keys of the table and its indexes.
+const KEY_ATTRIBUTES: [&str; 6] = [
+    PK,
+    SK,
+    "campaignStatus",
+    "updatedAt",
+    UNFINISHED,
+    "startedAt",
+];
+
 /// The projection of the index besides its keys, as in the template.
 const STATUS_INDEX_PROJECTION: [&str; 5] = [
     "accountId",
@@ -90,14 +100,7 @@ impl Table {
             .key_schema(built(key(SK, KeyType::Range))?)
             .global_secondary_indexes(built(index)?)
             .global_secondary_indexes(built(unfinished)?);
-        for name in [
-            PK,
-            SK,
-            "campaignStatus",
-            "updatedAt",
-            UNFINISHED,
-            "startedAt",
-        ] {
+        for name in KEY_ATTRIBUTES {
             request = request.attribute_definitions(built(attribute(name))?);
         }
         match request.send().await {
