@@ -104,7 +104,11 @@ impl Cleanup {
         if !self.ask(&summary, candidates.len())? {
             // With `--json` there is always one document.
             if self.json {
-                print::json(&summary)?;
+                let mode = Mode::Enforce;
+                print::json(&Summary {
+                    mode,
+                    ..summary.clone()
+                })?;
             }
             return guarded(&summary);
         }

@@ -117,10 +117,21 @@ impl Issue {
             scopes: &stored.scopes,
             expires_at: expires_at.map(rfc3339),
         };
-        if self.json {
-            return print::json(&issued);
+        let shown = if self.json {
+            print::json(&issued)
+        } else {
+            print::line(issued.key)
+        };
+        if let Err(error) = shown {
+            // A key that nobody has seen must not stay valid.
+            table
+                .revoke_key(keys::api_key(&key.hash()), patience())
+                .await?;
+            return Err(error);
         }
-        print::line(issued.key)?;
+        if self.json {
+            return Ok(());
+        }
         eprintln!(
             "key {} of account {} ({}){}; it is not shown again, and stored as a hash",
             issued.key_id,

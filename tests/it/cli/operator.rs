@@ -350,3 +350,39 @@ async fn status_shows_the_rest_when_one_deletion_is_unreadable() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("campaign_3"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clean_up_with_nothing_to_do_prints_one_document() {
+    let world = World::new().await;
+    let url = world.proxy.url();
+    for mode in ["report", "enforce"] {
+        let cleanup = ["cleanup", "--mode", mode, "--json", "--yes"];
+        let said = stdout(&run(&at(&world, &url, &cleanup)));
+        let said: Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(
+            (&said["mode"], &said["started"]),
+            (&json!(mode), &json!([]))
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_cannot_be_shown_is_revoked() {
+    let world = World::new().await;
+    let url = world.proxy.url();
+    for more in [&[][..], &["--json"]] {
+        let full = std::fs::File::create("/dev/full").unwrap();
+        let issue = [&["key", "issue", "--account", "account_7"], more].concat();
+        let status = command()
+            .args(at(&world, &url, &issue))
+            .stdout(full)
+            .status()
+            .unwrap();
+        assert_eq!(status.code(), Some(1));
+    }
+    let list = ["key", "list", "--account", "account_7", "--json"];
+    let keys = stdout(&run(&at(&world, &url, &list)));
+    let keys: Vec<Value> = serde_json::from_str(&keys).unwrap();
+    assert_eq!(keys.len(), 2);
+    assert!(keys.iter().all(|key| key["state"] == "revoked"), "{keys:?}");
+}
