@@ -1,4 +1,5 @@
 //! What is deployed: the template, and what the functions log.
 
+mod documentation;
 mod logs;
 mod template;
