@@ -254,16 +254,8 @@ impl Deletions {
     /// and hands it off if something remains.
     async fn advance(&self, mut lease: Lease<'_>, budget: Budget) -> Outcome {
         let campaign = lease.record().campaign_id.clone();
-        let paid_until_ms = lease.record().progress.paid_until_ms;
-        let pace = lease.pace();
         let paid_until = lease.paid_until();
-        let mut deleter = Deleter::new(
-            &self.table,
-            campaign,
-            pace,
-            paid_until_ms,
-            paid_until.clone(),
-        );
+        let mut deleter = Deleter::new(&self.table, campaign, lease.pace(), paid_until.clone());
         let mut drain = Drain::new(&self.table, &lease, budget);
         let drained = drain.run(&mut lease, &mut deleter).await;
         let stats = drain.stats(&deleter);

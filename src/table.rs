@@ -12,10 +12,13 @@ mod expressions;
 mod idempotency;
 pub mod item;
 pub mod keys;
+mod pages;
 mod protocol;
 mod record_write;
 mod retry;
 mod unfinished;
+
+use std::time::Duration;
 
 use aws_sdk_dynamodb::{
     Client,
@@ -101,13 +104,29 @@ impl TableError {
 pub struct Table {
     client: Client,
     name: String,
+    /// How long the first attempt to count a key's use may take.
+    first_count: Duration,
 }
 
 impl Table {
     /// Returns the table of this name, called through this client.
     #[must_use]
     pub fn new(client: Client, name: String) -> Self {
-        Self { client, name }
+        Self {
+            client,
+            name,
+            first_count: api_keys::FIRST_COUNT,
+        }
+    }
+
+    /// Returns the same table with another time for the first attempt to count a key's
+    /// use. An engine that is slower than DynamoDB would see it twice, and count twice.
+    #[must_use]
+    pub fn first_count(self, first_count: Duration) -> Self {
+        Self {
+            first_count,
+            ..self
+        }
     }
 
     /// Returns the client.

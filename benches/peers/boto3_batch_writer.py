@@ -1,4 +1,4 @@
-"""boto3's batch_writer, as its guide shows it: it sends what comes back again by itself."""
+"""boto3's batch_writer, as its guide shows it: it sends unprocessed items again by itself."""
 
 from common import campaign, keys_of, report, table
 

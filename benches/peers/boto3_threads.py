@@ -1,4 +1,4 @@
-"""boto3's batch_write_item from 16 threads, with retries of what comes back and of throttling."""
+"""boto3's batch_write_item from 16 threads, with retries of unprocessed items and of throttling."""
 
 import random
 import time

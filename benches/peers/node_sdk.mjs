@@ -1,4 +1,4 @@
-// The AWS SDK for JavaScript v3: BatchWriteCommand with 16 in flight, and what comes back again.
+// The AWS SDK for JavaScript v3: BatchWriteCommand with 16 in flight, and unprocessed items again.
 import { BatchWriteCommand, QueryCommand } from "@aws-sdk/lib-dynamodb";
 import { campaign, client, report, TableName } from "./common.mjs";
 

@@ -11,7 +11,7 @@
     clippy::expect_used,
     clippy::print_stdout,
     clippy::cast_precision_loss,
-    reason = "a measurement that cannot go on has to stop, and its numbers are small"
+    reason = "a measurement that cannot continue has to stop, and its numbers are small"
 )]
 
 mod chart;

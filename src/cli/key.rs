@@ -123,7 +123,7 @@ impl Issue {
             print::line(issued.key)
         };
         if let Err(error) = shown {
-            // A key that nobody has seen must not stay valid.
+            // A key whose text was never shown must not stay valid.
             table
                 .revoke_key(keys::api_key(&key.hash()), patience())
                 .await?;

@@ -8,7 +8,7 @@ mod pacer;
 #[cfg(test)]
 mod simulation;
 
-use std::{collections::VecDeque, num::NonZeroU32, time::Duration};
+use std::{collections::VecDeque, num::NonZeroU32};
 
 use futures_util::{
     FutureExt,
@@ -23,13 +23,8 @@ use self::{
 use super::{SliceStats, lease::Halt, paid_until::PaidUntil};
 use crate::{
     campaign::CampaignId,
-    clock::now_ms,
     table::{DeletesSent, Table, TableError},
 };
-
-/// The longest debt that is paid: more is a mistake of some clock. A batch has 25
-/// items of 400 units at most, which take this long at a pace of 3 units a second.
-const LONGEST_DEBT: Duration = Duration::from_hours(1);
 
 /// The deletes of one slice.
 pub(super) struct Deleter<'a> {
@@ -50,22 +45,18 @@ struct Sent {
 
 impl<'a> Deleter<'a> {
     /// Returns a deleter of a campaign's children that consumes at most `pace` write
-    /// units per second, beginning when what an earlier worker has consumed is paid
-    /// for (epoch milliseconds).
+    /// units per second, beginning when what earlier workers consumed is paid for.
     pub(super) fn new(
         table: &'a Table,
         campaign: CampaignId,
         pace: Option<NonZeroU32>,
-        paid_until_ms: Option<i64>,
         paid_until: PaidUntil,
     ) -> Self {
-        let debt_ms = paid_until_ms.map_or(0, |until| until.saturating_sub(now_ms()));
-        let debt = Duration::from_millis(u64::try_from(debt_ms).unwrap_or(0));
         Self {
             table,
             campaign,
             limit: ConcurrencyLimit::default(),
-            pacer: Pacer::owing(pace, debt.min(LONGEST_DEBT)),
+            pacer: Pacer::owing(pace, paid_until.debt()),
             stats: SliceStats::default(),
             paid_until,
         }

@@ -110,9 +110,9 @@ impl<'a> Lease<'a> {
             table,
             settings,
             owner: record.owner.clone().unwrap_or_default(),
+            paid_until: PaidUntil::of(&record.progress),
             record,
             begun: Instant::now(),
-            paid_until: PaidUntil::default(),
         }
     }
 
@@ -128,9 +128,9 @@ impl<'a> Lease<'a> {
             table,
             settings,
             owner: new_owner(),
+            paid_until: PaidUntil::of(&seen.progress),
             record: seen,
             begun: Instant::now(),
-            paid_until: PaidUntil::default(),
         };
         let lease_end = lease_end(settings.lease);
         lease.write(lease_end, Change::Lease, deadline).await?;

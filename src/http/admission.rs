@@ -69,13 +69,14 @@ impl Api {
         log: &mut RequestLog,
     ) -> Result<(StoredKey, Option<Usage>), Error> {
         let counter = Counter::at(route, now_seconds());
-        let deadline = budget.claim_until.min(Instant::now() + COUNT_PATIENCE);
+        let deadline = budget.claim_until;
         let mut answer = self.table.count_use(&hash, &counter, deadline).await;
         if matches!(answer, Err(TableError::Busy(_))) {
             // A read takes no write units: who is refused is told so, and only the
             // others wait for the count.
             let stored_key = self.read_key(&hash, budget).await?;
             stored_key.admit(now_seconds())?;
+            let deadline = deadline.min(Instant::now() + COUNT_PATIENCE);
             let mut backoff = Backoff::default();
             while matches!(answer, Err(TableError::Busy(_))) && backoff.wait(deadline).await {
                 answer = self.table.count_use(&hash, &counter, deadline).await;

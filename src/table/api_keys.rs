@@ -21,7 +21,7 @@ const TIDYING: Duration = Duration::from_secs(1);
 
 /// How long the first attempt of a count may take. DynamoDB answers in
 /// milliseconds.
-const FIRST_COUNT: Duration = Duration::from_secs(1);
+pub(super) const FIRST_COUNT: Duration = Duration::from_secs(1);
 
 /// A key that was read by counting its use.
 #[derive(Clone, Debug)]
@@ -70,7 +70,7 @@ impl Table {
         counter: &Counter,
         deadline: Instant,
     ) -> Result<Counted, TableError> {
-        let first = deadline.min(Instant::now() + FIRST_COUNT);
+        let first = deadline.min(Instant::now() + self.first_count);
         match self.count_use_once(hash, counter, first).await {
             Err(TableError::NoAnswer(_)) if Instant::now() < deadline => {
                 self.count_use_once(hash, counter, deadline).await

@@ -57,7 +57,7 @@ impl Backoff {
 pub(super) enum Verdict {
     /// The table is throttled or a transaction is in the way: repeat.
     Busy,
-    /// Nobody knows whether it was done: repeat.
+    /// It is not known whether it was done: repeat.
     NoAnswer,
     /// The table has answered, and the answer stays the same.
     Answered,

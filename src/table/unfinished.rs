@@ -11,7 +11,8 @@ use super::{
     keys::{
         ACCOUNT_PREFIX, DELETION_PREFIX, PK, SK, UNFINISHED, UNFINISHED_DELETION, UNFINISHED_INDEX,
     },
-    retry::{Failure, until_answered},
+    pages::{OPERATION, Pages},
+    retry::Failure,
 };
 use crate::{
     record::{DeletionRef, deletion_id},
@@ -23,25 +24,26 @@ const PAGE_LIMIT: i32 = 1_000;
 
 /// The running deletions, oldest first. Eventually consistent.
 #[derive(Debug)]
-pub struct Unfinished<'a> {
-    table: &'a Table,
-    from: Option<Item>,
-    is_over: bool,
-}
+pub struct Unfinished(Pages);
 
 impl Table {
     /// Returns the running deletions. Nothing is read yet.
     #[must_use]
-    pub fn unfinished_deletions(&self) -> Unfinished<'_> {
-        Unfinished {
-            table: self,
-            from: None,
-            is_over: false,
-        }
+    pub fn unfinished_deletions(&self) -> Unfinished {
+        let query = self
+            .client()
+            .query()
+            .table_name(self.name())
+            .index_name(UNFINISHED_INDEX)
+            .limit(PAGE_LIMIT)
+            .key_condition_expression("#unfinished = :deletion")
+            .expression_attribute_names("#unfinished", UNFINISHED)
+            .expression_attribute_values(":deletion", text(UNFINISHED_DELETION));
+        Unfinished(Pages::of(query))
     }
 }
 
-impl Unfinished<'_> {
+impl Unfinished {
     /// Returns the next page; `None` after the last one, and if the table refuses, as
     /// it does without the index, or while the index is being built.
     ///
@@ -51,35 +53,15 @@ impl Unfinished<'_> {
         &mut self,
         deadline: Instant,
     ) -> Result<Option<Vec<DeletionRef>>, TableError> {
-        const OPERATION: &str = "Query";
-        if self.is_over {
-            return Ok(None);
-        }
-        let request = self
-            .table
-            .client()
-            .query()
-            .table_name(self.table.name())
-            .index_name(UNFINISHED_INDEX)
-            .limit(PAGE_LIMIT)
-            .key_condition_expression("#unfinished = :deletion")
-            .expression_attribute_names("#unfinished", UNFINISHED)
-            .expression_attribute_values(":deletion", text(UNFINISHED_DELETION))
-            .set_exclusive_start_key(self.from.clone());
-        let answer = match until_answered(OPERATION, deadline, || request.clone().send()).await {
-            Ok(answer) => answer,
+        match self.0.next(deadline).await {
+            Ok(keys) => Ok(keys.map(|keys| keys.iter().filter_map(deletion).collect())),
             Err(Failure::Answered(error)) => {
                 let cause = Cause::of(OPERATION, &error);
                 tracing::warn!("could not read the index {UNFINISHED_INDEX}: {cause}");
-                self.is_over = true;
-                return Ok(None);
+                Ok(None)
             }
-            Err(failure) => return Err(failure.into_table_error(OPERATION)),
-        };
-        self.from = answer.last_evaluated_key;
-        self.is_over = self.from.is_none();
-        let keys = answer.items.unwrap_or_default();
-        Ok(Some(keys.iter().filter_map(deletion).collect()))
+            Err(failure) => Err(failure.into_table_error(OPERATION)),
+        }
     }
 }
 

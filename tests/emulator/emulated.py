@@ -1,5 +1,5 @@
-"""What the modes of tests/emulator/emulator.py share: the emulator and the engine as processes, requests to
-both, and deletions with what they have to count."""
+"""What the modes of emulator.py share: the emulator and the engine as processes, requests
+to both, and deletions with the counts that they must have."""
 
 import contextlib
 import dataclasses
@@ -207,7 +207,7 @@ def call(endpoint_url, operation, **request):
     headers = {
         "content-type": "application/x-amz-json-1.0",
         "x-amz-target": f"DynamoDB_20120810.{operation}",
-        # Nobody checks the signature.
+        # The emulator does not check the signature.
         "authorization": "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/dynamodb/"
         "aws4_request, SignedHeaders=host;x-amz-date, Signature=0",
         "x-amz-date": "20260101T000000Z",

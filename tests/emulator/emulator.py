@@ -183,7 +183,7 @@ def put_completed(endpoint_url, first, end):
         items = [completed(n) for n in range(number, min(number + 25, end))]
         writes = [{"PutRequest": {"Item": item}} for item in items]
         answer = call(endpoint_url, "BatchWriteItem", RequestItems={"campaigns": writes})
-        expect("writes that came back", answer["UnprocessedItems"], {})
+        expect("unprocessed writes", answer["UnprocessedItems"], {})
 
 
 def cleanup(options):
@@ -197,7 +197,7 @@ def cleanup(options):
     }
     with embedded(options) as endpoint_url:
         stalled = claim(options, endpoint_url, "campaign_stalled", 837)
-        # Nobody goes on with it, for its lease and two lease lengths.
+        # It has no active worker for its lease and two lease lengths.
         time.sleep(3.5)
         peaks = {}
         put = deleted = 0

@@ -1,5 +1,5 @@
 // Executes the state machine of a template in an interpreter of the Amazon States Language, for
-// `tests/emulator/emulator.py state-machine`, which decides what is executed and judges what comes of it.
+// `tests/emulator/emulator.py state-machine`, which decides what is executed and checks the result.
 //
 //   node tests/emulator/state-machine.mjs NODE_MODULES TEMPLATE
 //
@@ -13,7 +13,7 @@
 //                             for a random one
 //
 // Before each call of a task a line {state, parameters} goes out. The answer is {error: null} to
-// go on, or names an error that the call fails with. The execution ends with a line {events}.
+// continue, or names an error that the call fails with. The execution ends with a line {events}.
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";

@@ -1,6 +1,6 @@
-"""The mode `state-machine` of tests/emulator/emulator.py: executions of the template's state machine over the
-built `drain`, with a proxy in between that throttles, a stand-in for Step Functions (state-machine.mjs)
-and workers that are killed."""
+"""The mode `state-machine` of emulator.py: executions of the template's state machine over
+the built `drain`, with a proxy in between that throttles, an interpreter in place of Step
+Functions (state-machine.mjs), and workers that are killed."""
 
 import argparse
 import collections
@@ -226,7 +226,7 @@ class World:
             task = calls[heard["state"]]
             task.append(heard["parameters"])
             if len(task) > MOST_CALLS:
-                sys.exit(f"{heard['state']} is called for ever")
+                sys.exit(f"{heard['state']} is called endlessly")
             error = before(heard["state"], len(task))
             print(json.dumps({"error": error}), file=self.interpreter.stdin, flush=True)
         for call in calls["Drain"]:
@@ -234,7 +234,7 @@ class World:
         return Execution(heard["events"], calls)
 
     def letting_through(self, batches):
-        """To be called before each slice, which then deletes so many batches of 25."""
+        """To be called before each slice, which then deletes this many batches of 25."""
 
         def before(*_):
             self.proxy.let_through(deletes=batches)
@@ -449,7 +449,7 @@ def failing_function(world):
     wait, waited = check_lease_was_waited_for(killed)
     deletion.check_done(world.engine_url)
     return (
-        "retried after 0.5, 1 and 2 s (a quarter of the bounds), then Done; for ever: "
+        "retried after 0.5, 1 and 2 s (a quarter of the bounds), then Done; failing always: "
         f"1 + {RETRIES} calls; killed in its work: retried, {waited:.1f} s waited for waitSeconds "
         f"{wait}, Done; counts exact"
     )
@@ -462,7 +462,7 @@ def many_slices(world):
     one_batch = world.letting_through(1)
     none = world.letting_through(0)
 
-    def go_on_fails_with(error):
+    def start_fails_with(error):
         def before(task, _):
             none()
             return error if task == "GoOn" else None
@@ -472,10 +472,10 @@ def many_slices(world):
     def run(name, before, jitter=None):
         return world.execute(deletion.input(), name, definition, AT_ONCE, jitter, before)
 
-    def goes_on_as(execution, name, slices):
-        """The name of the execution that goes on with this one, which has this name."""
+    def continues_as(execution, name, slices):
+        """Returns the name of the execution that continues this one, which has this name."""
         execution.check(path(*slices, end="GoOn") + ["Done"])
-        expect("attempts to go on", len(execution.calls["GoOn"]), 1)
+        expect("attempts to start the next", len(execution.calls["GoOn"]), 1)
         [start] = execution.calls["GoOn"]
         expect("what starts the next", sorted(start), ["Input", "Name", "StateMachineArn"])
         expect("its input", start["Input"], deletion.input())
@@ -486,27 +486,27 @@ def many_slices(world):
         if not re.fullmatch(rf"{deletion.id}-[A-Za-z0-9_-]+", next_name) or len(next_name) > 80:
             sys.exit(f"{next_name} is not a name for an execution of {deletion.id}")
         if next_name == name:
-            sys.exit(f"{name} goes on under its own name")
+            sys.exit(f"{name} continues under its own name")
         return next_name
 
-    # As src/hand_off.rs names it.
+    # As src/deletion/hand_off.rs names it.
     first = f"{deletion.id}-4"
-    second = goes_on_as(run(first, one_batch), first, ["Moved"] * 2)
-    repeated = goes_on_as(run(first, none), first, ["Idle"] * 2)
+    second = continues_as(run(first, one_batch), first, ["Moved"] * 2)
+    repeated = continues_as(run(first, none), first, ["Idle"] * 2)
     expect("the name, when the same execution runs again", repeated, second)
-    another = goes_on_as(run(f"{deletion.id}-5", none), f"{deletion.id}-5", ["Idle"] * 2)
+    another = continues_as(run(f"{deletion.id}-5", none), f"{deletion.id}-5", ["Idle"] * 2)
     if another == second:
-        sys.exit(f"two executions go on as {second}")
+        sys.exit(f"two executions continue as {second}")
 
-    # The next one exists already, or nobody can start it.
-    exists = run(first, go_on_fails_with("StepFunctions.ExecutionAlreadyExistsException"), 0)
-    goes_on_as(exists, first, ["Idle"] * 2)
+    # The next one exists already, or it cannot be started.
+    exists = run(first, start_fails_with("StepFunctions.ExecutionAlreadyExistsException"), 0)
+    continues_as(exists, first, ["Idle"] * 2)
     limit_exceeded = "StepFunctions.ExecutionLimitExceededException"
-    refused = run(first, go_on_fails_with(limit_exceeded), 0)
+    refused = run(first, start_fails_with(limit_exceeded), 0)
     refused.check(path("Idle", "Idle", end="GoOn"), limit_exceeded)
-    expect("attempts to go on", len(refused.calls["GoOn"]), 1 + RETRIES)
+    expect("attempts to start the next", len(refused.calls["GoOn"]), 1 + RETRIES)
 
-    third = goes_on_as(run(second, one_batch), second, ["Moved"] * 2)
+    third = continues_as(run(second, one_batch), second, ["Moved"] * 2)
     expect("three names in a chain", len({first, second, third}), 3)
     run(third, one_batch).check(path("Moved"))
     world.proxy.let_through()

@@ -8,7 +8,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test that cannot go on has to fail"
+    reason = "a test that cannot continue has to fail"
 )]
 
 mod cleanup;

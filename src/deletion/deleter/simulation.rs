@@ -174,7 +174,7 @@ async fn a_ceiling_is_found_and_kept_and_found_again_when_it_changes() {
         let back = sender.unprocessed as f64 / sender.taken as f64;
         println!("{took:.0} of {rate} a second, {back:.3} unprocessed");
         assert!(took >= rate * 0.93, "{took:.0} of {rate}");
-        assert!(back < 0.05, "{back:.3} came back at {rate}");
+        assert!(back < 0.05, "{back:.3} unprocessed at {rate}");
     }
 }
 

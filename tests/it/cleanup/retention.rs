@@ -306,10 +306,10 @@ async fn entries_of_the_index_that_are_late_are_skipped() {
     };
     let mut timeless = entry("timeless");
     timeless["updatedAt"] = json!({"S": "soon"});
-    let mut nobodys = entry("nobodys");
-    nobodys["accountId"] = json!({"N": "7"});
+    let mut unowned = entry("unowned");
+    unowned["accountId"] = json!({"N": "7"});
     // `gone` is, and `old` has been touched since.
-    let items = json!([entry("gone"), entry("old"), timeless, nobodys]);
+    let items = json!([entry("gone"), entry("old"), timeless, unowned]);
     world.proxy.policy(move |call| {
         let values = &call.body["ExpressionAttributeValues"];
         if call.operation == "Query" && values[":status"]["S"] == "completed" {
@@ -321,7 +321,7 @@ async fn entries_of_the_index_that_are_late_are_skipped() {
     let before = world.dump().await;
     let summary = world.cleanup().await;
     let reasons = [
-        ("nobodys", "corrupt"),
+        ("unowned", "corrupt"),
         ("timeless", "unreadableTime"),
         ("gone", "changed"),
         ("old", "changed"),

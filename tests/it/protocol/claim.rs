@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::harness::{
     ACCOUNT, delete_event, n,
-    proxy::{Action, is_claim},
+    proxy::{Action, is_claim, throttled},
     s,
     step_functions::{claimed, end_lease},
     worlds::{chats, world},
@@ -168,4 +168,28 @@ async fn a_campaign_at_the_size_limit_is_deleted_as_its_dry_run_says() {
             .filter(|call| call.operation == "TransactWriteItems");
         assert_eq!(transactions.count(), 3, "{attribute}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn making_room_for_a_mark_may_fail_and_be_unanswered() {
+    let world = world(3).await.inline_budget(1_500);
+    world.put(largest_campaign("template")).await;
+    let before = world.dump().await;
+    // The read of what can be removed is throttled: nothing is claimed.
+    world.proxy.policy(|call| match (call.operation, call.nth) {
+        ("GetItem", 0 | 1) => Action::Pass,
+        ("GetItem", _) => throttled(),
+        _ => Action::Pass,
+    });
+    let reply = world.delete("campaign_1").await;
+    reply.assert(503, "unavailable");
+    assert_eq!(world.dump().await, before);
+    // The claim that removes attributes is applied, and its answer is lost.
+    let world = world.inline_budget(20_000);
+    world.proxy.policy(|call| match (call.operation, call.nth) {
+        ("TransactWriteItems", 1) => Action::LoseAnswer,
+        _ => Action::Pass,
+    });
+    assert_eq!(world.delete("campaign_1").await.status, 200);
+    world.assert_gone("campaign_1", &chats(3)).await;
 }

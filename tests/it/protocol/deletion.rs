@@ -296,72 +296,39 @@ async fn a_stage_before_the_path_is_allowed_for_and_kept_in_location() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_straggler_is_counted_and_deleted_by_another_pass() {
-    let world = World::new().await;
+/// Deletes a campaign into which a writer gets these items past the fence, before the
+/// empty read.
+async fn delete_with_stragglers(world: &World, stragglers: &[String]) {
     world.put_campaign("campaign_1", &[]).await;
-    world
-        .put_children("campaign_1", &["CHAT#5".to_owned()])
-        .await;
-    // Before the empty read, a writer that got its item past the fence.
-    let late = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
-    let gate = late.clone();
-    world.proxy.policy(move |call| {
-        if call.operation == "BatchWriteItem" {
-            gate.add_permits(1);
-            return Action::Delay(Duration::from_millis(300));
-        }
-        Action::Pass
-    });
+    let first = ["CHAT#5".to_owned()];
+    world.put_children("campaign_1", &first).await;
+    let batch = world.proxy.pause_at_nth("BatchWriteItem", 0);
     let straggle = async {
-        late.acquire().await.unwrap().forget();
-        world
-            .put_children("campaign_1", &["CHAT#1".to_owned()])
-            .await;
+        batch.reached().await;
+        world.put_children("campaign_1", stragglers).await;
+        batch.resume();
     };
-    let (reply, ()) = tokio::join!(world.delete("campaign_1"), straggle);
+    let (reply, ()) = tokio::join!(Box::pin(world.delete("campaign_1")), Box::pin(straggle));
     assert_eq!(
         (reply.status, &reply.deleted_items()["chats"]),
-        (200, &json!(2))
+        (200, &json!(1 + stragglers.len()))
     );
     assert!(world.left("campaign_1").await.is_empty());
     assert_eq!(world.records().await[0]["pass"], 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_straggler_is_counted_and_deleted_by_another_pass() {
+    let world = World::new().await;
+    delete_with_stragglers(&world, &["CHAT#1".to_owned()]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn stragglers_of_several_pages_take_one_more_pass() {
     let world = World::new().await;
-    world.put_campaign("campaign_1", &[]).await;
-    world
-        .put_children("campaign_1", &["CHAT#5".to_owned()])
-        .await;
-    // Before the empty read, a writer that got its item past the fence.
     world.proxy.page_limit(2);
-    let late = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
-    let gate = late.clone();
-    world.proxy.policy(move |call| {
-        if call.operation == "BatchWriteItem" && call.nth == 0 {
-            gate.add_permits(1);
-            return Action::Delay(Duration::from_millis(300));
-        }
-        Action::Pass
-    });
-    let straggle = async {
-        late.acquire().await.unwrap().forget();
-        world
-            .put_children(
-                "campaign_1",
-                &(1..5).map(|n| format!("CHAT#{n}")).collect::<Vec<_>>(),
-            )
-            .await;
-    };
-    let (reply, ()) = tokio::join!(world.delete("campaign_1"), straggle);
-    assert_eq!(
-        (reply.status, &reply.deleted_items()["chats"]),
-        (200, &json!(5))
-    );
-    assert!(world.left("campaign_1").await.is_empty());
-    assert_eq!(world.records().await[0]["pass"], 2);
+    let stragglers: Vec<_> = (1..5).map(|number| format!("CHAT#{number}")).collect();
+    delete_with_stragglers(&world, &stragglers).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,7 +22,7 @@ const MOST_KEYS: usize = 5;
 /// Who else writes into the campaign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Writer {
-    Nobody,
+    None,
     /// One that puts one key, if the campaign is not claimed.
     Fenced,
     /// One that puts one key, at any time.
@@ -59,8 +59,8 @@ enum Mutation {
     TakeoverByLeaseAlone,
     MarkMovesBack,
     MarksStartAnewTooEarly,
-    OnlyCountedThroughStartsAnew,
-    OnlyDeletedThroughStartsAnew,
+    OnlyCountedThroughStartsAgain,
+    OnlyDeletedThroughStartsAgain,
     NoEmptyRead,
     ReadsBesideTheClaim,
 }
@@ -264,7 +264,7 @@ impl Worker {
         self.advance();
     }
 
-    /// Goes on to the page that is counted, once every delete is acknowledged.
+    /// Continues with the page that is counted, once every delete is acknowledged.
     fn advance(&mut self) {
         if self.deleting.is_empty() {
             self.deleted_through = self.deleted_next.max(self.deleted_through);
@@ -283,11 +283,11 @@ struct Protocol {
 
 impl Protocol {
     fn keys(&self) -> usize {
-        self.bounds.keys + usize::from(self.bounds.writer != Writer::Nobody)
+        self.bounds.keys + usize::from(self.bounds.writer != Writer::None)
     }
 
     fn is_original(&self, key: usize) -> bool {
-        self.bounds.writer == Writer::Nobody || key != self.bounds.writer_key
+        self.bounds.writer == Writer::None || key != self.bounds.writer_key
     }
 
     fn is(&self, mutation: Mutation) -> bool {
@@ -356,10 +356,10 @@ impl Protocol {
         let mut next = worker.seen.next(worker.owner);
         next.deleted_through = worker.deleted_through;
         if worker.begins_pass {
-            if !self.is(Mutation::OnlyDeletedThroughStartsAnew) {
+            if !self.is(Mutation::OnlyDeletedThroughStartsAgain) {
                 next.counted_through = 0;
             }
-            next.deleted_through = if self.is(Mutation::OnlyCountedThroughStartsAnew) {
+            next.deleted_through = if self.is(Mutation::OnlyCountedThroughStartsAgain) {
                 worker.seen.counted_through
             } else {
                 0
@@ -696,7 +696,7 @@ impl Model for Protocol {
         }
         actions.extend(world.late.iter().copied().map(Action::Arrives));
         let open = match self.bounds.writer {
-            Writer::Nobody => false,
+            Writer::None => false,
             Writer::Fenced => world.record.version == 0,
             Writer::Unfenced => true,
         };
@@ -769,7 +769,7 @@ const SMALL: Bounds = Bounds {
     holds: 2,
     late: 1,
     renewals: 1,
-    writer: Writer::Nobody,
+    writer: Writer::None,
     writer_key: 0,
 };
 
@@ -802,16 +802,16 @@ fn broken(mutation: Mutation, bounds: Bounds) -> Option<&'static str> {
 /// Bounds that are explored each time, and larger ones for `MODEL=full`. Each is
 /// keys, page, holds, late requests, renewals and the writer.
 const EACH_TIME: [(usize, usize, u8, usize, usize, Writer); 5] = [
-    (2, 1, 2, 1, 0, Writer::Nobody),
-    (3, 2, 2, 0, 1, Writer::Nobody),
-    (1, 1, 3, 1, 0, Writer::Nobody),
+    (2, 1, 2, 1, 0, Writer::None),
+    (3, 2, 2, 0, 1, Writer::None),
+    (1, 1, 3, 1, 0, Writer::None),
     (1, 1, 2, 1, 0, Writer::Fenced),
     (1, 1, 2, 1, 0, Writer::Unfenced),
 ];
 const FULL: [(usize, usize, u8, usize, usize, Writer); 5] = [
-    (2, 1, 2, 1, 1, Writer::Nobody),
-    (3, 1, 2, 1, 0, Writer::Nobody),
-    (2, 1, 3, 1, 0, Writer::Nobody),
+    (2, 1, 2, 1, 1, Writer::None),
+    (3, 1, 2, 1, 0, Writer::None),
+    (2, 1, 3, 1, 0, Writer::None),
     (2, 1, 2, 1, 0, Writer::Fenced),
     (2, 1, 2, 1, 0, Writer::Unfenced),
 ];
@@ -858,8 +858,8 @@ fn every_mutation_breaks_a_property() {
         (Mutation::TakeoverByLeaseAlone, small),
         (Mutation::MarkMovesBack, small),
         (Mutation::MarksStartAnewTooEarly, small),
-        (Mutation::OnlyCountedThroughStartsAnew, raced),
-        (Mutation::OnlyDeletedThroughStartsAnew, raced),
+        (Mutation::OnlyCountedThroughStartsAgain, raced),
+        (Mutation::OnlyDeletedThroughStartsAgain, raced),
         (Mutation::NoEmptyRead, raced),
         (Mutation::ReadsBesideTheClaim, fenced),
     ] {

@@ -170,8 +170,8 @@ async fn behind_a_ceiling(children: u32, per_second: f64, burst: f64) -> (u32, f
         tokens: burst,
         filled_at: Instant::now(),
     });
-    let handed_back = Arc::new(AtomicU32::new(0));
-    let back = handed_back.clone();
+    let unprocessed = Arc::new(AtomicU32::new(0));
+    let back = unprocessed.clone();
     world.proxy.policy(move |call: &mut Call<'_>| {
         if call.operation != "BatchWriteItem" {
             return Action::Delay(Duration::from_millis(5));
@@ -189,23 +189,23 @@ async fn behind_a_ceiling(children: u32, per_second: f64, burst: f64) -> (u32, f
     let reply = world.delete("campaign_1").await;
     assert_eq!(reply.status, 200);
     assert_eq!(reply.deleted_items()["chats"], children);
-    (handed_back.load(Ordering::Relaxed), took(&world))
+    (unprocessed.load(Ordering::Relaxed), took(&world))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partition_at_its_ceiling_hands_few_writes_back() {
     // What one partition takes in a second (service quota), and half of it.
     for (children, per_second, burst) in [(4_000, 1_000.0, 500.0), (3_000, 500.0, 500.0)] {
-        let (handed_back, seconds) = behind_a_ceiling(children, per_second, burst).await;
+        let (unprocessed, seconds) = behind_a_ceiling(children, per_second, burst).await;
         let least = (f64::from(children) - burst) / per_second;
         println!(
-            "{children} at {per_second} a second: {handed_back} handed back, {:.0} % of the ceiling",
+            "{children} at {per_second} a second: {unprocessed} unprocessed, {:.0} % of the ceiling",
             least / seconds * 100.0
         );
         // Most of it before anything is known; how much of that is the machine's, too.
         // (With an injected clock less than 5 %: `src/deletion/learnt.rs`.)
-        let share = f64::from(handed_back) / f64::from(children);
-        assert!(share < 0.1, "{handed_back} of {children} were handed back");
+        let share = f64::from(unprocessed) / f64::from(children);
+        assert!(share < 0.1, "{unprocessed} of {children} were unprocessed");
     }
 }
 
