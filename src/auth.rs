@@ -1,4 +1,4 @@
-//! Who calls: the bearer token, the hash it is looked up by, and what the key
+//! The caller: the bearer token, the hash it is looked up by, and what the key
 //! may do. The key itself exists here only between the header and the hash; it
 //! is stored nowhere and its types do not print it.
 
@@ -70,7 +70,7 @@ impl ApiKey {
         hex::encode(Sha256::digest(self.0.as_bytes()))
     }
 
-    /// The key's text, to be shown once to whom it is issued.
+    /// The key's text, to be shown once, when the key is issued.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
@@ -133,7 +133,7 @@ impl Principal {
 
 impl StoredKey {
     /// Admits the bearer of this key if it is valid at `now` (epoch seconds) and
-    /// its subscription is active; checked in this order. The scope comes after.
+    /// its subscription is active, in this order. The scope is checked afterwards.
     ///
     /// # Errors
     /// [`Refusal::InvalidApiKey`] or [`Refusal::SubscriptionInactive`].
@@ -217,7 +217,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn whatever_is_taken_of_a_header_is_forty_characters(header in "(?i:bearer)? ?\\PC{0,45}") {
+        fn whatever_is_accepted_from_a_header_is_forty_characters(header in "(?i:bearer)? ?\\PC{0,45}") {
             if let Ok(key) = ApiKey::from_header(Some(header.as_bytes())) {
                 let allowed = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
                 proptest::prop_assert_eq!(key.reveal().len(), KEY_LENGTH);

@@ -35,7 +35,7 @@ pub enum InvalidCampaignId {
 }
 
 impl CampaignId {
-    /// Parses an id exactly as it stands: nothing is decoded, trimmed or cut.
+    /// Parses an id exactly as it is: nothing is decoded, trimmed or cut.
     ///
     /// # Errors
     /// [`InvalidCampaignId`] says which rule the text breaks.
@@ -118,9 +118,9 @@ pub enum Attribute {
     Text(String),
     /// A number, as DynamoDB writes it.
     Number(String),
-    /// A truth value.
+    /// A Boolean.
     Bool(bool),
-    /// Any other type, by DynamoDB's name of it, as `L`.
+    /// Any other type, by DynamoDB's name for it, such as `L`.
     Other(&'static str),
 }
 
@@ -147,7 +147,7 @@ pub struct Seen {
 }
 
 /// The campaign item, as far as a deletion needs it. An attribute that a deletion
-/// does not need, as the name or a time, never stands in its way.
+/// does not need, such as the name or a time, never blocks it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Campaign {
     /// The campaign's id.
@@ -159,13 +159,13 @@ pub struct Campaign {
     pub account_id: String,
     /// The status as read.
     pub status: Status,
-    /// RFC 3339; every change of the campaign moves it. The etag is made of it. Empty
-    /// if it is missing or is not text.
+    /// RFC 3339; every change of the campaign updates it. The etag is derived from it.
+    /// Empty if it is missing or is not text.
     pub updated_at: String,
-    /// `None` if the attribute is absent or NULL; a value that is not a truth value
+    /// `None` if the attribute is absent or NULL; a value that is not a Boolean
     /// protects.
     pub deletion_protection: Option<bool>,
-    /// The deletion that has claimed the campaign, if one has. Only a UUID is one.
+    /// The deletion that has claimed the campaign, if one has. Only a UUID counts.
     pub deletion_id: Option<String>,
     /// The attributes that a claim is conditional on.
     pub seen: Seen,
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_the_allowed_form_are_taken_as_they_stand() {
+    fn ids_of_the_allowed_form_are_kept_unchanged() {
         let longest = format!("a{}", "-".repeat(63));
         for id in ["campaign_123", "7", "a.b-c_D", longest.as_str()] {
             assert_eq!(CampaignId::parse(id).unwrap().as_str(), id);

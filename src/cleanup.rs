@@ -39,7 +39,7 @@ pub struct Summary {
     pub campaign_count: u64,
     /// How many of them are past retention and not protected.
     pub candidate_count: u64,
-    /// Of these the oldest [`NAMED`].
+    /// The oldest [`NAMED`] of these.
     pub candidates: Vec<String>,
     /// The deletions that this run has started.
     pub started: Vec<String>,

@@ -6,6 +6,7 @@ mod cleanup;
 pub mod connect;
 mod delete;
 pub mod demo;
+mod doctor;
 mod driver;
 pub mod engine;
 pub mod gateway;
@@ -16,12 +17,13 @@ pub mod seed;
 mod serve;
 mod status;
 
-use std::process::ExitCode;
+use std::{ffi::OsString, num::NonZeroUsize, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, builder::Resettable};
 
 use crate::{
     config::ConfigError,
+    sdk::SetupError,
     table::TableError,
     telemetry::{self, Format},
 };
@@ -38,13 +40,15 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  campaigns                            # the service on this machine, with demo data
+  campaigns                    # the service on this machine, with demo data
   campaigns seed big --total 100000 --endpoint-url http://127.0.0.1:8000
   campaigns delete campaign_123 --dry-run --endpoint-url http://127.0.0.1:8000
   campaigns list --status paused --endpoint-url http://127.0.0.1:8000
-  campaigns audit --account account_demo --format csv --endpoint-url http://127.0.0.1:8000
+  campaigns audit --account account_demo --format csv \\
+    --endpoint-url http://127.0.0.1:8000
   campaigns cleanup --retention-days 90 --endpoint-url http://127.0.0.1:8000
-  campaigns key issue --account account_demo --endpoint-url http://127.0.0.1:8000
+  campaigns key issue --account account_demo \\
+    --endpoint-url http://127.0.0.1:8000
 
 Exit codes: 0 success, 1 refused or failed, 2 wrong usage.";
 
@@ -52,7 +56,7 @@ Exit codes: 0 success, 1 refused or failed, 2 wrong usage.";
 enum Command {
     /// Serve the API on this machine, over an embedded DynamoDB with demo data.
     Serve(serve::Serve),
-    /// Create the table and the demo data of `serve` at another endpoint of this machine.
+    /// Create the table and the demo data at another endpoint on this machine.
     Demo(demo::Demo),
     /// Fill a campaign of any size.
     Seed(seed::Seed),
@@ -66,10 +70,15 @@ enum Command {
     Audit(audit::Audit),
     /// Resume stalled deletions and delete campaigns past retention.
     Cleanup(cleanup::Cleanup),
+    /// Check a table and a deployment, and say what to do.
+    Doctor(doctor::Doctor),
     /// Issue, list and revoke API keys.
     #[command(subcommand)]
     Key(key::Key),
 }
+
+/// The exit code of wrong usage, as `clap` has it.
+const WRONG_USAGE: u8 = 2;
 
 /// Why a command failed. The terminal shows its text and nothing else.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +92,9 @@ pub enum CliError {
     /// A setting is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A setting of the AWS SDK is wrong or missing.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
     /// Reading or writing failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -94,24 +106,57 @@ pub enum CliError {
 /// Runs the command line and returns the process's exit code.
 #[must_use]
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = parse(std::env::args_os());
     match start(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads the output, as `head`, has enough.
+        // The reader of the output, for example `head`, has seen enough.
         Err(CliError::Io(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("campaigns: {}", print::plain(&error.to_string()));
-            ExitCode::FAILURE
+            print::remark(&format!("campaigns: {error}"));
+            match error {
+                CliError::Config(_) => ExitCode::from(WRONG_USAGE),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
 
+/// Parses the command line. A variable that is set to an empty value counts as unset, as
+/// it does for the functions and the AWS SDKs.
+fn parse<T: CommandFactory + FromArgMatches>(arguments: impl IntoIterator<Item = OsString>) -> T {
+    let mut matches = without_empty_variables(T::command()).get_matches_from(arguments);
+    T::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit())
+}
+
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let ignores_endpoints = connect::ignores_endpoints();
+    command
+        .mut_args(|argument| {
+            let is_unset = argument.get_env().is_some_and(|name| {
+                std::env::var_os(name).is_some_and(|value| value.is_empty())
+                    || (ignores_endpoints && name == connect::ENDPOINT_URL)
+            });
+            // `--days -1` is a number that is not allowed, not an unknown option.
+            let takes_value = argument.get_action().takes_values();
+            let argument = argument.allow_negative_numbers(takes_value);
+            if is_unset {
+                argument.env(Resettable::Reset)
+            } else {
+                argument
+            }
+        })
+        .mut_subcommands(without_empty_variables)
+}
+
 fn start(command: Option<Command>) -> Result<(), CliError> {
-    telemetry::start(Format::Text)?;
+    telemetry::start(Format::Text);
     let command = command.unwrap_or_else(|| Command::Serve(serve::Serve::by_default()));
+    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     tokio::runtime::Builder::new_multi_thread()
+        // Whatever TOKIO_WORKER_THREADS says, of which a bad value is a panic.
+        .worker_threads(threads)
         .enable_all()
         .build()?
         .block_on(async {
@@ -124,6 +169,7 @@ fn start(command: Option<Command>) -> Result<(), CliError> {
                 Command::List(list) => list.run().await,
                 Command::Audit(audit) => audit.run().await,
                 Command::Cleanup(cleanup) => Box::pin(cleanup.run()).await,
+                Command::Doctor(doctor) => Box::pin(doctor.run()).await,
                 Command::Key(key) => key.run().await,
             }
         })

@@ -1,6 +1,6 @@
 //! The clock, in the three forms that the table stores: RFC 3339 text, epoch
-//! seconds and epoch milliseconds. Clocks serve economy and display; no
-//! correctness rests on them.
+//! seconds and epoch milliseconds. Clocks serve efficiency and display; no
+//! correctness depends on them.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -27,17 +27,20 @@ pub fn now_rfc3339() -> String {
     rfc3339(now_seconds())
 }
 
-/// Epoch seconds as RFC 3339 in UTC, whole seconds, with `Z`. Seconds outside
-/// the years that RFC 3339 can write (0 to 9999) give the epoch.
+/// The last second that RFC 3339 can write: the end of the year 9999, epoch seconds.
+pub const LAST_SECOND: i64 = 253_402_300_799;
+
+/// Epoch seconds as RFC 3339 in UTC, whole seconds, with `Z`. Any time after
+/// [`LAST_SECOND`] becomes that one, any time before the year 0 the epoch.
 #[must_use]
 pub fn rfc3339(epoch_seconds: i64) -> String {
-    OffsetDateTime::from_unix_timestamp(epoch_seconds)
+    OffsetDateTime::from_unix_timestamp(epoch_seconds.min(LAST_SECOND))
         .ok()
         .and_then(|at| at.format(&Rfc3339).ok())
         .unwrap_or_else(|| "1970-01-01T00:00:00Z".to_owned())
 }
 
-/// The epoch seconds of an RFC 3339 text; `None` if it is none.
+/// The epoch seconds of an RFC 3339 text; `None` if it is not one.
 #[must_use]
 pub fn epoch_seconds(text: &str) -> Option<i64> {
     let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;

@@ -11,6 +11,8 @@ pub use self::retention::{
     RETENTION_DAYS, RETENTION_MODE, RETENTION_STATUSES, RetentionSettings,
 };
 
+use crate::record::LONGEST_LEASE_SECONDS;
+
 /// A variable that is missing or has a value that is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{variable} {problem}; allowed: {allowed}")]
@@ -39,7 +41,7 @@ pub struct DeletionSettings {
     /// take its deletion over.
     pub lease: Duration,
     /// `MAX_WRITE_UNITS_PER_SECOND`: the pace of a deletion that somebody asked
-    /// for, in consumed write units; `None` for as fast as the table takes it.
+    /// for, in consumed write units; `None` for as fast as the table allows.
     pub pace: Option<NonZeroU32>,
     /// `MAX_RETENTION_WRITE_UNITS_PER_SECOND`: the same for a deletion that
     /// retention has started.
@@ -107,18 +109,17 @@ pub const DEFAULT_TABLE_NAME: &str = "campaigns";
 
 /// The seconds that [`INLINE_BUDGET_SECONDS`] may be. 0 claims and answers 202.
 pub const INLINE_BUDGET_RANGE: RangeInclusive<u64> = 0..=29;
-/// The seconds that [`LEASE_SECONDS`] may be: an hour is longer than any
-/// function runs.
-pub const LEASE_RANGE: RangeInclusive<u64> = 1..=3600;
+/// The seconds that [`LEASE_SECONDS`] may be.
+pub const LEASE_RANGE: RangeInclusive<u64> = 1..=LONGEST_LEASE_SECONDS;
 /// The requests per minute that [`RATE_LIMIT_PER_MINUTE`] may be. An item takes
-/// 1,000 writes a second, so the most is no limit either.
+/// 1,000 writes a second, so the maximum is effectively no limit.
 pub const RATE_LIMIT_RANGE: RangeInclusive<u32> = 0..=1_000_000;
-/// The days that a retention may be, 0 for none: more than a hundred years are a
+/// The days that a retention may be, 0 for none: more than a hundred years is a
 /// mistake.
 pub const DAYS_RANGE: RangeInclusive<u64> = 0..=36_500;
 /// The write units per second that a pace may be, 0 for no limit. A table takes
-/// 40,000 by default ("Service, account, and table quotas"), so the most is no
-/// limit either.
+/// 40,000 by default ("Service, account, and table quotas"), so the maximum is
+/// effectively no limit.
 pub const PACE_RANGE: RangeInclusive<u32> = 0..=1_000_000;
 
 impl DrainSettings {
@@ -183,19 +184,21 @@ impl DeletionSettings {
     }
 }
 
-/// Whole days, of which 0 are none.
+/// Returns whole days as a duration; `None` for 0.
 #[must_use]
 pub fn days(days: u64) -> Option<Duration> {
     (days > 0).then(|| Duration::from_hours(24 * days))
 }
 
-/// A variable of the process's environment.
+/// Returns a variable of the process's environment. One that is set to nothing counts
+/// as unset, as it does for the AWS SDKs.
 #[must_use]
 pub fn environment(variable: &str) -> Option<String> {
-    std::env::var(variable).ok()
+    let value = std::env::var(variable).ok();
+    value.filter(|value| !value.is_empty())
 }
 
-/// Checks the ARN of a state machine. An empty one is none: `sam local` cannot
+/// Checks the ARN of a state machine. An empty one counts as unset: `sam local` cannot
 /// leave a variable of the template unset.
 ///
 /// # Errors
@@ -215,7 +218,10 @@ pub fn state_machine_arn(value: Option<String>) -> Result<Option<String>, Config
 
 /// Checks a table name against DynamoDB's rule: 3 to 255 characters of
 /// `[A-Za-z0-9_.-]` ("Naming rules").
-fn table_name(value: Option<String>) -> Result<String, ConfigError> {
+///
+/// # Errors
+/// [`ConfigError`].
+pub fn table_name(value: Option<String>) -> Result<String, ConfigError> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
     match value {
         Some(name) if (3..=255).contains(&name.len()) && name.bytes().all(allowed) => Ok(name),

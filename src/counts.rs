@@ -32,7 +32,7 @@ const COUNTERS: [Counter; 8] = [
 const OTHER: &str = "other";
 
 /// Sort-key prefix to counter. A sort key that has none of these prefixes is
-/// counted as `other`; `PROSPECT` with no `#` is such a one.
+/// counted as `other`, for example `PROSPECT` without a `#`.
 const KINDS: [(&str, &str); 8] = [
     ("PROSPECT#", "prospects"),
     ("CHAT#", "chats"),
@@ -43,6 +43,14 @@ const KINDS: [(&str, &str); 8] = [
     ("ACTIVITY#", "analytics"),
     ("DELIVERY#", "webhookDeliveries"),
 ];
+
+/// Returns where each kind begins in a partition, in the order of sort keys.
+#[must_use]
+pub fn first_keys() -> [&'static str; KINDS.len()] {
+    let mut keys = KINDS.map(|(prefix, _)| prefix);
+    keys.sort_unstable();
+    keys
+}
 
 const fn always(name: &'static str) -> Counter {
     Counter { name, always: true }

@@ -15,6 +15,7 @@ mod deleter;
 mod drain;
 mod error;
 mod hand_off;
+mod lane;
 mod lease;
 mod paid_until;
 mod preview;
@@ -100,7 +101,7 @@ pub struct Deletions {
 
 impl Deletions {
     /// Returns the use case over this table. What a worker leaves when its time is
-    /// over goes to `hand_off`.
+    /// up goes to `hand_off`.
     #[must_use]
     pub fn new(table: Table, settings: DeletionSettings, hand_off: HandOff) -> Self {
         Self {
@@ -137,8 +138,8 @@ impl Deletions {
                     ..outcome
                 })
             }
-            // Another request with this key may have been first, and may have done
-            // what this one is refused for.
+            // Another request with this key may have been first, and its deletion may be
+            // why this one is refused.
             Err(Error::Refused(refusal)) => {
                 let replayed = self.replay(request, budget).await?;
                 replayed.ok_or(Error::Refused(refusal))
@@ -147,9 +148,9 @@ impl Deletions {
         }
     }
 
-    /// Returns the outcome of an earlier request with the same idempotency key, as
-    /// far as the budget allows to resume its deletion; `None` if there was none in
-    /// the last 24 hours.
+    /// Returns the outcome of an earlier request with the same idempotency key, after
+    /// resuming its deletion as far as the budget allows; `None` if there was no such
+    /// request in the last 24 hours.
     async fn replay(
         &self,
         request: &DeletionRequest,
@@ -162,9 +163,16 @@ impl Deletions {
         let key_use = self
             .table
             .key_use(&account_id, key, now_seconds(), budget.claim_until)
-            .await?;
-        let Some(key_use) = key_use else {
-            return Ok(None);
+            .await;
+        let key_use = match key_use {
+            Ok(Some(key_use)) => key_use,
+            Ok(None) => return Ok(None),
+            // Another key has to be used, whatever this one was for.
+            Err(error @ TableError::Corrupt { .. }) => {
+                tracing::error!("refused an idempotency key: {error}");
+                return Err(Refusal::IdempotencyKeyReused.into());
+            }
+            Err(error) => return Err(error.into()),
         };
         if key_use.campaign_id != request.campaign_id.as_str() {
             return Err(Refusal::IdempotencyKeyReused.into());
@@ -173,8 +181,20 @@ impl Deletions {
             account_id,
             deletion_id: key_use.deletion_id,
         };
-        let outcome = self.resume(&of, budget).await?;
-        Ok(outcome.map(|outcome| Outcome {
+        let Some(outcome) = self.resume(&of, budget).await? else {
+            // The key's item was written together with the record, which was removed since.
+            let deadline = budget.claim_until;
+            let DeletionRef {
+                account_id,
+                deletion_id,
+            } = of;
+            let removed = self
+                .table
+                .remove_key_use(&account_id, key, &deletion_id, deadline);
+            removed.await?;
+            return Ok(None);
+        };
+        Ok(Some(Outcome {
             replayed: true,
             ..outcome
         }))
@@ -307,10 +327,10 @@ impl Deletions {
         (record, end)
     }
 
-    /// Hands a deletion off under the version of its record that this worker wrote
-    /// last, and which no other worker wrote. If it could write nothing, that is
-    /// the version that it read: its writer handed off under the same name, which
-    /// is the same start. (If that execution has ended, the next DELETE or clean-up
+    /// Hands a deletion off under the last version of its record that this worker
+    /// wrote, which no other worker can have written. If it could write nothing, that is
+    /// the version that it read: its writer handed off under the same name, so that
+    /// starting it again has no effect. (If that execution has ended, the next DELETE or clean-up
     /// resumes the deletion.)
     async fn hand_off(&self, record: &Record, budget: Budget) -> End {
         let handed_off = self.hand_off.start(record, budget.answer_by).await;
@@ -332,13 +352,13 @@ impl Outcome {
 }
 
 /// Logs how many deletes of counted items a slice leaves unacknowledged, and why
-/// it stopped; nothing if its time is over and none is left.
+/// it stopped; nothing if its time was up and none is left.
 fn log_halt(record: &Record, halt: &Halt) {
     let left = halt.unacknowledged;
     let why = match &halt.cause {
         Some(error) => error.to_string(),
         None if left == 0 => return,
-        None => "its time is over".to_owned(),
+        None => "its time was up".to_owned(),
     };
     tracing::warn!(
         deletion_id = %record.deletion_id,

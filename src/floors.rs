@@ -1,5 +1,5 @@
 //! Holds the source to its floors: reads the `use` lines and paths of every file
-//! and fails if a room uses one above it, if rooms use each other in a circle, or
+//! and fails if a room uses one above it, if rooms use each other in a cycle, or
 //! if files inside a room do.
 
 use std::{
@@ -172,11 +172,11 @@ fn floor(room: &str) -> usize {
         .unwrap_or_else(|| panic!("src/{room} is on no floor: add it to FLOORS"))
 }
 
-/// A circle of edges, if there is one.
+/// A cycle of edges, if there is one.
 fn circle<T: Ord + Clone>(edges: &BTreeMap<T, BTreeSet<T>>) -> Option<Vec<T>> {
     let mut left = edges.clone();
     // Whatever uses nothing that is left, or is used by nothing that is left, is in
-    // no circle.
+    // no cycle.
     loop {
         let names: BTreeSet<T> = left.keys().cloned().collect();
         let used: BTreeSet<T> = left.values().flatten().cloned().collect();
@@ -211,7 +211,7 @@ fn rooms_use_only_their_own_floor_and_those_below() {
 }
 
 #[test]
-fn no_rooms_use_each_other_in_a_circle() {
+fn no_rooms_use_each_other_in_a_cycle() {
     let mut rooms: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (module, used) in uses() {
         let used = used.into_iter().map(|used| used[0].clone());
@@ -222,7 +222,7 @@ fn no_rooms_use_each_other_in_a_circle() {
 }
 
 #[test]
-fn no_files_in_a_room_use_each_other_in_a_circle() {
+fn no_files_in_a_room_use_each_other_in_a_cycle() {
     let mut files = uses();
     for (module, used) in &mut files {
         // A file and its own children may use each other.

@@ -45,7 +45,7 @@ impl From<InvalidCampaignId> for Refusal {
 /// count nothing.
 const DRY_RUN: Duration = Duration::from_secs(1);
 
-/// How long a read that is not needed is awaited to keep its connection. A read
+/// How long to wait for a read that is no longer needed, to keep its connection. A read
 /// takes milliseconds.
 const UNNEEDED_READ: Duration = Duration::from_millis(250);
 
@@ -208,7 +208,10 @@ impl Api {
             .iter()
             .map(|record| self.deletions.view(record))
             .collect();
-        Ok(Answer::deletions(&views, history.after.as_deref()))
+        let unreadable = history.unreadable.iter();
+        let unreadable: Vec<_> = unreadable.map(|one| one.deletion_id.as_str()).collect();
+        let after = history.after.as_deref();
+        Ok(Answer::deletions(&views, &unreadable, after))
     }
 }
 
@@ -286,8 +289,8 @@ impl DeleteCampaign<'_> {
         };
         let inline = preferences.inline_budget(longest);
         if inline.is_zero() {
-            // To be answered at once: the usual time to claim and hand off, and no
-            // more of it than that needs.
+            // To be answered at once: only as much of the usual time as claiming and
+            // handing off need.
             self.time.budget(longest).claim_only(self.time.start)
         } else if inline < longest {
             self.time.budget(longest).wait(self.time.start, inline)
@@ -353,15 +356,14 @@ type Reading<'a, F> = Pin<&'a mut MaybeDone<F>>;
 
 /// Awaits `first` while a read makes progress.
 ///
-/// If `first` fails, the read is not needed, but still awaited for a moment: to drop
-/// a request is to close its connection, and the next one would need a new TLS
-/// handshake.
+/// If `first` fails, the read is not needed, but is still awaited for a moment: dropping
+/// a request closes its connection, and the next one would need a new TLS handshake.
 async fn alongside<T, E, F: Future>(
     first: impl Future<Output = Result<T, E>>,
     mut reading: Reading<'_, F>,
 ) -> Result<T, E> {
     let mut first = pin!(first);
-    // What is answered at once needs no read: none has begun.
+    // If `first` ends at once, no read is needed, and none has begun.
     if let Some(first) = first.as_mut().now_or_never() {
         return first;
     }

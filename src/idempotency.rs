@@ -1,5 +1,5 @@
 //! The `Idempotency-Key` of a request: a repeated request gets the answer of the
-//! deletion that the first one has claimed, even when that is over.
+//! deletion that the first one claimed, even after that has finished.
 
 use sha2::{Digest, Sha256};
 
@@ -10,7 +10,7 @@ pub const KEPT_SECONDS: i64 = 24 * 60 * 60;
 pub const LONGEST: usize = 255;
 
 /// An idempotency key, in the form in which it is stored: SHA-256 in lower-case
-/// hex. What a caller has put into it is kept nowhere.
+/// hex. The text that the caller sent is not kept anywhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
 

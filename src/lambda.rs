@@ -7,12 +7,12 @@ mod drain;
 mod trigger;
 
 use std::{
+    io::Write,
     pin::Pin,
     process::ExitCode,
     time::{Duration, SystemTime},
 };
 
-use aws_sdk_dynamodb::Client;
 use lambda_runtime::{Context, LambdaEvent, service_fn};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -42,9 +42,9 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub fn run_api() -> ExitCode {
     run("api", async |metrics| {
         let settings = ApiSettings::read(environment)?;
-        let sdk = sdk::config().load().await;
+        let sdk = sdk::load(None).await?;
         let hand_off = HandOff::to_state_machine(settings.state_machine_arn, &sdk);
-        let table = Table::new(Client::new(&sdk), settings.table_name);
+        let table = Table::new(sdk::dynamodb(&sdk), settings.table_name);
         let deletions = Deletions::new(table.clone(), settings.deletion, hand_off);
         let api = &Api::new(
             table,
@@ -65,8 +65,8 @@ pub fn run_api() -> ExitCode {
 pub fn run_drain() -> ExitCode {
     run("drain", async |metrics| {
         let settings = DrainSettings::read(environment)?;
-        let sdk = sdk::config().load().await;
-        let table = Table::new(Client::new(&sdk), settings.table_name);
+        let sdk = sdk::load(None).await?;
+        let table = Table::new(sdk::dynamodb(&sdk), settings.table_name);
         // The state machine calls again by itself.
         let deletions = &Deletions::new(table, settings.deletion, HandOff::None);
         let answer = move |event: LambdaEvent<Value>| {
@@ -82,9 +82,9 @@ pub fn run_drain() -> ExitCode {
 pub fn run_cleanup() -> ExitCode {
     run("cleanup", async |metrics| {
         let settings = CleanupSettings::read(environment)?;
-        let sdk = sdk::config().load().await;
+        let sdk = sdk::load(None).await?;
         let hand_off = HandOff::to_state_machine(settings.state_machine_arn, &sdk);
-        let table = Table::new(Client::new(&sdk), settings.table_name);
+        let table = Table::new(sdk::dynamodb(&sdk), settings.table_name);
         let deletions = Deletions::new(table.clone(), settings.deletion, hand_off);
         let cleanup = &Cleanup::new(table, deletions, settings.retention);
         let answer = move |event: LambdaEvent<Value>| {
@@ -118,7 +118,7 @@ fn invocation<'a, T>(
 /// 1,769 MB of memory it has less than one CPU.
 fn run(name: &str, serve: impl AsyncFnOnce(&Metrics) -> Result<(), Failure>) -> ExitCode {
     let started = || {
-        telemetry::start(Format::Json)?;
+        telemetry::start(Format::Json);
         let metrics = Metrics::start(name)?;
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -128,7 +128,8 @@ fn run(name: &str, serve: impl AsyncFnOnce(&Metrics) -> Result<(), Failure>) -> 
     match started() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{name}: {error}");
+            // Err: nobody reads it, but the exit code shows the failure, too.
+            let _ = writeln!(std::io::stderr(), "{name}: {error}");
             ExitCode::FAILURE
         }
     }

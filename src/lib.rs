@@ -1,12 +1,12 @@
 //! `DELETE /v1/campaigns/{id}`: deletes a campaign and everything in it from
 //! one DynamoDB table, exactly once, whatever fails on the way.
 //!
-//! The map. A room is a file here with the folder of its name. Rooms stand on
-//! floors, and a room uses only rooms on its own floor or below it; no two rooms
+//! The map. A "room" is a file here with the folder of the same name. Rooms are arranged
+//! in floors, and a room uses only rooms on its own floor or below it; no two rooms
 //! use each other. A test (`src/floors.rs`) checks that.
 //!
 //! **Ways in**
-//! - `bin`: the mains
+//! - `bin`: the entry points of the binaries
 //! - `cli`: the terminal, with the local server (feature `cli`)
 //! - [`lambda`]: the functions' start, invocations, and handlers
 //! - [`http`]: from an HTTP request to its answer

@@ -2,10 +2,10 @@
 //! which CloudWatch takes from a function's log. A terminal has none.
 //!
 //! Every metric has the function's name for a dimension, so that two stacks in one
-//! account do not mix, and [`REQUESTS`] has the outcome, too; none is of a campaign
-//! or an account.
+//! account do not mix, and [`REQUESTS`] has the outcome, too; none identifies a
+//! campaign or an account.
 
-use ::metrics::{counter, gauge};
+use ::metrics::{counter, histogram};
 use metrics_cloudwatch_embedded::{Builder, Collector};
 
 /// The namespace of every metric.
@@ -13,7 +13,8 @@ pub const NAMESPACE: &str = "Campaigns";
 /// The dimension of every metric.
 pub const FUNCTION_NAME: &str = "FunctionName";
 
-/// Gauge: stalled deletions that a clean-up found.
+/// Histogram: stalled deletions that a clean-up found. Not a gauge, which would be written
+/// again for a run that failed.
 pub const STALLED_DELETIONS: &str = "StalledDeletions";
 /// Counter: clean-up runs that `MAX_DELETE_SHARE_PERCENT` stopped.
 pub const MASS_DELETION_GUARDED: &str = "MassDeletionGuarded";
@@ -82,7 +83,7 @@ impl Metrics {
 }
 
 pub(crate) fn stalled_deletions(found: u32) {
-    gauge!(STALLED_DELETIONS).set(found);
+    histogram!(STALLED_DELETIONS).record(found);
 }
 
 pub(crate) fn answered(outcome: &'static str) {

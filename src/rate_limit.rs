@@ -3,7 +3,7 @@
 //! function instances share one counter and need no extra request. The write is
 //! conditional on the item, so a guessed key creates nothing.
 //!
-//! An update has no "set to 1 if the minute is another", so each minute has a
+//! An update cannot express "set to 1 if the minute has changed", so each minute has a
 //! counter of its own, and those of earlier minutes are removed.
 
 use std::num::NonZeroU32;
@@ -77,7 +77,7 @@ impl Counter {
     }
 }
 
-/// How a key stands with its limit.
+/// How much of its limit a key has used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage {
     /// Requests per window.

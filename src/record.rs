@@ -2,12 +2,18 @@
 //! every write to it is conditional on the version that its writer last saw, so
 //! a paused, late or repeated writer changes nothing.
 
+mod range;
+
 use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use self::range::Range;
 use crate::{campaign::CampaignId, counts::Counts};
+
+/// The longest lease, seconds: longer than any function runs.
+pub const LONGEST_LEASE_SECONDS: u64 = 3_600;
 
 /// Who requested a deletion: `requestedBy` of its record.
 ///
@@ -158,19 +164,18 @@ impl RecordState {
     pub const SUCCEEDED: &str = "succeeded";
 }
 
-/// How far a deletion has come.
+/// The progress of a deletion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// Everything counted so far, in all passes.
     pub counted: Counts,
-    /// In this pass, keys up to and with this one are counted.
-    pub counted_through: Option<String>,
-    /// In this pass, every delete up to and with this key is acknowledged.
-    pub deleted_through: Option<String>,
+    /// The ranges of this pass, in order: together they are the whole partition, without a
+    /// gap. One, unless the deletion was worth splitting.
+    pub ranges: Vec<Range>,
     /// Which read of the partition from its start this is, from 1.
     pub pass: u64,
-    /// When what was consumed is paid for by the pace, epoch milliseconds: the debt
-    /// goes with the deletion.
+    /// When the pace has caught up with ("paid for") what was consumed, epoch
+    /// milliseconds: the debt stays with the deletion, whoever works on it.
     pub paid_until_ms: Option<i64>,
 }
 
@@ -180,48 +185,26 @@ impl Progress {
     pub fn start() -> Self {
         Self {
             counted: Counts::default(),
-            counted_through: None,
-            deleted_through: None,
+            ranges: vec![Range::default()],
             pass: 1,
             paid_until_ms: None,
-        }
-    }
-
-    /// Returns the progress at the start of another pass: marks start again,
-    /// counts stay. Only valid once every delete of the previous pass is
-    /// acknowledged.
-    #[must_use]
-    pub fn next_pass(&self) -> Self {
-        Self {
-            counted: self.counted.clone(),
-            counted_through: None,
-            deleted_through: None,
-            pass: self.pass + 1,
-            paid_until_ms: self.paid_until_ms,
-        }
-    }
-
-    /// Counts the keys of a page (in sort-key order) that are not counted yet,
-    /// and moves `counted_through` to its last key, never back.
-    pub fn count_page(&mut self, sort_keys: &[String]) {
-        for key in sort_keys {
-            if self.counted_through.as_ref().is_none_or(|mark| key > mark) {
-                self.counted.add(key);
-            }
-        }
-        let last = sort_keys.last().cloned();
-        if last > self.counted_through {
-            self.counted_through = last;
         }
     }
 }
 
 impl Record {
     /// Returns whether the lease has expired or was released, by the clock of `now_ms`
-    /// (epoch milliseconds).
+    /// (epoch milliseconds). One that would last longer than any lease was written by a
+    /// clock that was wrong, and keeps nobody from taking over.
     #[must_use]
     pub fn lease_ended(&self, now_ms: i64) -> bool {
-        self.lease_until_ms <= now_ms
+        self.lease_until_ms <= now_ms || self.lease_is_impossible(now_ms)
+    }
+
+    fn lease_is_impossible(&self, now_ms: i64) -> bool {
+        // Twice, since clocks differ.
+        let longest = i64::try_from(LONGEST_LEASE_SECONDS * 2_000).unwrap_or(i64::MAX);
+        self.lease_until_ms > now_ms.saturating_add(longest)
     }
 
     /// Returns whether a running deletion has no active worker: its lease ended
@@ -231,7 +214,8 @@ impl Record {
     pub fn is_stalled(&self, lease: std::time::Duration, now_ms: i64) -> bool {
         let two_leases = i64::try_from(lease.as_millis().saturating_mul(2)).unwrap_or(i64::MAX);
         self.state == RecordState::Running
-            && self.lease_until_ms.saturating_add(two_leases) < now_ms
+            && (self.lease_until_ms.saturating_add(two_leases) < now_ms
+                || self.lease_is_impossible(now_ms))
     }
 
     /// Returns when the deletion finished, RFC 3339.
@@ -287,22 +271,6 @@ mod tests {
         }
     }
 
-    fn keys(keys: &[&str]) -> Vec<String> {
-        keys.iter().map(|key| (*key).to_owned()).collect()
-    }
-
-    #[test]
-    fn keys_up_to_the_mark_are_not_counted_again() {
-        let mut progress = Progress::start();
-        progress.count_page(&keys(&["CHAT#1", "CHAT#2"]));
-        progress.count_page(&keys(&["CHAT#1"]));
-        assert_eq!(progress.counted.total(), 2);
-        assert_eq!(progress.counted_through.as_deref(), Some("CHAT#2"));
-        progress.count_page(&keys(&["CHAT#2", "CHAT#3"]));
-        assert_eq!(progress.counted.total(), 3);
-        assert_eq!(progress.counted_through.as_deref(), Some("CHAT#3"));
-    }
-
     #[test]
     fn a_deletion_is_stalled_two_leases_after_its_lease_ended() {
         let mut record = Record::example(1_000);
@@ -321,40 +289,5 @@ mod tests {
             completed_at: String::new(),
         };
         assert!(!record.is_stalled(lease, 1_000_000));
-    }
-
-    #[test]
-    fn another_pass_counts_from_the_start_again() {
-        let mut progress = Progress::start();
-        progress.count_page(&keys(&["CHAT#1"]));
-        progress.deleted_through = Some("CHAT#1".into());
-        let mut next = progress.next_pass();
-        assert_eq!((next.pass, next.deleted_through.as_deref()), (2, None));
-        next.count_page(&keys(&["CHAT#1"]));
-        assert_eq!(next.counted.total(), 2);
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn keys_are_counted_once_however_pages_are_cut(
-            mut all in proptest::collection::btree_set("[A-D]{1,3}#[0-9]{1,2}", 0..60),
-            cuts in proptest::collection::vec((1_usize..9, 0_usize..9), 0..60),
-        ) {
-            all.remove("");
-            let all: Vec<String> = all.into_iter().collect();
-            let mut progress = Progress::start();
-            let mut at = 0;
-            for (length, back) in cuts {
-                // A takeover reads again what was counted and may be deleted or not.
-                let from = at - back.min(at);
-                let to = (from + length).min(all.len());
-                if from < to {
-                    progress.count_page(&all[from..to]);
-                    at = at.max(to);
-                }
-            }
-            proptest::prop_assert_eq!(progress.counted.total(), at as u64);
-            proptest::prop_assert_eq!(progress.counted_through.as_ref(), at.checked_sub(1).map(|last| &all[last]));
-        }
     }
 }

@@ -10,7 +10,7 @@ pub enum Refusal {
     /// No route has this path.
     #[error("no route has this path")]
     UnknownPath,
-    /// The path has a route, but not for this method; the methods it has.
+    /// The path has a route, but not for this method; holds the methods that it has.
     #[error("the path has no such method")]
     MethodNotAllowed(&'static str),
     /// There is no `Authorization` header, or it is empty.

@@ -14,8 +14,15 @@ pub mod item;
 pub mod keys;
 mod pages;
 mod protocol;
+mod ranges;
 mod record_write;
 mod retry;
+#[cfg(feature = "cli")]
+mod sample;
+#[cfg(feature = "cli")]
+mod settings;
+#[cfg(feature = "cli")]
+mod trials;
 mod unfinished;
 
 use std::time::Duration;
@@ -27,7 +34,12 @@ use aws_sdk_dynamodb::{
 use tokio::time::Instant;
 
 #[cfg(feature = "cli")]
-pub use self::admin::ListedKey;
+pub use self::{
+    admin::{KEY_ATTRIBUTES, ListedKey, STATUS_INDEX_PROJECTION},
+    sample::{Sample, Sampled},
+    settings::{ServiceClock, Unread},
+    trials::Trial,
+};
 pub use self::{
     api_keys::{Counted, CountedKey},
     campaigns::Listing,
@@ -54,15 +66,15 @@ pub enum TableError {
     #[error("the table was busy until the deadline: {0}")]
     Busy(Cause),
     /// There was no answer before the deadline; the request may have been applied.
-    #[error("the table gave no answer until the deadline: {0}")]
+    #[error("the table gave no answer before the deadline: {0}")]
     NoAnswer(Cause),
     /// The table refused the request; a retry would be refused, too.
-    #[error("the table refused: {0}")]
+    #[error("the table refused the request: {0}")]
     Refused(Cause),
     /// The task that reads ahead ended before the end of the partition.
-    #[error("reading the partition ended before its end")]
+    #[error("reading stopped before the end of the partition")]
     ReadingBrokeOff,
-    /// An item does not have the form that the design gives it.
+    /// An item does not have the expected form.
     #[error("corrupt {kind}: attribute {attribute} is missing or has the wrong type")]
     Corrupt {
         /// What kind of item.
@@ -77,8 +89,8 @@ impl TableError {
         Self::Refused(Cause::of(operation, error))
     }
 
-    /// Returns the failure of a claim whose item is too large without its other
-    /// attributes, too.
+    /// Returns the failure of a claim whose item is too large even without its other
+    /// attributes.
     #[must_use]
     pub fn too_large() -> Self {
         Self::Refused(Cause::because(
@@ -183,18 +195,8 @@ impl Table {
     ) -> Result<Option<Record>, TableError> {
         let key = keys::deletion(account_id, deletion_id);
         let found = self.get(key, deadline).await?;
-        let found = found.as_ref().map(item::record).transpose()?;
-        match found {
-            Some(record) if record.deletion_id != deletion_id => Err(TableError::Corrupt {
-                kind: "deletion record",
-                attribute: "deletionId",
-            }),
-            Some(record) if record.account_id != account_id => Err(TableError::Corrupt {
-                kind: "deletion record",
-                attribute: "accountId",
-            }),
-            found => Ok(found),
-        }
+        let read = |item: &Item| deletions::own_record(account_id, deletion_id, item);
+        found.as_ref().map(read).transpose()
     }
 
     async fn get(&self, key: Key, deadline: Instant) -> Result<Option<Item>, TableError> {

@@ -93,11 +93,47 @@ impl Engine {
 
     /// How many children the first page of a campaign shows.
     pub(crate) async fn left(&self, campaign: &str) -> usize {
-        let query = json!({
-            "TableName": "campaigns", "ConsistentRead": true,
+        let page = self.page(campaign, &Value::Null).await;
+        let items = page["Items"].as_array().unwrap().iter();
+        items.filter(|item| item["SK"]["S"] != "CAMPAIGN").count()
+    }
+
+    /// The sort keys of a campaign at which its partitions end, by the shares of its items;
+    /// the last one ends nowhere.
+    pub(crate) async fn borders(&self, campaign: &str, shares: &[f64]) -> Vec<String> {
+        let (mut keys, mut after) = (Vec::new(), Value::Null);
+        loop {
+            let page = self.page(campaign, &after).await;
+            let items = page["Items"].as_array().unwrap().iter();
+            keys.extend(items.map(|item| item["SK"]["S"].as_str().unwrap().to_owned()));
+            after = page["LastEvaluatedKey"].clone();
+            if after.is_null() {
+                break;
+            }
+        }
+        let mut sum = 0.0;
+        let border = |share: &f64| {
+            sum += share;
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a number of items"
+            )]
+            let at = (sum * keys.len() as f64) as usize;
+            keys[at].clone()
+        };
+        shares[..shares.len() - 1].iter().map(border).collect()
+    }
+
+    async fn page(&self, campaign: &str, after: &Value) -> Value {
+        let mut query = json!({
+            "TableName": "campaigns", "ConsistentRead": true, "ProjectionExpression": "PK, SK",
             "KeyConditionExpression": "PK = :campaign",
             "ExpressionAttributeValues": {":campaign": {"S": format!("CAMPAIGN#{campaign}")}},
         });
+        if !after.is_null() {
+            query["ExclusiveStartKey"] = after.clone();
+        }
         let request = Request::post(&self.url)
             .header("content-type", "application/x-amz-json-1.0")
             .header("x-amz-target", "DynamoDB_20120810.Query")
@@ -110,19 +146,18 @@ impl Engine {
         let response = client.request(request).await.unwrap();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let page: Value = serde_json::from_slice(&body).unwrap();
-        let items = page["Items"]
-            .as_array()
-            .unwrap_or_else(|| panic!("{page}"))
-            .iter();
-        items.filter(|item| item["SK"]["S"] != "CAMPAIGN").count()
+        assert!(page["Items"].is_array(), "{page}");
+        page
     }
 }
 
-/// Writes that a partition takes, as a token bucket.
+/// Writes that each partition takes, as a token bucket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ceiling {
     pub(crate) per_second: f64,
     pub(crate) burst: f64,
+    /// The shares of the items that the partitions have, in the order of the sort key.
+    pub(crate) shares: &'static [f64],
 }
 
 /// What has gone through the proxy.
@@ -140,8 +175,10 @@ struct State {
     client: Client<HttpConnector, Full<Bytes>>,
     latency: Duration,
     ceiling: Option<Ceiling>,
-    /// Tokens, and when they were counted.
-    bucket: Mutex<(f64, Instant)>,
+    /// The last key of each partition but the last.
+    borders: Vec<String>,
+    /// Of each partition, tokens, and when they were counted.
+    buckets: Mutex<Vec<(f64, Instant)>>,
     traffic: Mutex<Traffic>,
 }
 
@@ -159,7 +196,12 @@ impl Drop for Proxy {
 }
 
 impl Proxy {
-    pub(crate) async fn start(target: &str, latency: Duration, ceiling: Option<Ceiling>) -> Self {
+    pub(crate) async fn start(
+        target: &str,
+        latency: Duration,
+        ceiling: Option<Ceiling>,
+        borders: Vec<String>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let mut connector = HttpConnector::new();
@@ -169,7 +211,14 @@ impl Proxy {
             client: Client::builder(TokioExecutor::new()).build(connector),
             latency,
             ceiling,
-            bucket: Mutex::new((ceiling.map_or(0.0, |ceiling| ceiling.burst), Instant::now())),
+            buckets: Mutex::new(vec![
+                (
+                    ceiling.map_or(0.0, |ceiling| ceiling.burst),
+                    Instant::now()
+                );
+                borders.len() + 1
+            ]),
+            borders,
             traffic: Mutex::default(),
         });
         let serving = state.clone();
@@ -200,23 +249,23 @@ impl Proxy {
 }
 
 impl State {
-    /// Returns how many of these writes the partition takes now.
-    fn take(&self, writes: usize) -> usize {
+    /// Returns whether the partition of a write takes it now.
+    fn takes(&self, write: &Value) -> bool {
         let Some(ceiling) = self.ceiling else {
-            return writes;
+            return true;
         };
-        let mut bucket = self.bucket.lock().unwrap();
+        let key = write["DeleteRequest"]["Key"]["SK"]["S"].as_str().unwrap();
+        let partition = self.borders.partition_point(|border| border.as_str() < key);
+        let (tokens, filled_at) = &mut self.buckets.lock().unwrap()[partition];
         let now = Instant::now();
-        let filled = (now - bucket.1).as_secs_f64() * ceiling.per_second;
-        let tokens = (bucket.0 + filled).min(ceiling.burst);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "0 to 25"
-        )]
-        let taken = (tokens.floor() as usize).min(writes);
-        *bucket = (tokens - taken as f64, now);
-        taken
+        let filled = (now - *filled_at).as_secs_f64() * ceiling.per_second;
+        *tokens = (*tokens + filled).min(ceiling.burst);
+        *filled_at = now;
+        let takes = *tokens >= 1.0;
+        if takes {
+            *tokens -= 1.0;
+        }
+        takes
     }
 }
 
@@ -238,10 +287,11 @@ async fn answer(
         let tables = batch["RequestItems"].as_object_mut().unwrap();
         let (table, writes) = tables.iter_mut().next().unwrap();
         let (table, writes) = (table.clone(), writes.as_array_mut().unwrap());
-        let taken = state.take(writes.len());
-        let handed_back = writes.split_off(taken);
-        note(&state, taken, handed_back.len());
-        if taken == 0 {
+        let (taken, handed_back): (Vec<Value>, Vec<Value>) =
+            writes.drain(..).partition(|write| state.takes(write));
+        *writes = taken;
+        note(&state, writes.len(), handed_back.len());
+        if writes.is_empty() {
             // DynamoDB throttles the request when it can do nothing of it.
             return Ok(json_answer(
                 StatusCode::BAD_REQUEST,

@@ -41,7 +41,7 @@ struct Work {
     rounds: usize,
 }
 
-const WORKS: [Work; 4] = [
+const WORKS: [Work; 5] = [
     Work {
         name: "A",
         says: "837 children, 5 ms to the table",
@@ -66,6 +66,7 @@ const WORKS: [Work; 4] = [
         ceiling: Some(Ceiling {
             per_second: 1_000.0,
             burst: 500.0,
+            shares: &[1.0],
         }),
         rounds: 3,
     },
@@ -75,6 +76,18 @@ const WORKS: [Work; 4] = [
         items: 200_000,
         latency: Duration::ZERO,
         ceiling: None,
+        rounds: 1,
+    },
+    Work {
+        name: "E",
+        says: "100,000 children in partitions of 10, 20, 30 and 40 %, 1,000 writes a second each",
+        items: 100_000,
+        latency: Duration::from_millis(5),
+        ceiling: Some(Ceiling {
+            per_second: 1_000.0,
+            burst: 500.0,
+            shares: &[0.1, 0.2, 0.3, 0.4],
+        }),
         rounds: 1,
     },
 ];
@@ -144,7 +157,9 @@ async fn measure(
         subject.file.unwrap_or("api").replace(['.', '_'], "-")
     );
     engine.seed(&campaign, work.items);
-    let proxy = Proxy::start(engine.url(), work.latency, work.ceiling).await;
+    let shares = work.ceiling.map_or(&[1.0][..], |ceiling| ceiling.shares);
+    let borders = engine.borders(&campaign, shares).await;
+    let proxy = Proxy::start(engine.url(), work.latency, work.ceiling, borders).await;
     let cpu = engine.cpu();
     let done = subject.delete(tools, &proxy, &campaign).await;
     let run = Run {
@@ -214,9 +229,10 @@ fn report(work: &Work, runs: &BTreeMap<&str, Vec<Run>>) -> Value {
         peak.unwrap_or_default(),
     );
     let settings = settings::table(of(ours, |r| r.seconds), of(ours, |r| r.cpu));
-    let bound = work
-        .ceiling
-        .map(|ceiling| (work.items as f64 - ceiling.burst) / ceiling.per_second);
+    let bound = work.ceiling.map(|ceiling| {
+        let largest = ceiling.shares.iter().copied().fold(0.0, f64::max);
+        (work.items as f64 * largest - ceiling.burst) / ceiling.per_second
+    });
     if let Some(bound) = bound {
         let share = bound / of(ours, |r| r.seconds) * 100.0;
         println!("  the ceiling itself takes {bound:.2} s: {ours} works at {share:.0} % of it");

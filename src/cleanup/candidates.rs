@@ -1,6 +1,6 @@
 //! Campaigns past retention: every campaign with one of the statuses is read from
-//! the index, and the oldest are kept. How many are kept bounds memory, not how
-//! many there are.
+//! the index, and the oldest are kept. Memory is bounded by how many are kept, not
+//! by how many there are.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -70,8 +70,8 @@ impl<T> Oldest<T> {
 }
 
 impl Found {
-    /// Looks at every campaign with one of the statuses; those are past retention
-    /// whose time is `age` before `now` (epoch seconds).
+    /// Looks at every campaign with one of the statuses; a campaign is past
+    /// retention if its time is more than `age` before `now` (epoch seconds).
     pub(super) async fn look(
         table: &Table,
         settings: &RetentionSettings,
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn protected_campaigns_take_no_place_of_candidates() {
+    fn protected_campaigns_do_not_displace_candidates() {
         let mut found = found();
         for age in [3, 9, 1, 7, 5] {
             found.add(listed(&format!("c{age}"), None, CUTOFF - age), CUTOFF);

@@ -23,9 +23,9 @@ const MOST_UNAVAILABLE: u32 = 3;
 
 /// The outcome of a candidate.
 enum Begun {
-    /// It is being deleted, and until when what was consumed is not paid for.
+    /// It is being deleted; and when what was consumed is paid for, if it is not yet.
     Running(Record, Option<i64>),
-    /// It is deleted, and the same.
+    /// It is deleted; and, as above, when what was consumed is paid for.
     Done(Record, Option<i64>),
     /// It has changed since the index was written.
     Changed,

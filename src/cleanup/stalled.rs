@@ -17,11 +17,11 @@ use crate::{
     table::TableError,
 };
 
-/// How long looking at one deletion may take: its trouble must not take the time
-/// of the others.
+/// How long looking at one deletion may take: a slow one must not use up the time of
+/// the others.
 const LONGEST_LOOK: Duration = Duration::from_secs(5);
 
-/// What is found behind a campaign that the index shows in `deleting`.
+/// What belongs to a campaign that the index shows in `deleting`.
 enum Behind {
     /// A running deletion, and whether it is stalled.
     Running(Box<Record>, bool),
@@ -42,7 +42,7 @@ enum Stalled {
 }
 
 impl Cleanup {
-    /// Resumes stalled deletions, unless the run is dry, and returns the deletions of
+    /// Resumes stalled deletions, unless this is a dry run, and returns the deletions of
     /// retention that are running now.
     pub(super) async fn resume_stalled(
         &self,
@@ -78,7 +78,6 @@ impl Cleanup {
             let looked: Vec<_> = looks.buffered(AT_ONCE).collect().await;
             let mut stalled_ones = Vec::new();
             for (campaign, behind) in looked {
-                run.looked_at.extend(campaign.deletion_id.clone());
                 if let Some(how) = run.sort_out(&campaign, behind) {
                     stalled_ones.push((campaign.id, how));
                 }
@@ -135,8 +134,8 @@ impl Cleanup {
         }
     }
 
-    /// Looks behind a campaign that the index shows in `deleting`, strongly
-    /// consistent.
+    /// Finds out what belongs to a campaign that the index shows in `deleting`, with
+    /// strongly consistent reads.
     async fn behind(&self, listed: &Campaign, budget: Budget) -> Result<Behind, TableError> {
         let deadline = budget.claim_until.min(Instant::now() + LONGEST_LOOK);
         let table = &self.table;
@@ -245,7 +244,8 @@ struct Run<'a> {
     summary: &'a mut Summary,
     /// The deletions of retention that are running now.
     running: Vec<DeletionRef>,
-    /// The ids of the deletions that a campaign in `deleting` has shown.
+    /// The ids of the deletions whose own campaign in `deleting` has shown them. Another
+    /// campaign may name one, too, as a copy of the item does.
     looked_at: HashSet<String>,
     stalled: u32,
     is_dry: bool,
@@ -285,13 +285,17 @@ impl Run<'_> {
                 self.looked_at.insert(record.deletion_id.clone());
                 self.note_running(&record, is_stalled)
             }
-            Ok(Behind::RecordMissing(now)) => Some(Stalled::ClaimAgain(now)),
+            Ok(Behind::RecordMissing(now)) => {
+                self.looked_at.extend(now.deletion_id.clone());
+                Some(Stalled::ClaimAgain(now))
+            }
             Err(error) => {
                 tracing::error!(
                     campaign_id = %campaign.id,
                     "could not read the deletion of campaign {}: {error}",
                     campaign.id,
                 );
+                self.looked_at.extend(campaign.deletion_id.clone());
                 self.summary.skip_for(&campaign.id, &error);
                 None
             }

@@ -2,6 +2,8 @@
 //! proof of what was deleted. It has ids, counts and times, and no campaign names,
 //! since these often contain the names of people.
 
+mod spreadsheet;
+
 use std::{
     borrow::Cow,
     io::{self, Write},
@@ -10,9 +12,10 @@ use std::{
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use self::spreadsheet::as_text;
 use super::{
     CliError,
-    connect::{Connect, patience},
+    connect::{Connect, account_id, patience},
     print::{Column, Table as TextTable, kinds},
 };
 use crate::{
@@ -22,7 +25,7 @@ use crate::{
     table::{Table, UnreadableRecord},
 };
 
-/// How many records are read at once. A page of a table is as long.
+/// How many records are read at once. Each page is printed as a table of its own.
 const PAGE: usize = 500;
 
 /// `campaigns audit`.
@@ -30,17 +33,19 @@ const PAGE: usize = 500;
 #[command(after_help = "\
 Examples:
   campaigns audit --account account_demo --endpoint-url http://127.0.0.1:8000
-  campaigns audit --account account_demo --since 2026-11-01 --until 2026-11-30 --format csv
+  campaigns audit --account account_demo --since 2026-11-01 --until 2026-11-30 \\
+    --format csv
 
-Newest first. The whole history of the account is read, whatever the times are.")]
+Newest first. The account's whole history is read, even with --since or --until.")]
 pub(super) struct Audit {
     /// The account whose deletions are exported.
-    #[arg(long)]
+    #[arg(long, value_parser = account_id)]
     account: String,
-    /// Only deletions that started at this time or later: a day, or RFC 3339.
+    /// Only deletions that started at this time or later: a date, or a time in RFC 3339.
     #[arg(long, value_name = "TIME", value_parser = begin)]
     since: Option<i64>,
-    /// Only deletions that started at this time or before: a whole day, or RFC 3339.
+    /// Only deletions that started at this time or earlier: a date, with the whole of
+    /// that day, or a time in RFC 3339.
     #[arg(long, value_name = "TIME", value_parser = end)]
     until: Option<i64>,
     /// The format of the export.
@@ -54,9 +59,9 @@ pub(super) struct Audit {
 enum Format {
     /// A table to read.
     Table,
-    /// CSV with a header; no cell is a formula to a spreadsheet.
+    /// CSV with a header; cells are escaped so that no spreadsheet runs them as formulas.
     Csv,
-    /// A JSON object in each line.
+    /// A JSON object on each line.
     Jsonl,
 }
 
@@ -93,10 +98,17 @@ const COLUMNS: [&str; 10] = [
 
 impl Audit {
     pub(super) async fn run(self) -> Result<(), CliError> {
-        let table = self.connect.table().await;
+        if let (Some(since), Some(until)) = (self.since, self.until)
+            && since > until
+        {
+            return Err(CliError::Refused(
+                "--since is later than --until".to_owned(),
+            ));
+        }
+        let table = self.connect.table().await?;
         let mut out = Writer::new(self.format, io::stdout().lock());
         match self.export(&table, &mut out).await {
-            // Whoever reads the output has enough.
+            // The reader of the output has seen enough.
             Err(CliError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             exported => exported,
         }
@@ -129,7 +141,7 @@ impl Audit {
     }
 }
 
-/// Fails if records are missing in an export, and names them.
+/// Fails if records are missing from an export, and names them.
 fn complete(unreadable: &[UnreadableRecord]) -> Result<(), CliError> {
     if unreadable.is_empty() {
         return Ok(());
@@ -160,7 +172,6 @@ impl<'a> Entry<'a> {
 
     fn cells(&self) -> impl Iterator<Item = String> {
         let counts = self.deleted_items.every().map(|(_, count)| count);
-        let processed = self.processed.to_string();
         let texts = [
             self.deletion_id,
             self.account_id,
@@ -171,9 +182,9 @@ impl<'a> Entry<'a> {
             self.started_at,
             self.last_processed_at,
             self.completed_at.unwrap_or_default(),
-            &processed,
         ]
-        .map(ToOwned::to_owned);
+        .map(as_text);
+        let counts = std::iter::once(self.processed).chain(counts);
         texts
             .into_iter()
             .chain(counts.map(|count| count.to_string()))
@@ -231,11 +242,10 @@ impl<W: Write> Writer<W> {
             }
             Self::Csv(csv, has_header) => {
                 if !std::mem::replace(has_header, true) {
-                    csv.write_record(header()).map_err(io::Error::from)?;
+                    csv.write_record(header()).map_err(of_writing)?;
                 }
                 for entry in entries {
-                    let cells = entry.cells().map(no_formula);
-                    csv.write_record(cells).map_err(io::Error::from)?;
+                    csv.write_record(entry.cells()).map_err(of_writing)?;
                 }
                 csv.flush()?;
             }
@@ -251,13 +261,11 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// Returns a cell that no spreadsheet takes for a formula: one that begins like a
-/// formula gets a quote in front, as OWASP advises ("CSV Injection").
-fn no_formula(cell: String) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
-        format!("'{cell}")
-    } else {
-        cell
+/// Returns the error of writing itself: whoever closes a pipe early has enough.
+fn of_writing(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
     }
 }
 
@@ -274,7 +282,7 @@ fn end(text: &str) -> Result<i64, String> {
 fn time_or_day(text: &str, time: &str) -> Result<i64, String> {
     epoch_seconds(text)
         .or_else(|| epoch_seconds(&format!("{text}{time}")))
-        .ok_or_else(|| "must be a day (2026-11-25) or a time (2026-11-25T12:00:00Z)".to_owned())
+        .ok_or_else(|| "must be a date (2026-11-25) or a time (2026-11-25T12:00:00Z)".to_owned())
 }
 
 #[cfg(test)]
@@ -344,7 +352,7 @@ mod tests {
             cells,
             [
                 cell("'=1+1", "'@x"),
-                cell("a,\"b\"\nc", "'\t=2"),
+                cell("a,\"b\"\nc", "'\t'=2"),
                 cell("'-1", "'+1")
             ]
         );

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{
     CliError,
-    connect::{Confirm, Connect, DeletionOptions, patience},
+    connect::{Confirm, Connect, DeletionOptions, patience, state_machine},
     print::{self, Column, Table as TextTable, kinds, plain},
 };
 use crate::{
@@ -17,7 +17,6 @@ use crate::{
     clock::rfc3339,
     config::{self, Mode, RetentionSettings},
     deletion::{Budget, Deletions, HandOff},
-    sdk,
 };
 
 /// How long one run may take in a terminal.
@@ -31,8 +30,10 @@ const GUARDED: &str = "guarded: more campaigns are past retention than MAX_DELET
 #[command(after_help = "\
 Examples:
   campaigns cleanup --endpoint-url http://127.0.0.1:8000
-  campaigns cleanup --retention-days 90 --counts --endpoint-url http://127.0.0.1:8000
-  campaigns cleanup --mode enforce --retention-days 90 --endpoint-url http://127.0.0.1:8000
+  campaigns cleanup --retention-days 90 --counts \\
+    --endpoint-url http://127.0.0.1:8000
+  campaigns cleanup --mode enforce --retention-days 90 \\
+    --endpoint-url http://127.0.0.1:8000
 
 Ctrl-C stops it. Progress is saved, and the next run continues.")]
 pub(super) struct Cleanup {
@@ -45,21 +46,21 @@ pub(super) struct Cleanup {
     /// Print JSON instead of a table.
     #[arg(long, conflicts_with = "counts")]
     json: bool,
-    /// Days after which a campaign that was completed, or else changed, is past
+    /// Days since its completion, or else its last change, after which a campaign is past
     /// retention; 0 for never.
     #[arg(long, env = config::RETENTION_DAYS, value_name = "N")]
     retention_days: Option<String>,
-    /// The statuses that campaigns past retention can have, joined by commas.
+    /// Only campaigns with one of these statuses can be past retention; separated by commas.
     #[arg(long, env = config::RETENTION_STATUSES, value_name = "STATUSES")]
     retention_statuses: Option<String>,
-    /// How many campaigns past retention this run deletes at most.
+    /// The most campaigns past retention that this run deletes.
     #[arg(long, env = config::MAX_CAMPAIGNS_PER_RUN, value_name = "N")]
     max_campaigns_per_run: Option<String>,
-    /// How many deletions of campaigns past retention run at once at most.
+    /// The most deletions of campaigns past retention that run at once.
     #[arg(long, env = config::MAX_RUNNING_CLEANUPS, value_name = "N")]
     max_running_cleanups: Option<String>,
-    /// Delete nothing if a larger share of the unprotected campaigns is past retention,
-    /// percent; 100 for no guard.
+    /// Delete nothing if more than this percentage of the unprotected campaigns is past
+    /// retention; 100 for no guard.
     #[arg(long, env = config::MAX_DELETE_SHARE_PERCENT, value_name = "N")]
     max_delete_share_percent: Option<String>,
     /// The state machine that drains what is claimed; without one, this terminal does.
@@ -83,11 +84,13 @@ impl Cleanup {
     pub(super) async fn run(self) -> Result<(), CliError> {
         let retention = self.retention()?;
         let most = retention.max_campaigns_per_run;
-        let table = self.connect.table().await;
-        let arn = config::state_machine_arn(Some(self.state_machine_arn.clone()))?;
-        let hand_off = HandOff::to_state_machine(arn, &sdk::config().load().await);
-        let deletions = Deletions::new(table.clone(), self.options.settings()?, hand_off);
-        let cleanup = Run::new(table, deletions.clone(), retention);
+        let table = self.connect.table().await?;
+        let deletions = |hand_off| -> Result<_, CliError> {
+            let settings = self.options.settings()?;
+            Ok(Deletions::new(table.clone(), settings, hand_off))
+        };
+        let shown = deletions(HandOff::None)?;
+        let cleanup = Run::new(table.clone(), shown.clone(), retention.clone());
         let budget = || Budget::new(Instant::now(), LONGEST, None);
         let (summary, mut candidates) = cleanup.report(budget()).await.map_err(failed)?;
         candidates.truncate(most);
@@ -96,7 +99,7 @@ impl Cleanup {
             return print::json(&summary);
         }
         if !self.json {
-            self.show(&deletions, &summary, &candidates).await?;
+            self.show(&shown, &summary, &candidates).await?;
         }
         if is_report {
             return Ok(());
@@ -112,6 +115,8 @@ impl Cleanup {
             }
             return guarded(&summary);
         }
+        let hand_off = state_machine(&self.state_machine_arn, self.confirm).await?;
+        let cleanup = Run::new(table.clone(), deletions(hand_off)?, retention);
         let spinner = ProgressBar::new_spinner().with_message("cleaning up");
         spinner.enable_steady_tick(Duration::from_millis(200));
         let summary = tokio::select! {

@@ -2,25 +2,27 @@
 //! that is not on this machine.
 
 use std::{
-    io::{IsTerminal, Write},
+    io::{ErrorKind, IsTerminal, Write},
     net::IpAddr,
     ops::RangeInclusive,
     time::Duration,
 };
 
-use aws_config::Region;
-use aws_sdk_dynamodb::{Client, config::Credentials};
+use aws_config::SdkConfig;
 use clap::{Args, builder::RangedI64ValueParser};
-use lambda_http::http::Uri;
-use tokio::time::Instant;
+use lambda_http::http::{Uri, uri::Scheme};
+use tokio::{net::TcpStream, time::Instant};
 
-use super::CliError;
+use super::{CliError, print::plain};
 use crate::{
+    auth::{LONGEST_ACCOUNT_ID, is_account_id},
     config::{
-        AUDIT_RETENTION_DAYS, ConfigError, DAYS_RANGE, DEFAULT_LEASE_SECONDS, DEFAULT_TABLE_NAME,
-        DeletionSettings, LEASE_RANGE, LEASE_SECONDS, MAX_RETENTION_WRITE_UNITS_PER_SECOND,
-        MAX_WRITE_UNITS_PER_SECOND, PACE_RANGE, TABLE_NAME,
+        self, AUDIT_RETENTION_DAYS, ConfigError, DAYS_RANGE, DEFAULT_LEASE_SECONDS,
+        DEFAULT_TABLE_NAME, DeletionSettings, LEASE_RANGE, LEASE_SECONDS,
+        MAX_RETENTION_WRITE_UNITS_PER_SECOND, MAX_WRITE_UNITS_PER_SECOND, PACE_RANGE, TABLE_NAME,
+        environment, table_name,
     },
+    deletion::HandOff,
     sdk,
     table::Table,
 };
@@ -28,58 +30,87 @@ use crate::{
 /// How long a terminal waits for the answer to one request, retries included.
 pub const PATIENCE: Duration = Duration::from_secs(15);
 
+/// The variable that names the endpoint of DynamoDB.
+pub const ENDPOINT_URL: &str = "AWS_ENDPOINT_URL_DYNAMODB";
+const SFN_ENDPOINT_URL: &str = "AWS_ENDPOINT_URL_SFN";
+
 /// The options that say which table.
 #[derive(Args, Clone, Debug)]
 pub struct Connect {
     /// The table.
-    #[arg(long, env = TABLE_NAME, default_value = DEFAULT_TABLE_NAME)]
+    #[arg(long, env = TABLE_NAME, value_name = "NAME", default_value = DEFAULT_TABLE_NAME)]
     pub table_name: String,
-    /// The DynamoDB endpoint; by default, the one of the SDK's own configuration.
-    #[arg(long, env = "AWS_ENDPOINT_URL_DYNAMODB", value_name = "URL")]
+    /// The DynamoDB endpoint; by default, the one in the SDK's own configuration.
+    #[arg(long, env = ENDPOINT_URL, value_name = "URL")]
     pub endpoint_url: Option<String>,
 }
 
 /// The options that say how a deletion is done.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct DeletionOptions {
-    /// Seconds after which another worker may take over a silent one.
+    /// Seconds that a worker may be silent before another one may take over.
     #[arg(
         long,
         env = LEASE_SECONDS,
+        value_name = "N",
         default_value_t = DEFAULT_LEASE_SECONDS,
-        value_parser = clap::value_parser!(u64).range(LEASE_RANGE)
+        value_parser = number_in(LEASE_RANGE)
     )]
     lease_seconds: u64,
     /// Write units per second that a deletion may consume; 0 for no limit.
     #[arg(
         long,
         env = MAX_WRITE_UNITS_PER_SECOND,
+        value_name = "N",
         default_value_t = 0,
         value_parser = number_in(PACE_RANGE)
     )]
     max_write_units_per_second: u32,
-    /// The same for a deletion that retention starts; by default, the same value.
+    /// Write units per second that a deletion started by retention may consume; by
+    /// default, the value of --max-write-units-per-second.
     #[arg(
         long,
         env = MAX_RETENTION_WRITE_UNITS_PER_SECOND,
+        value_name = "N",
         value_parser = number_in(PACE_RANGE)
     )]
     max_retention_write_units_per_second: Option<u32>,
-    /// Days for which the record of a finished deletion is kept; 0 for indefinitely.
+    /// How many days the record of a finished deletion is kept; 0 to keep it indefinitely.
     #[arg(
         long,
         env = AUDIT_RETENTION_DAYS,
+        value_name = "N",
         default_value_t = 0,
-        value_parser = clap::value_parser!(u64).range(DAYS_RANGE)
+        value_parser = number_in(DAYS_RANGE)
     )]
     audit_retention_days: u64,
 }
 
-/// A parser of numbers in this range.
+/// Parses the id of an account, by the rule that every part of the service uses.
+///
+/// # Errors
+/// A message that says what is allowed.
+pub fn account_id(text: &str) -> Result<String, String> {
+    if is_account_id(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "must be 1 to {LONGEST_ACCOUNT_ID} bytes, not blank and free of control characters"
+        ))
+    }
+}
+
+/// Returns a parser of numbers in this range, which says for any other number what is
+/// allowed.
 #[must_use]
-pub fn number_in(range: RangeInclusive<u32>) -> RangedI64ValueParser<u32> {
+pub fn number_in<T>(range: RangeInclusive<T>) -> RangedI64ValueParser<T>
+where
+    T: TryFrom<i64> + TryInto<i64> + Clone + Send + Sync + 'static,
+    <T as TryFrom<i64>>::Error: std::error::Error + Send + Sync + 'static,
+{
     let (least, most) = range.into_inner();
-    clap::value_parser!(u32).range(i64::from(least)..=i64::from(most))
+    let bound = |number: T| number.try_into().unwrap_or(i64::MAX);
+    RangedI64ValueParser::new().range(bound(least)..=bound(most))
 }
 
 impl DeletionOptions {
@@ -88,7 +119,13 @@ impl DeletionOptions {
     /// # Errors
     /// [`ConfigError`].
     pub fn settings(self) -> Result<DeletionSettings, ConfigError> {
-        DeletionSettings::read(|variable| match variable {
+        DeletionSettings::read(|variable| self.value(variable))
+    }
+
+    /// Returns the value of the option that corresponds to a variable.
+    #[must_use]
+    pub fn value(self, variable: &str) -> Option<String> {
+        match variable {
             LEASE_SECONDS => Some(self.lease_seconds.to_string()),
             MAX_WRITE_UNITS_PER_SECOND => Some(self.max_write_units_per_second.to_string()),
             MAX_RETENTION_WRITE_UNITS_PER_SECOND => self
@@ -96,7 +133,7 @@ impl DeletionOptions {
                 .map(|units| units.to_string()),
             AUDIT_RETENTION_DAYS => Some(self.audit_retention_days.to_string()),
             _ => None,
-        })
+        }
     }
 }
 
@@ -108,33 +145,25 @@ pub struct Confirm {
     pub yes: bool,
 }
 
-/// The instant until which a request that starts now is waited for.
+/// Returns the instant until which to wait for a request that starts now.
 #[must_use]
 pub fn patience() -> Instant {
     Instant::now() + PATIENCE
 }
 
 impl Connect {
-    /// The table. An endpoint on this machine needs no credentials and no
-    /// region: it gets placeholders where the environment has none.
-    pub async fn table(&self) -> Table {
-        let mut loader = sdk::config();
-        // Set even if the SDK would find it, so that the endpoint that was checked is the
-        // one that is called.
-        if let Some(url) = self.url() {
-            loader = loader.endpoint_url(url);
-        }
-        if self.is_loopback() {
-            let unset = |variable| std::env::var_os(variable).is_none();
-            if unset("AWS_REGION") && unset("AWS_DEFAULT_REGION") {
-                loader = loader.region(Region::from_static("us-east-1"));
-            }
-            if unset("AWS_ACCESS_KEY_ID") && unset("AWS_PROFILE") {
-                let local = Credentials::new("local", "local", None, None, "local");
-                loader = loader.credentials_provider(local);
-            }
-        }
-        Table::new(Client::new(&loader.load().await), self.table_name.clone())
+    /// Returns the table.
+    ///
+    /// # Errors
+    /// [`CliError`] for a setting that is wrong or missing, and for an endpoint on this
+    /// machine where nothing is listening: waiting would not help.
+    pub async fn table(&self) -> Result<Table, CliError> {
+        let table_name = table_name(Some(self.table_name.clone()))?;
+        let config = match self.url() {
+            Some(url) => configuration(ENDPOINT_URL, &url).await?,
+            None => from_environment().await?,
+        };
+        Ok(Table::new(sdk::dynamodb(&config), table_name))
     }
 
     /// Returns whether the endpoint is on this machine.
@@ -143,9 +172,9 @@ impl Connect {
         self.url().as_deref().is_some_and(is_loopback)
     }
 
-    fn url(&self) -> Option<String> {
-        let general = || std::env::var("AWS_ENDPOINT_URL").ok();
-        self.endpoint_url.clone().or_else(general)
+    /// Returns the endpoint, if one is given.
+    pub(super) fn url(&self) -> Option<String> {
+        self.endpoint_url.clone().or_else(general_url)
     }
 
     /// Asks before something is written to an endpoint that is not on this
@@ -154,37 +183,154 @@ impl Connect {
     /// # Errors
     /// [`CliError::Refused`] when the answer is no, or standard input is not a terminal.
     pub fn confirm(&self, what: &str, confirm: Confirm) -> Result<(), CliError> {
-        if confirm.yes || self.is_loopback() {
+        if self.is_loopback() {
             return Ok(());
         }
         let endpoint = self
             .url()
             .unwrap_or_else(|| "the AWS endpoint of your configuration".to_owned());
         let table = &self.table_name;
-        if !std::io::stdin().is_terminal() {
-            return Err(CliError::Refused(format!(
-                "confirm with --yes to {what} in table {table} at {endpoint}"
-            )));
-        }
-        eprint!("About to {what} in table {table} at {endpoint}. Continue? [y/N] ");
-        std::io::stderr().flush()?;
-        let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer)?;
-        if matches!(answer.trim(), "y" | "Y" | "yes") {
-            Ok(())
-        } else {
-            Err(CliError::Refused("cancelled".to_owned()))
-        }
+        ask(&format!("{what} in table {table} at {endpoint}"), confirm)
     }
 }
 
-fn is_loopback(url: &str) -> bool {
+/// Returns the hand-off to the state machine with this ARN, or none if the ARN is empty.
+/// Asks first if the state machine is not on this machine, even if the table is.
+///
+/// # Errors
+/// [`CliError`], as for [`Connect::table`] and [`Connect::confirm`].
+pub async fn state_machine(arn: &str, confirm: Confirm) -> Result<HandOff, CliError> {
+    let Some(arn) = config::state_machine_arn(Some(arn.to_owned()))? else {
+        return Ok(HandOff::None);
+    };
+    if !service_url(SFN_ENDPOINT_URL)
+        .as_deref()
+        .is_some_and(is_loopback)
+    {
+        ask(&format!("start executions of {arn}"), confirm)?;
+    }
+    let config = step_functions().await?;
+    Ok(HandOff::to_state_machine(Some(arn), &config))
+}
+
+/// Returns the configuration for Step Functions.
+///
+/// # Errors
+/// [`CliError`], as for [`Connect::table`].
+pub(super) async fn step_functions() -> Result<SdkConfig, CliError> {
+    Ok(service(SFN_ENDPOINT_URL).await?.0)
+}
+
+/// Returns the configuration for the service that has its endpoint in this variable, and
+/// the endpoint if there is one.
+///
+/// # Errors
+/// [`CliError`], as for [`Connect::table`].
+pub(super) async fn service(
+    variable: &'static str,
+) -> Result<(SdkConfig, Option<String>), CliError> {
+    let url = service_url(variable);
+    let config = match &url {
+        Some(url) if is_loopback(url) => configuration(variable, url).await?,
+        _ => from_environment().await?,
+    };
+    Ok((config, url))
+}
+
+fn service_url(variable: &str) -> Option<String> {
+    let own = environment(variable).filter(|_| !ignores_endpoints());
+    own.or_else(general_url)
+}
+
+/// Asks for a confirmation, which only `y` or `yes` gives.
+fn ask(what: &str, confirm: Confirm) -> Result<(), CliError> {
+    if confirm.yes {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(CliError::Refused(format!("pass --yes to {what}")));
+    }
+    let mut question = std::io::stderr().lock();
+    write!(question, "About to {}. Continue? [y/N] ", plain(what))?;
+    question.flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    if matches!(answer.trim(), "y" | "Y" | "yes") {
+        Ok(())
+    } else {
+        Err(CliError::Refused("cancelled".to_owned()))
+    }
+}
+
+/// Returns whether the endpoints of the environment are to be ignored, which is a
+/// setting of the SDK.
+#[must_use]
+pub fn ignores_endpoints() -> bool {
+    environment("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
+        .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+}
+
+/// Returns the endpoint that the environment names for every service, if it does.
+fn general_url() -> Option<String> {
+    environment("AWS_ENDPOINT_URL").filter(|_| !ignores_endpoints())
+}
+
+/// Returns the configuration for this endpoint.
+async fn configuration(name: &'static str, url: &str) -> Result<SdkConfig, CliError> {
+    let uri = sdk::endpoint(name, url)?;
+    if uri.scheme() == Some(&Scheme::HTTPS) {
+        has_certificates()?;
+    }
+    if !is_loopback(url) {
+        // Given even if the SDK would find it, so that the endpoint that was checked is the
+        // one that is called.
+        return Ok(sdk::load(Some(url)).await?);
+    }
+    let port = uri.port_u16().unwrap_or(match uri.scheme_str() {
+        Some("https") => 443,
+        _ => 80,
+    });
+    let host = uri.host().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    if let Err(error) = TcpStream::connect((host, port)).await
+        && error.kind() == ErrorKind::ConnectionRefused
+    {
+        return Err(CliError::Refused(format!(
+            "nothing is listening at {url}: start `campaigns serve`, or name another endpoint"
+        )));
+    }
+    Ok(sdk::on_this_machine(url))
+}
+
+/// Returns the configuration of the environment and of its profile.
+async fn from_environment() -> Result<SdkConfig, CliError> {
+    has_certificates()?;
+    Ok(sdk::load(None).await?)
+}
+
+/// Fails if this machine has no certificates: no TLS connection would succeed.
+fn has_certificates() -> Result<(), CliError> {
+    if rustls_native_certs::load_native_certs().certs.is_empty() {
+        return Err(CliError::Refused(
+            "there are no CA certificates on this machine: install them, or name a file of them \
+             in SSL_CERT_FILE"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// Returns whether a URL is one of this machine.
+pub(super) fn is_loopback(url: &str) -> bool {
     let Ok(uri) = url.parse::<Uri>() else {
         return false;
     };
+    if uri.scheme().is_none() {
+        return false;
+    }
     let host = uri.host().unwrap_or_default();
     let ip = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    host.eq_ignore_ascii_case("localhost") || ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]
@@ -198,6 +344,7 @@ mod tests {
             "http://localhost:8000",
             "http://[::1]:8000/",
             "http://127.9.9.9",
+            "http://LocalHost:8000",
         ] {
             assert!(is_loopback(url), "{url}");
         }
@@ -207,6 +354,8 @@ mod tests {
             "http://localhost.example.com",
             "http://10.0.0.1:8000",
             "127.0.0.1@example.com",
+            "localhost",
+            "127.0.0.1",
             "nonsense",
             "",
         ] {

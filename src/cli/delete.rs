@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     CliError,
-    connect::{Confirm, Connect, DeletionOptions, PATIENCE, patience},
+    connect::{Confirm, Connect, DeletionOptions, PATIENCE, patience, state_machine},
     driver::until_done,
     print::{self, kinds, plain, print_deletion},
 };
@@ -18,7 +18,6 @@ use crate::{
     config,
     deletion::{Budget, DeletionRequest, Deletions, End, Error, HandOff, Outcome},
     record::{DeletionRef, Record, RecordState},
-    sdk,
     table::Table,
 };
 
@@ -62,7 +61,8 @@ pub(super) struct Delete {
 
 impl Delete {
     pub(super) async fn run(self) -> Result<(), CliError> {
-        let table = self.connect.table().await;
+        config::state_machine_arn(Some(self.state_machine_arn.clone()))?;
+        let table = self.connect.table().await?;
         let campaign = table.campaign(&self.id, patience()).await?;
         let campaign = campaign.ok_or_else(|| self.not_there(&table))?;
         let request = DeletionRequest::by_terminal(&campaign);
@@ -77,8 +77,7 @@ impl Delete {
         );
         self.connect.confirm(&what, self.confirm)?;
         let left_to = if self.no_wait {
-            let arn = config::state_machine_arn(Some(self.state_machine_arn.clone()))?;
-            HandOff::to_state_machine(arn, &sdk::config().load().await)
+            state_machine(&self.state_machine_arn, self.confirm).await?
         } else {
             HandOff::None
         };
@@ -186,7 +185,7 @@ impl Delete {
             let counting = ProgressBar::new_spinner().with_message("counting");
             counting.enable_steady_tick(LOOK_EVERY);
             let until = Instant::now() + COUNTING;
-            // The bar has no end if this is not known.
+            // If this is not known, the bar has no total.
             let left = match deletions.count(&record.campaign_id, until).await {
                 Ok((left, true)) => Some(left.total()),
                 _ => None,
@@ -214,7 +213,7 @@ impl Delete {
     }
 }
 
-/// Shows what the record says, whichever worker writes it, indefinitely.
+/// Shows the progress that the record gives, whichever worker writes it. Never returns.
 async fn watch(
     deletions: &Deletions,
     of: &DeletionRef,
@@ -222,7 +221,7 @@ async fn watch(
 ) -> Result<Record, CliError> {
     loop {
         sleep(LOOK_EVERY).await;
-        // A read that fails is left out.
+        // A read that fails is skipped; the next one shows the progress.
         if let Ok(Some(record)) = deletions.find(of, patience()).await {
             bar.set_position(record.progress.counted.total());
             bar.set_message(kinds(&record.progress.counted));

@@ -1,7 +1,7 @@
 //! The demo data: the campaign of the public reference, one campaign for each common
 //! refusal, and the key that the files in `events/` carry. `serve` puts it into its
-//! embedded DynamoDB, `campaigns demo` into another endpoint of this machine, and
-//! nowhere else: the key is public.
+//! embedded DynamoDB, and `campaigns demo` into another endpoint on this machine. It
+//! is put nowhere else, because the key is public.
 
 use clap::Args;
 
@@ -39,19 +39,20 @@ impl Demo {
     pub(super) async fn run(self) -> Result<(), CliError> {
         if !self.connect.is_loopback() {
             return Err(CliError::Refused(
-                "the demo data has a public key, so it goes to an endpoint of this machine only: \
-                 name one with --endpoint-url"
+                "the demo data contains a public key, so it may only be put on this machine: name \
+                 a local endpoint with --endpoint-url"
                     .to_owned(),
             ));
         }
-        let table = self.connect.table().await;
+        let table = self.connect.table().await?;
         table.create().await?;
+        table.enable_time_to_live().await?;
         put(&table).await?;
         print::line(&format!("the demo data is in table {}", table.name()))
     }
 }
 
-/// Returns whether the demo data has been put; its key comes last.
+/// Returns whether the demo data has been put: its key is put last.
 ///
 /// # Errors
 /// [`CliError`].
@@ -105,7 +106,7 @@ fn campaigns() -> [(
     ]
 }
 
-/// Puts what is missing of the demo data.
+/// Puts whatever is missing from the demo data.
 ///
 /// # Errors
 /// [`CliError`].

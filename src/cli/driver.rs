@@ -1,6 +1,6 @@
 //! Drives a deletion to completion on this machine, slice after slice, as the state
-//! machine of the template does. `serve` does it in the background for the rest of
-//! its requests, `delete` in the foreground.
+//! machine of the template does. `serve` does it in the background for what its
+//! requests leave, `delete` in the foreground.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{
     table::TableError,
 };
 
-/// After this many slices in a row without progress, there will be none.
+/// After this many slices in a row without progress, the deletion is given up.
 const MOST_IDLE: u32 = 8;
 /// The longest pause after a slice without progress.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
@@ -51,7 +51,7 @@ pub(super) async fn until_done(
                 let id = &of.deletion_id;
                 return Err(CliError::Refused(format!("there is no deletion {id}")));
             }
-            // No repetition makes the record readable.
+            // Trying again does not make the record readable.
             Err(error @ TableError::Corrupt { .. }) => return Err(error.into()),
             Err(error) => (false, 0, Some(error)),
         };

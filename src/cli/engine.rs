@@ -1,7 +1,11 @@
 //! The embedded DynamoDB: dynoxide, in this process, on an address of this
 //! machine. It serves `campaigns serve` and the tests.
 
-use std::{net::SocketAddr, path::Path};
+use std::{
+    fs::{File, TryLockError},
+    net::SocketAddr,
+    path::Path,
+};
 
 use dynoxide::Database;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -13,11 +17,13 @@ use super::CliError;
 pub struct Engine {
     address: SocketAddr,
     task: JoinHandle<Result<(), String>>,
+    /// Held as long as the engine has the file.
+    _lock: Option<File>,
 }
 
 impl Engine {
-    /// Starts an engine on 127.0.0.1; in memory, or in a file. Port 0 takes a
-    /// free one.
+    /// Starts an engine on 127.0.0.1 that keeps its data in memory, or in a file.
+    /// Port 0 picks a free port.
     ///
     /// # Errors
     /// [`CliError::Refused`] when the port is taken or the file is unreadable.
@@ -26,8 +32,9 @@ impl Engine {
         let address = listener.local_addr()?;
         let database = match data {
             None => Database::memory(),
-            Some(file) => Database::new(&file.to_string_lossy()),
+            Some(file) => Database::new(&file_name(file)?),
         };
+        let lock = data.map(only_one).transpose()?;
         let database = database.map_err(|error| {
             let file = data.map_or_else(|| "memory".into(), Path::to_string_lossy);
             CliError::Refused(format!("cannot keep data in {file}: {error}"))
@@ -37,6 +44,7 @@ impl Engine {
         Ok(Self {
             address,
             task: tokio::spawn(serve),
+            _lock: lock,
         })
     }
 
@@ -45,6 +53,36 @@ impl Engine {
     pub fn endpoint_url(&self) -> String {
         format!("http://{}", self.address)
     }
+}
+
+/// Locks a data file for this process: two engines over one file would each see half.
+fn only_one(file: &Path) -> Result<File, CliError> {
+    let lock = File::open(file)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(CliError::Refused(format!(
+            "{} is in use by another `campaigns serve`",
+            file.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+/// Returns the name by which the engine opens a file. The engine gives some names a
+/// special meaning (`:memory:`, `file:`), but none that begins with a directory.
+fn file_name(file: &Path) -> Result<String, CliError> {
+    let name = file.to_str().filter(|name| !name.is_empty());
+    let name = name.ok_or_else(|| {
+        let file = file.display();
+        CliError::Refused(format!(
+            "cannot keep data in '{file}': its name must be UTF-8 text"
+        ))
+    })?;
+    Ok(if file.is_absolute() {
+        name.to_owned()
+    } else {
+        format!("./{name}")
+    })
 }
 
 impl Drop for Engine {

@@ -1,6 +1,6 @@
 //! A stand-in for the API Gateway HTTP API: turns each HTTP request into a payload
-//! 2.0 event, passes it to the handler that `api` runs, and sends the answer. Like the gateway, it matches the route on the path as sent and
-//! decodes the path once.
+//! 2.0 event, passes it to the handler that `api` runs, and sends the answer. Like the gateway, it
+//! matches the route on the path as sent and decodes the path once.
 
 use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr, time::Duration};
 
@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     Request, Response, StatusCode,
     body::{Bytes, Incoming},
-    header::HeaderMap,
+    header::{CONTENT_TYPE, HeaderMap, HeaderValue},
     server::conn::http1,
     service::service_fn,
 };
@@ -51,6 +51,8 @@ pub async fn serve(listener: TcpListener, api: Api) {
             // A connection that breaks concerns its client alone.
             let _ = http1::Builder::new()
                 .timer(TokioTimer::new())
+                // A client that closes its sending side still gets the answer.
+                .half_close(true)
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
         });
@@ -83,24 +85,26 @@ async fn answer(
     Ok(response(answer).unwrap_or_else(|| by_itself(StatusCode::INTERNAL_SERVER_ERROR)))
 }
 
-/// The bytes of the request line and the headers, without what separates them.
+/// The size of the request line and the headers in bytes, without separators.
 fn head_size(head: &hyper::http::request::Parts) -> usize {
     let headers = head.headers.iter();
     let headers = headers.map(|(name, value)| name.as_str().len() + value.len());
     head.uri.to_string().len() + headers.sum::<usize>()
 }
 
-/// An answer that the gateway gives without the function.
+/// An answer that the gateway gives itself, without calling the function.
 fn by_itself(status: StatusCode) -> Response<Full<Bytes>> {
     let message = status.canonical_reason().unwrap_or_default();
     let body = json!({ "message": message }).to_string();
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
     response
 }
 
-/// Returns the route of a path as sent: its text, its parameter's name, and what
-/// stands for the parameter.
+/// Returns the route of a path as sent: its text, its parameter's name, and the
+/// parameter's value.
 fn route<'a>(method: &str, path: &'a str) -> Option<(&'static str, Option<&'static str>, &'a str)> {
     PATHS
         .iter()

@@ -7,12 +7,13 @@ use uuid::Uuid;
 
 use super::{
     CliError,
-    connect::{Confirm, Connect, PATIENCE, patience},
+    connect::{Confirm, Connect, PATIENCE, account_id, number_in, patience},
     print::{self, Column, Table as TextTable, plain},
 };
 use crate::{
     auth::{ApiKey, KEY_LENGTH, SCOPES, StoredKey},
     clock::{now_rfc3339, now_seconds, rfc3339},
+    config::{self, DAYS_RANGE},
     table::{ListedKey, Table, item, keys},
 };
 
@@ -20,7 +21,8 @@ use crate::{
 #[derive(Subcommand, Debug)]
 #[command(after_help = "\
 Examples:
-  campaigns key issue --account account_demo --scope campaigns:delete --expires-in-days 90
+  campaigns key issue --account account_demo --scope campaigns:delete \\
+    --expires-in-days 90
   campaigns key list --account account_demo
   campaigns key revoke key_0190a8c2b5c27e3f")]
 pub(super) enum Key {
@@ -36,14 +38,14 @@ pub(super) enum Key {
 #[derive(Args, Debug)]
 pub(super) struct Issue {
     /// The account that the key acts for.
-    #[arg(long)]
+    #[arg(long, value_parser = account_id)]
     account: String,
     /// A scope of the key; repeat for several. By default, every scope.
     #[arg(long = "scope", value_name = "SCOPE", value_parser = PossibleValuesParser::new(SCOPES))]
     scopes: Vec<String>,
     /// Days after which the key expires; by default, never.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    expires_in_days: Option<u32>,
+    #[arg(long, value_name = "N", value_parser = number_in(1..=*DAYS_RANGE.end()))]
+    expires_in_days: Option<u64>,
     /// Print JSON instead of text.
     #[arg(long)]
     json: bool,
@@ -57,7 +59,7 @@ pub(super) struct Issue {
 #[derive(Args, Debug)]
 pub(super) struct List {
     /// The account whose keys are listed.
-    #[arg(long)]
+    #[arg(long, value_parser = account_id)]
     account: String,
     /// Print a JSON array instead of a table.
     #[arg(long)]
@@ -69,7 +71,7 @@ pub(super) struct List {
 /// `campaigns key revoke`.
 #[derive(Args, Debug)]
 pub(super) struct Revoke {
-    /// The key's id, as `key list` shows it.
+    /// The key's id, as `key list` shows it. Every item with this id is revoked.
     key_id: String,
     #[command(flatten)]
     connect: Connect,
@@ -100,10 +102,11 @@ struct Issued<'a> {
 impl Issue {
     async fn run(self) -> Result<(), CliError> {
         self.connect.confirm("issue an API key", self.confirm)?;
-        let table = self.connect.table().await;
+        let table = self.connect.table().await?;
         let expires_at = self
             .expires_in_days
-            .map(|days| now_seconds() + i64::from(days) * 24 * 60 * 60);
+            .and_then(config::days)
+            .map(|after| now_seconds().saturating_add_unsigned(after.as_secs()));
         let scopes = if self.scopes.is_empty() {
             SCOPES.map(ToOwned::to_owned).to_vec()
         } else {
@@ -132,26 +135,39 @@ impl Issue {
         if self.json {
             return Ok(());
         }
-        eprintln!(
-            "key {} of account {} ({}){}; it is not shown again, and stored as a hash",
+        print::remark(&format!(
+            "key {} of account {} ({}){}; only its hash is stored, so it cannot be shown again",
             issued.key_id,
             issued.account_id,
             issued.scopes.join(", "),
             issued
                 .expires_at
                 .map_or_else(String::new, |at| format!(", expires {at}")),
-        );
+        ));
         Ok(())
     }
 }
 
-/// Issues a key: generates it from the operating system's randomness (6 bits for
-/// each character), and stores its hash.
+/// Issues a key: generates it, and stores its hash.
 ///
 /// # Errors
 /// [`CliError`].
 pub(super) async fn issue(
     table: &Table,
+    account_id: &str,
+    scopes: Vec<String>,
+    expires_at: Option<i64>,
+) -> Result<(ApiKey, StoredKey), CliError> {
+    let (key, stored) = generate(account_id, scopes, expires_at)?;
+    store(table, &key, &stored).await?;
+    Ok((key, stored))
+}
+
+/// Generates a key from the operating system's randomness (6 bits for each character).
+///
+/// # Errors
+/// [`CliError::Refused`] if there is none.
+pub(super) fn generate(
     account_id: &str,
     mut scopes: Vec<String>,
     expires_at: Option<i64>,
@@ -160,7 +176,7 @@ pub(super) async fn issue(
     let mut bytes = [0_u8; KEY_LENGTH];
     getrandom::fill(&mut bytes).map_err(|error| {
         CliError::Refused(format!(
-            "the operating system gave no random bytes: {error}"
+            "the operating system provided no random bytes: {error}"
         ))
     })?;
     let text: String = bytes
@@ -180,44 +196,69 @@ pub(super) async fn issue(
         subscription: "active".to_owned(),
         expires_at,
     };
-    let item = item::new_key(&stored, &now_rfc3339());
-    if !table
-        .put_new(keys::api_key(&key.hash()), item, patience())
-        .await?
-    {
-        return Err(CliError::Refused(
-            "the generated key exists already".to_owned(),
-        ));
-    }
     Ok((key, stored))
 }
 
+/// Stores a generated key under its hash.
+///
+/// # Errors
+/// [`CliError`].
+pub(super) async fn store(table: &Table, key: &ApiKey, stored: &StoredKey) -> Result<(), CliError> {
+    let item = item::new_key(stored, &now_rfc3339());
+    if table
+        .put_new(keys::api_key(&key.hash()), item, patience())
+        .await?
+    {
+        return Ok(());
+    }
+    Err(CliError::Refused(
+        "the generated key exists already".to_owned(),
+    ))
+}
+
+/// A key as it is listed. What cannot be read is null.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Listed<'a> {
     key_id: &'a str,
-    state: &'a str,
-    subscription: &'a str,
-    scopes: &'a [String],
+    state: Option<&'a str>,
+    subscription: Option<&'a str>,
+    scopes: Option<&'a [String]>,
     expires_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<&'a str>,
+}
+
+impl<'a> Listed<'a> {
+    fn of(listed: &'a ListedKey) -> Self {
+        let stored = listed.stored.as_ref().ok();
+        Self {
+            key_id: public_name(listed),
+            state: stored.map(|stored| stored.state.as_str()),
+            subscription: stored.map(|stored| stored.subscription.as_str()),
+            scopes: stored.map(|stored| stored.scopes.as_slice()),
+            expires_at: stored.and_then(|stored| stored.expires_at).map(rfc3339),
+            refused: listed.stored.as_ref().err().map(String::as_str),
+        }
+    }
+}
+
+/// Returns the name to show for a key: its id, or, if its item has none, the item's
+/// partition key.
+fn public_name(listed: &ListedKey) -> &str {
+    listed.key_id.as_deref().unwrap_or(&listed.key.pk)
 }
 
 impl List {
     async fn run(self) -> Result<(), CliError> {
-        let table = self.connect.table().await;
+        let table = self.connect.table().await?;
         let found = table.scan_keys(PATIENCE).await?;
-        let mut listed: Vec<Listed<'_>> = found
-            .iter()
-            .map(|ListedKey { stored, .. }| stored)
-            .filter(|stored| stored.account_id == self.account)
-            .map(|stored| Listed {
-                key_id: &stored.key_id,
-                state: &stored.state,
-                subscription: &stored.subscription,
-                scopes: &stored.scopes,
-                expires_at: stored.expires_at.map(rfc3339),
-            })
-            .collect();
+        // A key of an unknown account may be anybody's.
+        let is_listed = |listed: &&ListedKey| {
+            let account = listed.account_id.as_deref();
+            account.is_none_or(|account| account == self.account)
+        };
+        let mut listed: Vec<_> = found.iter().filter(is_listed).map(Listed::of).collect();
         listed.sort_by_key(|key| key.key_id);
         if self.json {
             return print::json(&listed);
@@ -232,30 +273,47 @@ impl List {
         for key in &listed {
             text.row([
                 key.key_id,
-                key.state,
-                key.subscription,
-                &key.scopes.join(", "),
-                key.expires_at.as_deref().unwrap_or("never"),
+                key.state.unwrap_or("unreadable"),
+                key.subscription.unwrap_or_default(),
+                &key.scopes.unwrap_or_default().join(", "),
+                key.expires_at.as_deref().unwrap_or(match key.state {
+                    Some(_) => "never",
+                    None => "",
+                }),
             ]);
         }
-        text.print()
+        text.print()?;
+        for key in &listed {
+            if let Some(why) = key.refused {
+                print::remark(&format!("campaigns: key {} is refused: {why}", key.key_id));
+            }
+        }
+        Ok(())
     }
 }
 
 impl Revoke {
     async fn run(self) -> Result<(), CliError> {
-        let what = format!("revoke key {}", self.key_id);
+        let what = format!("revoke key {}", plain(&self.key_id));
         self.connect.confirm(&what, self.confirm)?;
-        let table = self.connect.table().await;
+        let table = self.connect.table().await?;
         let found = table.scan_keys(PATIENCE).await?;
-        let key = found
-            .into_iter()
-            .find(|listed| listed.stored.key_id == self.key_id);
-        let gone = || CliError::Refused(format!("there is no key {}", self.key_id));
-        let key = key.ok_or_else(gone)?.key;
-        if !table.revoke_key(key, patience()).await? {
-            return Err(gone());
+        let is_it = |listed: &ListedKey| public_name(listed) == self.key_id;
+        let mut revoked = 0;
+        // Every item with this id: other programs may have written several.
+        for listed in found.into_iter().filter(is_it) {
+            revoked += u32::from(table.revoke_key(listed.key, patience()).await?);
         }
-        print::line(&format!("key {} is revoked", plain(&self.key_id)))
+        match revoked {
+            0 => Err(CliError::Refused(format!(
+                "there is no key {}",
+                self.key_id
+            ))),
+            1 => print::line(&format!("key {} is revoked", plain(&self.key_id))),
+            items => print::line(&format!(
+                "key {} is revoked, in all {items} items with this id",
+                plain(&self.key_id)
+            )),
+        }
     }
 }

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{
     CliError,
-    connect::{Connect, patience},
+    connect::{Connect, account_id, patience},
     print::{self, Column, Table},
 };
 use crate::campaign::{DELETABLE, ListedCampaign, Status};
@@ -16,11 +16,12 @@ Examples:
   campaigns list --endpoint-url http://127.0.0.1:8000
   campaigns list --status paused --account account_demo --json")]
 pub(super) struct List {
-    /// List campaigns with this status; by default, with every known status.
+    /// List campaigns with this status; by default, with every known status. Campaigns
+    /// without `updatedAt` are not in the index, and so not in the list.
     #[arg(long)]
     status: Option<String>,
     /// List campaigns of this account.
-    #[arg(long)]
+    #[arg(long, value_parser = account_id)]
     account: Option<String>,
     /// Print a JSON array instead of a table.
     #[arg(long)]
@@ -31,15 +32,16 @@ pub(super) struct List {
 
 impl List {
     pub(super) async fn run(self) -> Result<(), CliError> {
-        let table = self.connect.table().await;
-        let statuses = match self.status {
-            Some(status) => vec![status],
-            None => [Status::ACTIVE, Status::DELETING]
-                .into_iter()
-                .chain(DELETABLE)
-                .map(ToOwned::to_owned)
-                .collect(),
+        let table = self.connect.table().await?;
+        let known = [Status::ACTIVE, Status::DELETING]
+            .into_iter()
+            .chain(DELETABLE);
+        let known: Vec<String> = known.map(ToOwned::to_owned).collect();
+        let statuses = match &self.status {
+            Some(status) => vec![status.clone()],
+            None => known.clone(),
         };
+        let mut left_out = 0;
         let mut campaigns = Vec::new();
         for status in &statuses {
             let mut listing = table.campaigns_by_status(status);
@@ -47,36 +49,52 @@ impl List {
                 campaigns.extend(page);
             }
             for unreadable in listing.take_unreadable() {
-                eprintln!("campaigns: {}", print::plain(&unreadable.to_string()));
+                left_out += 1;
+                print::remark(&format!("campaigns: {unreadable}"));
             }
+        }
+        if let Some(status) = self
+            .status
+            .filter(|status| campaigns.is_empty() && left_out == 0 && !known.contains(status))
+        {
+            return Err(CliError::Refused(format!(
+                "no campaign has status '{status}'; known statuses: {}",
+                known.join(", ")
+            )));
         }
         if let Some(account) = &self.account {
             campaigns.retain(|listed| listed.campaign.account_id == *account);
         }
         if self.json {
             let said: Vec<_> = campaigns.iter().map(as_json).collect();
-            return print::json(&said);
+            print::json(&said)?;
+        } else {
+            table_of(&campaigns).print()?;
         }
-        let mut text = Table::new(&[
-            Column::Kept("ID"),
-            Column::Kept("STATUS"),
-            Column::GivesWay("ACCOUNT", 3),
-            Column::Drops("UPDATED", 4),
-            Column::Drops("PROTECTED", 1),
-            Column::GivesWay("NAME", 2),
-        ]);
-        for ListedCampaign { campaign, .. } in &campaigns {
-            text.row([
-                campaign.id.as_str(),
-                campaign.status.as_str(),
-                &campaign.account_id,
-                &campaign.updated_at,
-                if campaign.is_protected() { "yes" } else { "" },
-                &campaign.name,
-            ]);
-        }
-        text.print()
+        print::complete(left_out, "campaigns")
     }
+}
+
+fn table_of(campaigns: &[ListedCampaign]) -> Table {
+    let mut text = Table::new(&[
+        Column::Kept("ID"),
+        Column::Kept("STATUS"),
+        Column::GivesWay("ACCOUNT", 3),
+        Column::Drops("UPDATED", 4),
+        Column::Drops("PROTECTED", 1),
+        Column::GivesWay("NAME", 2),
+    ]);
+    for ListedCampaign { campaign, .. } in campaigns {
+        text.row([
+            campaign.id.as_str(),
+            campaign.status.as_str(),
+            &campaign.account_id,
+            &campaign.updated_at,
+            if campaign.is_protected() { "yes" } else { "" },
+            &campaign.name,
+        ]);
+    }
+    text
 }
 
 fn as_json(listed: &ListedCampaign) -> serde_json::Value {

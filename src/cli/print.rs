@@ -4,7 +4,7 @@
 
 use std::{
     fmt,
-    io::{IsTerminal, Write, stdout},
+    io::{IsTerminal, Write, stderr, stdout},
 };
 
 use console::{Term, measure_text_width, pad_str, style, truncate_str};
@@ -12,7 +12,7 @@ use indicatif::{HumanCount, ProgressState, ProgressStyle};
 use serde::Serialize;
 
 use super::CliError;
-use crate::{counts::Counts, deletion::DeletionView};
+use crate::{config::environment, counts::Counts, deletion::DeletionView};
 
 /// The space between two columns.
 const GAP: usize = 2;
@@ -27,17 +27,33 @@ pub(super) fn line(text: &str) -> Result<(), CliError> {
     Ok(())
 }
 
+/// Writes a remark to standard error, without control characters. If that fails, there is
+/// nothing left to do.
+pub(super) fn remark(text: &str) {
+    let _ = writeln!(stderr().lock(), "{}", plain(text));
+}
+
+/// Fails if a list leaves out what cannot be read, so that its exit code says it.
+pub(super) fn complete(left_out: usize, what: &str) -> Result<(), CliError> {
+    match left_out {
+        0 => Ok(()),
+        _ => Err(CliError::Refused(format!(
+            "the list is incomplete: {left_out} {what} cannot be read"
+        ))),
+    }
+}
+
 /// Writes one JSON document to standard output.
 pub(super) fn json(value: &impl Serialize) -> Result<(), CliError> {
     line(&serde_json::to_string_pretty(value)?)
 }
 
-/// Returns text that others wrote, with its control characters replaced, the
-/// invisible ones that change the direction of text included.
+/// Returns text that others wrote, with its control characters replaced, including the
+/// invisible ones that change the direction of text.
 pub(super) fn plain(text: &str) -> String {
     let is_control = |c: char| {
         c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     text.chars()
         .map(|c| if is_control(c) { '\u{fffd}' } else { c })
@@ -70,7 +86,7 @@ pub(super) fn progress_style(template: &str) -> ProgressStyle {
             reason = "a rate is not negative and far from 2^64"
         )]
         let rate = state.per_sec() as u64;
-        // Err: the line has no room, and shows less.
+        // Err: the line has no room left, and shows less.
         let _ = write!(out, "{}/s", HumanCount(rate));
     })
 }
@@ -109,7 +125,7 @@ pub(super) enum Column {
     Kept(&'static str),
     /// It is shortened, and then dropped: the one with the highest number first.
     GivesWay(&'static str, u8),
-    /// The same, but never shortened, as a time.
+    /// The same, but never shortened; for a time, for example.
     Drops(&'static str, u8),
 }
 
@@ -150,8 +166,8 @@ impl Table {
         self.rows.push(cells.collect());
     }
 
-    /// Writes the table to standard output: as wide as the terminal at most, or in
-    /// full if standard output is not a terminal.
+    /// Writes the table to standard output: no wider than the terminal, or in full if
+    /// standard output is not a terminal.
     pub(super) fn print(&self) -> Result<(), CliError> {
         self.write(&mut stdout().lock())
     }
@@ -160,7 +176,9 @@ impl Table {
     pub(super) fn write(&self, out: &mut impl Write) -> Result<(), CliError> {
         let is_terminal = stdout().is_terminal();
         let width = is_terminal.then(|| usize::from(Term::stdout().size().1));
-        let has_colour = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+        // `console` knows terminals without colours.
+        let can_colour = Term::stdout().features().colors_supported();
+        let has_colour = is_terminal && can_colour && environment("NO_COLOR").is_none();
         writeln!(out, "{}", self.text(width, has_colour))?;
         out.flush()?;
         Ok(())

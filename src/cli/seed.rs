@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use clap::Args;
+use clap::{Args, builder::NonEmptyStringValueParser};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use indicatif::ProgressBar;
 use tokio::time::Instant;
 
 use super::{
     CliError,
-    connect::{Confirm, Connect, patience},
+    connect::{Confirm, Connect, account_id, number_in, patience},
     print::{self, plain},
 };
 use crate::{
@@ -29,35 +29,39 @@ const IN_FLIGHT: usize = 16;
 /// How long one batch may take, repetitions included.
 const BATCH_PATIENCE: Duration = Duration::from_mins(1);
 
+/// How many children of a kind a campaign gets at most. More than this is a mistake: it
+/// would take a day to put them.
+const MOST: std::ops::RangeInclusive<u64> = 0..=1_000_000_000;
+
 /// How many children of each kind a campaign gets.
 #[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Children {
     /// Prospects.
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = number_in(MOST))]
     pub prospects: u64,
     /// Chats.
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = number_in(MOST))]
     pub chats: u64,
     /// Messages.
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = number_in(MOST))]
     pub messages: u64,
     /// Tasks.
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = number_in(MOST))]
     pub tasks: u64,
     /// Webhook events.
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = number_in(MOST))]
     pub webhook_events: u64,
     /// Analytics rows.
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = number_in(MOST))]
     pub analytics: u64,
     /// Entries of the activity log, which count as analytics.
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = number_in(MOST))]
     pub activities: u64,
     /// Webhook deliveries.
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = number_in(MOST))]
     pub webhook_deliveries: u64,
     /// Items of an unknown kind.
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = number_in(MOST))]
     pub others: u64,
 }
 
@@ -95,30 +99,33 @@ pub struct Plan {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  campaigns seed campaign_7 --prospects 10 --messages 100 --endpoint-url http://127.0.0.1:8000
-  campaigns seed big --total 100000 --status completed --endpoint-url http://127.0.0.1:8000")]
+  campaigns seed campaign_7 --prospects 10 --messages 100 \\
+    --endpoint-url http://127.0.0.1:8000
+  campaigns seed big --total 100000 --status completed \\
+    --endpoint-url http://127.0.0.1:8000")]
 pub struct Seed {
     /// The campaign's id.
     #[arg(value_parser = CampaignId::parse)]
     id: CampaignId,
     /// The account that owns it.
-    #[arg(long, default_value = "account_demo")]
+    #[arg(long, default_value = "account_demo", value_parser = account_id)]
     account: String,
     /// Its name; its id by default.
     #[arg(long)]
     name: Option<String>,
     /// Its status.
-    #[arg(long, default_value = "paused")]
+    #[arg(long, default_value = "paused", value_parser = NonEmptyStringValueParser::new())]
     status: String,
     /// Protect it from deletion.
     #[arg(long)]
     protected: bool,
     #[command(flatten)]
     children: Children,
-    /// Put N children of all kinds, in the proportions of the public reference.
+    /// Put N children in total, in the proportions of the public reference.
     #[arg(
         long,
         value_name = "N",
+        value_parser = number_in(MOST),
         conflicts_with_all = [
             "prospects", "chats", "messages", "tasks", "webhook_events", "analytics", "activities",
             "webhook_deliveries", "others",
@@ -136,7 +143,7 @@ impl Seed {
         let children = self.total.map_or(self.children, Children::in_proportion);
         let what = format!("put campaign {} and {} items", self.id, children.total());
         self.connect.confirm(&what, self.confirm)?;
-        let table = self.connect.table().await;
+        let table = self.connect.table().await?;
         let plan = Plan {
             name: self.name.unwrap_or_else(|| self.id.to_string()),
             id: self.id,
@@ -177,8 +184,8 @@ impl Children {
         self.kinds().iter().map(|(_, count)| count).sum()
     }
 
-    /// `total` children in the proportions of [`REFERENCE`]; what does not
-    /// divide are messages.
+    /// `total` children in the proportions of [`REFERENCE`]; the remainder are
+    /// messages.
     #[must_use]
     pub fn in_proportion(total: u64) -> Self {
         let whole = u128::from(REFERENCE.total());
@@ -214,9 +221,9 @@ impl Children {
 }
 
 impl Plan {
-    /// Puts the children and then the campaign; `false`, and nothing, if there is
-    /// a campaign of this id already. One that was interrupted is completed by
-    /// the next: the children are the same, and the campaign item comes last.
+    /// Puts the children and then the campaign. Returns `false`, and puts nothing, if
+    /// there is already a campaign with this id. If it is interrupted, the next call
+    /// completes it: the children are the same, and the campaign item comes last.
     /// `progress` is told how many items each batch has put.
     ///
     /// # Errors
@@ -280,7 +287,7 @@ impl Plan {
         };
         let key: Key = keys::child(&self.id, &sort_key);
         let mut item = key.attributes();
-        // 60 to 1,083 bytes of text: sizes differ as those of real items do.
+        // 60 to 1,083 bytes of text: sizes vary, as they do for real items.
         let length = 60 + usize::try_from(n.wrapping_mul(2_654_435_761) % 1_024).unwrap_or(0);
         item.insert("text".to_owned(), AttributeValue::S("x".repeat(length)));
         item

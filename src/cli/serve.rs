@@ -1,9 +1,13 @@
-//! `campaigns serve`: the whole service on this machine, with demo data and lines to
-//! paste.
+//! `campaigns serve`: the whole service on this machine, with demo data, which
+//! prints commands to paste.
 
-use std::{num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser};
+use tokio::{
+    sync::mpsc::UnboundedSender,
+    time::{Instant, sleep},
+};
 
 use super::{
     CliError,
@@ -13,17 +17,24 @@ use super::{
     engine::{Engine, listen},
     gateway,
     key::issue,
-    print,
+    parse, print,
 };
 use crate::{
     auth::SCOPES,
+    cleanup::Cleanup,
     config::{
-        DEFAULT_INLINE_BUDGET_SECONDS, DEFAULT_RATE_LIMIT, DEFAULT_TABLE_NAME, INLINE_BUDGET_RANGE,
-        RATE_LIMIT_PER_MINUTE, RATE_LIMIT_RANGE,
+        ApiSettings, ConfigError, DEFAULT_INLINE_BUDGET_SECONDS, DEFAULT_RATE_LIMIT,
+        DEFAULT_TABLE_NAME, DeletionSettings, INLINE_BUDGET_RANGE, INLINE_BUDGET_SECONDS,
+        RATE_LIMIT_PER_MINUTE, RATE_LIMIT_RANGE, RETENTION_MODE, RetentionSettings, TABLE_NAME,
     },
-    deletion::{Deletions, HandOff},
+    deletion::{Budget, Deletions, HandOff},
     http::Api,
+    record::DeletionRef,
+    table::Table,
 };
+
+/// The longest time between two runs of the clean-up.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
 
 /// `campaigns serve`.
 #[derive(Args, Debug)]
@@ -33,29 +44,31 @@ Examples:
   campaigns serve --data demo.db --port 3001 --dynamodb-port 8001")]
 pub(super) struct Serve {
     /// The port of the API on 127.0.0.1.
-    #[arg(long, default_value_t = 3000)]
+    #[arg(long, value_name = "N", default_value_t = 3000)]
     port: u16,
     /// The port of the embedded DynamoDB on 127.0.0.1.
-    #[arg(long, default_value_t = 8000)]
+    #[arg(long, value_name = "N", default_value_t = 8000)]
     dynamodb_port: u16,
     /// Keep the data in this file; without it, the data is in memory only.
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
     /// The table.
-    #[arg(long, env = "TABLE_NAME", default_value = DEFAULT_TABLE_NAME)]
+    #[arg(long, env = TABLE_NAME, value_name = "NAME", default_value = DEFAULT_TABLE_NAME)]
     table_name: String,
     /// Seconds that a request may take before it answers 202.
     #[arg(
         long,
-        env = "INLINE_BUDGET_SECONDS",
+        env = INLINE_BUDGET_SECONDS,
+        value_name = "N",
         default_value_t = DEFAULT_INLINE_BUDGET_SECONDS,
-        value_parser = clap::value_parser!(u64).range(INLINE_BUDGET_RANGE)
+        value_parser = number_in(INLINE_BUDGET_RANGE)
     )]
     inline_budget_seconds: u64,
-    /// Requests per minute that a key may make to each route; 0 for any number.
+    /// Requests per minute that a key may make to each route; 0 for no limit.
     #[arg(
         long,
         env = RATE_LIMIT_PER_MINUTE,
+        value_name = "N",
         default_value_t = DEFAULT_RATE_LIMIT,
         value_parser = number_in(RATE_LIMIT_RANGE)
     )]
@@ -73,7 +86,7 @@ struct ByDefault {
 impl Serve {
     /// `serve` with its defaults, environment included.
     pub(super) fn by_default() -> Self {
-        ByDefault::parse_from(["campaigns"]).serve
+        parse::<ByDefault>(["campaigns".into()]).serve
     }
 
     pub(super) async fn run(self) -> Result<(), CliError> {
@@ -86,8 +99,18 @@ impl Serve {
         }
     }
 
+    /// Returns the settings of the API, read as the function reads them.
+    fn settings(&self) -> Result<ApiSettings, CliError> {
+        Ok(ApiSettings::read(|variable| match variable {
+            TABLE_NAME => Some(self.table_name.clone()),
+            INLINE_BUDGET_SECONDS => Some(self.inline_budget_seconds.to_string()),
+            RATE_LIMIT_PER_MINUTE => Some(self.rate_limit_per_minute.to_string()),
+            other => self.options.value(other),
+        })?)
+    }
+
     async fn serve(self) -> Result<(), CliError> {
-        // The API's port first: nothing is begun if it is taken.
+        // The API's port first, so that nothing is started if it is taken.
         let listener = listen(self.port, "--port").await?;
         let address = listener.local_addr()?;
         let engine = Engine::start(self.dynamodb_port, self.data.as_deref()).await?;
@@ -95,23 +118,29 @@ impl Serve {
             table_name: self.table_name.clone(),
             endpoint_url: Some(engine.endpoint_url()),
         };
-        let table = connect.table().await;
+        let table = connect.table().await?;
         table.create().await?;
-        // What was deleted of the demo data stays deleted.
+        table.enable_time_to_live().await?;
+        // Demo data that was deleted stays deleted.
         if !demo::is_there(&table).await? {
             demo::put(&table).await?;
         }
         let scopes = SCOPES.map(ToOwned::to_owned).to_vec();
         let (key, _) = issue(&table, DEMO_ACCOUNT, scopes, None).await?;
-        let settings = self.options.settings()?;
+        let settings = self.settings()?;
+        let deletion = settings.deletion;
         let (queue, handed_on) = tokio::sync::mpsc::unbounded_channel();
-        let background = Deletions::new(table.clone(), settings.clone(), HandOff::None);
+        let background = Deletions::new(table.clone(), deletion.clone(), HandOff::None);
         tokio::spawn(in_the_background(background, handed_on));
+        let cleanup = stalled_only(&table, &deletion, queue.clone())?;
+        // A deletion is stalled two leases after its lease has ended.
+        let interval = deletion.lease.min(LONGEST_INTERVAL);
+        tokio::spawn(clean_up(cleanup, interval));
         let api = Api::new(
             table.clone(),
-            Deletions::new(table, settings, HandOff::Background(queue)),
-            Duration::from_secs(self.inline_budget_seconds),
-            NonZeroU32::new(self.rate_limit_per_minute),
+            Deletions::new(table, deletion, HandOff::Background(queue)),
+            settings.inline_budget,
+            settings.rate_limit,
         );
         let kept = self.data.as_ref().map_or_else(
             || "in memory".to_owned(),
@@ -119,7 +148,7 @@ impl Serve {
         );
         let url = format!("http://{address}/v1/campaigns");
         let header = format!("-H 'Authorization: Bearer {}'", key.reveal());
-        println!(
+        print::line(&format!(
             "The API is at http://{address}, its DynamoDB at {} (table {}, {kept}).
 
 Show what would be deleted:
@@ -131,11 +160,40 @@ Delete \"Q4 Enterprise Outreach\" and everything in it:
 Refused, since it is active:
   curl -X DELETE {url}/campaign_active {header}
 
-There are also campaign_protected and campaign_foreign (another account's). Ctrl-C stops.",
+There are also campaign_protected and campaign_foreign (another account's). The clean-up runs
+every {} seconds and resumes interrupted deletions. Ctrl-C stops.",
             engine.endpoint_url(),
             self.table_name,
-        );
+            interval.as_secs(),
+        ))?;
         gateway::serve(listener, api).await;
         Ok(())
+    }
+}
+
+/// Returns a clean-up that resumes stalled deletions and has no retention.
+fn stalled_only(
+    table: &Table,
+    settings: &DeletionSettings,
+    queue: UnboundedSender<DeletionRef>,
+) -> Result<Cleanup, ConfigError> {
+    let deletions = Deletions::new(table.clone(), settings.clone(), HandOff::Background(queue));
+    let retention = RetentionSettings::read(|variable| match variable {
+        RETENTION_MODE => Some("enforce".to_owned()),
+        _ => None,
+    })?;
+    Ok(Cleanup::new(table.clone(), deletions, retention))
+}
+
+/// Runs the clean-up at once, and then periodically, as the template's schedule does.
+async fn clean_up(cleanup: Cleanup, interval: Duration) {
+    loop {
+        let budget = Budget::new(Instant::now(), LONGEST_INTERVAL, None);
+        match Box::pin(cleanup.run(budget)).await {
+            Ok(summary) if summary.resumed.is_empty() => {}
+            Ok(summary) => tracing::info!("resumed {} deletions", summary.resumed.len()),
+            Err(error) => tracing::warn!("the clean-up failed: {error}"),
+        }
+        sleep(interval).await;
     }
 }

@@ -1,5 +1,5 @@
 //! The settings of the scheduled clean-up: which campaigns are past retention,
-//! and how many of them may go at once.
+//! and how many of them may be deleted at once.
 
 use std::time::Duration;
 
@@ -16,17 +16,17 @@ pub struct CleanupSettings {
     pub table_name: String,
     /// `STATE_MACHINE_ARN`: what continues a deletion; `None` to drain in place.
     pub state_machine_arn: Option<String>,
-    /// Which campaigns are deleted without anybody asking for each.
+    /// Which campaigns are deleted without a request for each.
     pub retention: RetentionSettings,
     /// What every way in shares.
     pub deletion: DeletionSettings,
 }
 
-/// Which campaigns are past retention, and how many may go at once.
+/// Which campaigns are past retention, and how many may be deleted at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetentionSettings {
-    /// `RETENTION_DAYS`: how long ago a campaign was completed, or else changed,
-    /// when it is past retention; `None` when nothing ever is.
+    /// `RETENTION_DAYS`: how long after its completion, or else its last change, a
+    /// campaign is past retention; `None` if none ever is.
     pub age: Option<Duration>,
     /// `RETENTION_STATUSES`: campaigns with other statuses are never past retention.
     pub statuses: Vec<String>,
@@ -35,7 +35,7 @@ pub struct RetentionSettings {
     /// `MAX_CAMPAIGNS_PER_RUN`: how many deletions one run starts.
     pub max_campaigns_per_run: usize,
     /// `MAX_RUNNING_CLEANUPS`: how many deletions of campaigns past retention run
-    /// at once, earlier runs' included.
+    /// at once, including those of earlier runs.
     pub max_running: usize,
     /// `MAX_DELETE_SHARE_PERCENT`: a run in which more than this share of the
     /// campaigns with these statuses is past retention deletes nothing; 100 for no

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The time in which an invocation answers even without time to work.
+/// The time that an invocation has to answer even if it has none to work.
 const SHORTEST: Duration = Duration::from_secs(1);
 
 /// The reserve at the end for an outstanding record write, the release and the
@@ -15,13 +15,13 @@ const SHORTEST: Duration = Duration::from_secs(1);
 const RESERVE: Duration = Duration::from_millis(1_500);
 
 /// The hand-off's own part of the reserve, a third: it comes last, and the writes
-/// before it must not take its time.
+/// before it must not use up its time.
 const HAND_OFF_PART: u32 = 3;
 
 /// How long a slice works when the invocation has no deadline of its own.
 const SLICE: Duration = Duration::from_mins(1);
 
-/// The part of the invocation's own deadline in which the runtime sends the answer.
+/// The time kept before the invocation's own deadline for the runtime to send the answer.
 const MARGIN: Duration = Duration::from_millis(250);
 
 /// The instants that end the parts of an invocation, in their order.
@@ -69,7 +69,7 @@ impl Budget {
     }
 
     /// Returns the same budget with work for at most `wait` from `start`. The time to
-    /// release and hand off stays whole: after a short wait, it comes on top.
+    /// release and hand off is not shortened: after a short wait, it is added on top.
     #[must_use]
     pub fn wait(self, start: Instant, wait: Duration) -> Self {
         let work = wait.saturating_sub(RESERVE.min(wait / 4));

@@ -26,7 +26,7 @@ pub(super) enum Claimed<'a> {
     Held(Box<Lease<'a>>),
     /// Another worker holds it, or may; the record as last seen.
     Attached(Box<Record>),
-    /// The takeover has no answer; the record as it was read.
+    /// The takeover got no answer; the record as it was read.
     Unanswered(Box<Record>),
 }
 
@@ -66,12 +66,12 @@ pub(super) struct Claimant<'a> {
     request: &'a DeletionRequest,
     budget: Budget,
     backoff: Backoff,
-    /// The last claim that was sent and is not known to stand.
+    /// The last claim that was sent and is not known to have been applied.
     sent: Option<Claim>,
     /// How many claims were refused because the campaign had changed.
     changes: u32,
-    /// Whether the request attaches to a deletion for which an earlier one with the
-    /// same idempotency key has stored it.
+    /// Whether the request attaches to a deletion for which an earlier request has
+    /// stored the same idempotency key.
     pub(super) replayed: bool,
 }
 
@@ -124,7 +124,7 @@ impl<'a> Claimant<'a> {
                 self.request.check(&campaign)?;
                 (Uuid::now_v7().to_string(), FIRST_VERSION)
             };
-            // Nothing has changed since the last attempt: the same bytes again.
+            // Nothing has changed since the last attempt: send the same bytes again.
             let claim = match self.sent.take() {
                 Some(claim) if claim.campaign == campaign => claim,
                 _ => self.prepare(campaign, deletion_id, version),
@@ -151,7 +151,7 @@ impl<'a> Claimant<'a> {
         }
     }
 
-    /// Sends a claim once; if it does not stand, continues with the campaign's
+    /// Sends a claim once; if it was not applied, continues with the campaign's
     /// current state.
     async fn send(
         &mut self,
@@ -162,8 +162,8 @@ impl<'a> Claimant<'a> {
         let found = match self.table.claim(&claim, deadline).await {
             Ok(ClaimAnswer::Claimed) => return Ok(ControlFlow::Break(self.held(claim.record))),
             Ok(ClaimAnswer::Changed(now)) => {
-                // The first change is looked at at once; a campaign that keeps changing
-                // is waited for, and is no failure.
+                // After the first change, the next attempt follows at once. While the
+                // campaign keeps changing, a backoff comes first; that is no failure.
                 if self.changes > 0 && !self.backoff.wait(deadline).await {
                     return Err(TableError::keeps_changing().into());
                 }
@@ -200,8 +200,8 @@ impl<'a> Claimant<'a> {
         Ok(ControlFlow::Continue(found))
     }
 
-    /// Looks once, in the time that is reserved for it, whether a claim that failed
-    /// stands all the same, by an attempt whose answer was lost.
+    /// Checks once, in the time reserved for it, whether a claim that failed was
+    /// nevertheless applied, by an attempt whose answer was lost.
     async fn look(&self, claim: Claim, error: TableError) -> Result<Claimed<'a>, Error> {
         let deadline = self.budget.write_until;
         let sent = claim.record;
@@ -211,8 +211,8 @@ impl<'a> Claimant<'a> {
         if !matches!(&now, Ok(Some(now)) if names_it(now)) {
             return Err(error.into());
         }
-        // A campaign that named this deletion before the claim shows nothing: then the
-        // record has to.
+        // If the campaign named this deletion before the claim already, it proves
+        // nothing; then the record has to.
         if names_it(&claim.campaign) {
             let record = self
                 .table
@@ -224,8 +224,8 @@ impl<'a> Claimant<'a> {
         Ok(self.held(sent))
     }
 
-    /// Looks behind a campaign in `deleting`, and takes its deletion over if its
-    /// lease has ended.
+    /// Finds the deletion of a campaign in `deleting`, and takes it over if its lease
+    /// has ended.
     ///
     /// A writer without a fence can leave a campaign in `deleting` that names no
     /// deletion, another campaign's, or a finished one. Nothing else could ever
@@ -266,8 +266,9 @@ impl<'a> Claimant<'a> {
         }
     }
 
-    /// Reads the record of the deletion that a campaign names. If it cannot be
-    /// read, the claim that this worker sent stands, and what it put is known.
+    /// Reads the record of the deletion that a campaign names. If it cannot be read,
+    /// but this worker sent the claim of that deletion, the claim was applied, and the
+    /// record that it put is known.
     async fn record_behind(
         &self,
         campaign: &Campaign,

@@ -1,5 +1,5 @@
-//! Deletes keys in batches, several at a time. Three things bound it: the limit of
-//! batches in flight, the pacer, and the rate that the table was found to take. It
+//! Sends the deletes of all lanes, in batches, several at a time. Three things bound it: the
+//! limit of batches in flight, the pacer, and the rate that the table was found to take. It
 //! lasts as long as a slice.
 
 mod adaptive_rate;
@@ -8,19 +8,20 @@ mod pacer;
 #[cfg(test)]
 mod simulation;
 
-use std::{collections::VecDeque, num::NonZeroU32};
+use std::num::NonZeroU32;
 
 use futures_util::{
     FutureExt,
+    future::BoxFuture,
     stream::{FuturesUnordered, StreamExt},
 };
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use self::{
     concurrency::ConcurrencyLimit,
     pacer::{Charge, Pacer},
 };
-use super::{SliceStats, lease::Halt, paid_until::PaidUntil};
+use super::{SliceStats, lane::Lane, paid_until::PaidUntil};
 use crate::{
     campaign::CampaignId,
     table::{DeletesSent, Table, TableError},
@@ -32,13 +33,16 @@ pub(super) struct Deleter<'a> {
     campaign: CampaignId,
     limit: ConcurrencyLimit,
     pacer: Pacer,
+    in_flight: FuturesUnordered<BoxFuture<'a, Result<Sent, TableError>>>,
     stats: SliceStats,
     paid_until: PaidUntil,
 }
 
-/// A batch that was sent.
-struct Sent {
-    size: usize,
+/// A batch that was sent and answered.
+pub(super) struct Sent {
+    /// The lane's id.
+    lane: usize,
+    sort_keys: Vec<String>,
     charge: Charge,
     answer: DeletesSent,
 }
@@ -57,6 +61,7 @@ impl<'a> Deleter<'a> {
             campaign,
             limit: ConcurrencyLimit::default(),
             pacer: Pacer::owing(pace, paid_until.debt()),
+            in_flight: FuturesUnordered::new(),
             stats: SliceStats::default(),
             paid_until,
         }
@@ -72,82 +77,74 @@ impl<'a> Deleter<'a> {
         self.limit.open_for_a_page();
     }
 
-    /// Deletes these keys. Unprocessed deletes are sent again until `until`.
-    ///
-    /// # Errors
-    /// [`Halt`] with the number of deletes that are not acknowledged.
-    pub(super) async fn delete(
-        &mut self,
-        sort_keys: Vec<String>,
-        until: Instant,
-    ) -> Result<(), Halt> {
-        let (table, campaign) = (self.table, self.campaign.clone());
-        let mut unacknowledged = sort_keys.len();
-        let mut waiting = VecDeque::from(sort_keys);
-        let mut in_flight = FuturesUnordered::new();
+    /// Returns whether the table was found to take no more.
+    pub(super) fn feels_a_ceiling(&self) -> bool {
+        self.pacer.is_adaptive()
+    }
+
+    /// Notes that there are twice as many lanes as before.
+    pub(super) fn expect_more(&mut self) {
+        self.pacer.expect_more();
+    }
+
+    /// Returns whether batches are in flight.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.in_flight.is_empty()
+    }
+
+    /// Sends what may be sent now, each lane in proportion to what is left in it. Returns when
+    /// the pacer allows the next batch, if it is all that holds one back. Each batch is given
+    /// up at `until`.
+    pub(super) fn send(&mut self, lanes: &mut [Lane], until: Instant) -> Option<Instant> {
         loop {
-            // Set if the pacer, and nothing else, holds the next batch back.
-            let mut next_at = None;
-            while let Some((batch, charge)) =
-                self.next_batch(&mut waiting, in_flight.len(), until, &mut next_at)
-            {
-                in_flight.push(send(table, &campaign, batch, charge, until));
+            let in_flight = self.in_flight.len();
+            let at = next_lane(lanes)?;
+            if !self.limit.is_open(in_flight) || Instant::now() >= until {
+                return None;
             }
-            let answer = tokio::select! {
-                biased;
-                Some(answer) = in_flight.next() => answer,
-                () = sleep_until(next_at.unwrap_or(until)), if next_at.is_some() => continue,
-                else => {
-                    return match unacknowledged {
-                        0 => Ok(()),
-                        left => Err(Halt::out_of_time(left)),
-                    };
-                }
-            };
-            // All that have been answered by now: what one shows counts for the next.
-            for answer in std::iter::once(answer).chain(ready(&mut in_flight)) {
-                let sent = answer.map_err(|error| Halt::failed(unacknowledged, error))?;
-                unacknowledged -= sent.deleted();
-                let unprocessed = self.settle(sent, in_flight.len());
-                for key in unprocessed.into_iter().rev() {
-                    waiting.push_front(key);
-                }
+            if let Some(next_at) = self.pacer.next_at() {
+                return Some(next_at);
             }
+            let size = self.pacer.batch_size(in_flight);
+            if size == 0 {
+                return None;
+            }
+            share_a_batch(lanes, at);
+            let lane = lanes.get_mut(at)?;
+            let batch = lane.take(size);
+            let charge = self.pacer.charge(batch.len());
+            self.limit.sent();
+            self.paid_until.set(self.pacer.debt());
+            let sending = send(
+                self.table,
+                self.campaign.clone(),
+                lane.id(),
+                batch,
+                charge,
+                until,
+            );
+            self.in_flight.push(Box::pin(sending));
         }
     }
 
-    /// Takes the next batch to send now, if there is one; otherwise `next_at` is when
-    /// the pacer allows it, if that is all that holds it back.
-    fn next_batch(
-        &mut self,
-        waiting: &mut VecDeque<String>,
-        in_flight: usize,
-        until: Instant,
-        next_at: &mut Option<Instant>,
-    ) -> Option<(Vec<String>, Charge)> {
-        if !self.limit.is_open(in_flight) || Instant::now() >= until || waiting.is_empty() {
-            return None;
-        }
-        *next_at = self.pacer.next_at().map(|at| at.min(until));
-        if next_at.is_some() {
-            return None;
-        }
-        let size = self.pacer.batch_size(in_flight);
-        if size == 0 {
-            return None;
-        }
-        let batch: Vec<String> = waiting.drain(..size.min(waiting.len())).collect();
-        let charge = self.pacer.charge(batch.len());
-        self.limit.sent();
-        self.paid_until.set(self.pacer.debt());
-        Some((batch, charge))
+    /// Returns the batches that are answered by now: what they show applies to the next one.
+    /// (Nothing is lost if it is not awaited to its end.)
+    pub(super) async fn answers(&mut self) -> Vec<Result<Sent, TableError>> {
+        let Some(first) = self.in_flight.next().await else {
+            return Vec::new();
+        };
+        let next = || self.in_flight.next().now_or_never().flatten();
+        std::iter::once(first)
+            .chain(std::iter::from_fn(next))
+            .collect()
     }
 
-    /// Notes the answer to a batch, and returns its unprocessed keys.
-    fn settle(&mut self, sent: Sent, in_flight: usize) -> Vec<String> {
-        let deleted = sent.deleted();
+    /// Notes the answer to a batch, here and in its lane.
+    pub(super) fn settle(&mut self, sent: Sent, lanes: &mut [Lane]) {
+        let (size, deleted) = (sent.sort_keys.len(), sent.deleted());
         let Sent {
-            size,
+            lane,
+            sort_keys,
             charge,
             answer,
         } = sent;
@@ -165,37 +162,56 @@ impl<'a> Deleter<'a> {
             self.limit.throttled();
             self.pacer.throttled();
         } else {
-            self.limit.unanswered(in_flight);
+            self.limit.unanswered(self.in_flight.len());
             self.pacer.unanswered();
         }
-        answer.unprocessed
+        if let Some(lane) = lanes.iter_mut().find(|other| other.id() == lane) {
+            lane.answered(&sort_keys, answer.unprocessed);
+        }
     }
 }
 
 impl Sent {
     /// Returns how many of its deletes were acknowledged.
     fn deleted(&self) -> usize {
-        self.size.saturating_sub(self.answer.unprocessed.len())
+        let unprocessed = self.answer.unprocessed.len();
+        self.sort_keys.len().saturating_sub(unprocessed)
     }
 }
 
-/// Returns the batches that have been answered already.
-fn ready<F: Future>(in_flight: &mut FuturesUnordered<F>) -> Vec<F::Output> {
-    let next = || in_flight.next().now_or_never().flatten();
-    std::iter::from_fn(next).collect()
+/// Returns the lane whose turn it is: of those that have something to send, the one that is
+/// owed most.
+fn next_lane(lanes: &[Lane]) -> Option<usize> {
+    let waiting = lanes
+        .iter()
+        .enumerate()
+        .filter(|(_, lane)| lane.has_waiting());
+    let next = waiting.max_by(|(_, a), (_, b)| a.credit().total_cmp(&b.credit()));
+    next.map(|(at, _)| at)
+}
+
+/// Gives each lane its share of a batch, which this one sends.
+fn share_a_batch(lanes: &mut [Lane], sender: usize) {
+    let total: f64 = lanes.iter().map(Lane::weight).sum();
+    for (at, lane) in lanes.iter_mut().enumerate() {
+        let share = lane.weight() / total.max(1.0);
+        lane.add_credit(if at == sender { share - 1.0 } else { share });
+    }
 }
 
 async fn send(
     table: &Table,
-    campaign: &CampaignId,
-    batch: Vec<String>,
+    campaign: CampaignId,
+    lane: usize,
+    sort_keys: Vec<String>,
     charge: Charge,
     until: Instant,
 ) -> Result<Sent, TableError> {
-    let size = batch.len();
-    let answer = table.delete_batch(campaign, batch, until).await?;
+    let batch = sort_keys.clone();
+    let answer = table.delete_batch(&campaign, batch, until).await?;
     Ok(Sent {
-        size,
+        lane,
+        sort_keys,
         charge,
         answer,
     })

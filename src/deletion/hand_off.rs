@@ -6,24 +6,24 @@
 use std::time::Duration;
 
 use aws_config::{SdkConfig, retry::RetryConfig};
-use aws_sdk_sfn::{Client, config::Builder, operation::start_execution::StartExecutionError};
+use aws_sdk_sfn::{Client, operation::start_execution::StartExecutionError};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
     metrics,
     record::{DeletionRef, Record},
-    sdk::Cause,
+    sdk::{self, Cause},
 };
 
 /// How many times the SDK sends a start. Starting an execution again under the
-/// same name with the same input is the same start.
+/// same name with the same input has no effect.
 const ATTEMPTS: u32 = 3;
 
-/// What the SDK's first wait between them is drawn from; its own second would be
-/// most of the time that is kept for a hand-off.
+/// The upper bound of the SDK's first wait between attempts; its default, a second,
+/// would use up most of the time that is kept for a hand-off.
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 
-/// No start is begun with less time than this: a call takes tens of milliseconds
+/// No start is attempted with less time than this: a call takes tens of milliseconds
 /// within a region.
 const LEAST_TIME: Duration = Duration::from_millis(50);
 
@@ -52,11 +52,11 @@ pub struct StateMachine {
 impl HandOff {
     /// Returns the hand-off to the state machine with this ARN, or none.
     #[must_use]
-    pub fn to_state_machine(arn: Option<String>, sdk: &SdkConfig) -> Self {
+    pub fn to_state_machine(arn: Option<String>, config: &SdkConfig) -> Self {
         let Some(arn) = arn else {
             return Self::None;
         };
-        let config = Builder::from(sdk)
+        let config = sdk::step_functions(config)
             .retry_config(
                 RetryConfig::standard()
                     .with_max_attempts(ATTEMPTS)
@@ -70,7 +70,7 @@ impl HandOff {
     }
 
     /// Hands off a deletion that this worker has stopped working on, and returns
-    /// whether it did. A failure is logged and is no error: the deletion is found
+    /// whether it did. A failure is only logged, not returned: the deletion is found
     /// again.
     pub(crate) async fn start(&self, left: &Record, deadline: Instant) -> bool {
         match self {
@@ -95,12 +95,12 @@ impl HandOff {
 }
 
 impl StateMachine {
-    /// Starts the execution that the version names: of the release, or, where the
-    /// release has no answer, the last one that its worker wrote. A repeated
-    /// start is the same start.
+    /// Starts the execution that is named after the version of the release, or, if the
+    /// release was not answered, after the last version that the worker wrote. Repeating
+    /// a start has no effect.
     async fn start(&self, left: &Record, deadline: Instant) -> Result<(), String> {
         if Instant::now() + LEAST_TIME >= deadline {
-            return Err("its time is over".to_owned());
+            return Err("no time was left".to_owned());
         }
         let name = format!("{}-{}", left.deletion_id, left.version);
         let input = serde_json::to_string(&DeletionRef::of(left)).map_err(|e| e.to_string())?;
@@ -118,7 +118,7 @@ impl StateMachine {
                 Some(StartExecutionError::ExecutionAlreadyExists(_)) => Ok(()),
                 _ => Err(Cause::of("StartExecution", &error).to_string()),
             },
-            Err(_) => Err("the start had no answer in time".to_owned()),
+            Err(_) => Err("the start was not answered in time".to_owned()),
         }
     }
 }
@@ -131,7 +131,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_start_is_begun_with_less_time_than_one_takes() {
-        let config = Builder::new()
+        let config = aws_sdk_sfn::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::from_static("us-east-1"))
             .build();
@@ -144,7 +144,7 @@ mod tests {
             let deadline = Instant::now() + Duration::from_millis(milliseconds);
             // Without credentials it fails, if it is begun.
             let why = state_machine.start(&left, deadline).await.unwrap_err();
-            assert_eq!(why != "its time is over", is_begun, "{milliseconds}: {why}");
+            assert_eq!(why != "no time was left", is_begun, "{milliseconds}: {why}");
         }
     }
 }

@@ -3,10 +3,10 @@
 //! at a time. Once a write shows that another worker has written, the lease is lost
 //! and its worker stops.
 
-use std::{num::NonZeroU32, pin::pin, time::Duration};
+use std::{num::NonZeroU32, time::Duration};
 
-use futures_util::future::{Either, select};
-use tokio::time::{Instant, sleep_until};
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::paid_until::PaidUntil;
@@ -26,9 +26,12 @@ pub(super) struct Lease<'a> {
     record: Record,
     /// When the lease that the record shows began.
     begun: Instant,
-    /// What every write of the record says of the debt.
+    /// The debt that every write of the record stores.
     paid_until: PaidUntil,
 }
+
+/// A write of the record on its way, and when it began.
+pub(super) type Writing<'a> = BoxFuture<'a, Result<(WriteAnswer, Instant), TableError>>;
 
 /// Why a worker must not write the record any more.
 #[derive(Debug)]
@@ -44,7 +47,7 @@ pub(super) enum NotWritten {
 /// Why a worker stops.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// It has lost its lease, or cannot know.
+    /// It has lost its lease, or cannot know whether it has.
     NotWritten(NotWritten),
     /// Its work ended; it still holds the lease.
     Halted(Halt),
@@ -66,7 +69,7 @@ pub(super) struct Halt {
 }
 
 impl Halt {
-    /// Work ended because its time is over.
+    /// Work ended because its time was up.
     pub(super) fn out_of_time(unacknowledged: usize) -> Self {
         Self {
             unacknowledged,
@@ -142,7 +145,7 @@ impl<'a> Lease<'a> {
         &self.record
     }
 
-    /// Returns the debt that every write of the record says.
+    /// Returns the debt that every write of the record stores.
     pub(super) fn paid_until(&self) -> PaidUntil {
         self.paid_until.clone()
     }
@@ -161,42 +164,23 @@ impl<'a> Lease<'a> {
         self.record
     }
 
-    /// Records progress: counts of what will be deleted next, and marks.
-    pub(super) async fn count_ahead(
-        &mut self,
-        progress: Progress,
-        deadline: Instant,
-    ) -> Result<(), NotWritten> {
-        let lease_end = lease_end(self.settings.lease);
-        self.write(lease_end, Change::Progress(progress), deadline)
-            .await
+    /// Returns when the lease has to be renewed: a third of it has passed.
+    pub(super) fn renew_at(&self) -> Instant {
+        self.begun + self.settings.lease / 3
     }
 
-    /// Awaits `work`, and renews the lease whenever a third of it has passed. `work`
-    /// continues during a renewal.
-    pub(super) async fn renew_while<F: Future>(
-        &mut self,
-        work: F,
-        deadline: Instant,
-    ) -> Result<F::Output, NotWritten> {
-        let mut work = pin!(work);
-        loop {
-            let renew_at = self.begun + self.settings.lease / 3;
-            tokio::select! {
-                biased;
-                done = &mut work => return Ok(done),
-                () = sleep_until(renew_at) => {}
-            }
-            let lease_end = lease_end(self.settings.lease);
-            let renewal = self.write(lease_end, Change::Lease, deadline);
-            match select(pin!(renewal), work.as_mut()).await {
-                Either::Left((renewed, _)) => renewed?,
-                Either::Right((done, renewal)) => {
-                    renewal.await?;
-                    return Ok(done);
-                }
-            }
-        }
+    /// Begins to record progress: counts of what will be deleted next, and marks.
+    pub(super) fn count_ahead(&self, progress: Progress, deadline: Instant) -> Writing<'a> {
+        self.begin(
+            lease_end(self.settings.lease),
+            Change::Progress(progress),
+            deadline,
+        )
+    }
+
+    /// Begins to renew the lease.
+    pub(super) fn renew(&self, deadline: Instant) -> Writing<'a> {
+        self.begin(lease_end(self.settings.lease), Change::Lease, deadline)
     }
 
     /// Releases the deletion, so that any worker may resume it at once.
@@ -225,8 +209,8 @@ impl<'a> Lease<'a> {
                 tracing::error!(
                     deletion_id = %self.record.deletion_id,
                     campaign_id = %self.record.campaign_id,
-                    "an unfenced writer replaced campaign {} during its deletion: its item stays, \
-                     everything else was deleted",
+                    "an unfenced writer replaced campaign {} during its deletion: the new item \
+                     stays, everything else was deleted",
                     self.record.campaign_id,
                 );
                 let lease_end = self.record.lease_until_ms;
@@ -252,21 +236,32 @@ impl<'a> Lease<'a> {
         change: Change,
         deadline: Instant,
     ) -> Result<(), NotWritten> {
+        let written = self.begin(lease_until_ms, change, deadline).await;
+        self.end(written)
+    }
+
+    /// Begins a write of the record, which goes on while the worker does something else. It
+    /// must be awaited, and its answer given to [`Lease::end`], before the next one begins.
+    fn begin(&self, lease_until_ms: i64, change: Change, deadline: Instant) -> Writing<'a> {
         let begun = Instant::now();
-        let answer = self
-            .table
-            .write_record(
-                &self.record,
-                &self.owner,
-                Written {
-                    lease_until_ms,
-                    paid_until_ms: self.paid_until.get(),
-                    change,
-                },
-                deadline,
-            )
-            .await
-            .map_err(NotWritten::Unanswered)?;
+        let (table, seen, owner) = (self.table, self.record.clone(), self.owner.clone());
+        let written = Written {
+            lease_until_ms,
+            paid_until_ms: self.paid_until.get(),
+            change,
+        };
+        Box::pin(async move {
+            let answer = table.write_record(&seen, &owner, written, deadline).await;
+            answer.map(|answer| (answer, begun))
+        })
+    }
+
+    /// Notes the answer to a write of the record.
+    pub(super) fn end(
+        &mut self,
+        answer: Result<(WriteAnswer, Instant), TableError>,
+    ) -> Result<(), NotWritten> {
+        let (answer, begun) = answer.map_err(NotWritten::Unanswered)?;
         self.take(answer)?;
         self.begun = begun;
         Ok(())

@@ -1,5 +1,5 @@
-//! The debt of a deletion: what a worker has consumed beyond its pace. It goes with
-//! the record, since whoever continues has to wait until it is paid for.
+//! The debt of a deletion: what a worker has consumed beyond its pace. It is
+//! kept in the record, since whoever continues has to wait until it is paid for.
 
 use std::{
     sync::{
@@ -11,7 +11,7 @@ use std::{
 
 use crate::{clock::now_ms, record::Progress};
 
-/// The longest debt that is paid: more is a mistake of some clock. A batch has 25
+/// The longest debt that is paid: a longer one means that some clock is wrong. A batch has 25
 /// items of 400 units at most, which take this long at a pace of 3 units a second.
 const LONGEST: Duration = Duration::from_hours(1);
 
@@ -22,7 +22,7 @@ const LONGEST: Duration = Duration::from_hours(1);
 pub(super) struct PaidUntil(Arc<AtomicI64>);
 
 impl PaidUntil {
-    /// Returns the debt that a record says, if it says one.
+    /// Returns the debt that a record stores, if it has one.
     pub(super) fn of(progress: &Progress) -> Self {
         let until = progress.paid_until_ms.unwrap_or(0);
         Self(Arc::new(AtomicI64::new(until)))

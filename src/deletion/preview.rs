@@ -6,6 +6,7 @@ use super::{Budget, DeletionRequest, Deletions, Error, read_ahead::ReadAhead};
 use crate::{
     campaign::{Campaign, CampaignId, Status},
     counts::Counts,
+    record::Range,
     refusal::Refusal,
     table::TableError,
 };
@@ -58,7 +59,7 @@ impl Deletions {
         until: Instant,
     ) -> Result<(Counts, bool), TableError> {
         let mut counts = Counts::default();
-        let mut pages = ReadAhead::start(&self.table, campaign, None, until);
+        let mut pages = ReadAhead::start(&self.table, campaign, &Range::default(), until);
         loop {
             match pages.next().await {
                 Ok(Some(page)) => page.sort_keys.iter().for_each(|key| counts.add(key)),

@@ -1,36 +1,50 @@
-//! Reads a partition ahead of the deletes: one page waits to be taken while the next
-//! is read. With the page that is deleted and the one that is counted, memory is
-//! bounded by four pages of keys.
+//! Reads a range of a partition ahead of the deletes: one page waits to be taken while the
+//! next is read.
 
-use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::Instant,
+};
 
 use crate::{
     campaign::CampaignId,
+    record::Range,
     table::{Page, Table, TableError},
 };
 
-/// The pages of a partition, in order. Dropping it stops the reading.
+/// The pages of a range, in order. Dropping it stops the reading.
 pub(super) struct ReadAhead {
     pages: mpsc::Receiver<Result<Page, TableError>>,
+    /// The last key that belongs to the range; `None` for the end of the partition.
+    through: watch::Sender<Option<String>>,
     at_the_end: bool,
     _task: JoinSet<()>,
 }
 
 impl ReadAhead {
-    /// Starts to read after `after`, or from the start.
+    /// Starts to read a range where its marks say.
     pub(super) fn start(
         table: &Table,
         campaign: &CampaignId,
-        after: Option<String>,
+        range: &Range,
         deadline: Instant,
     ) -> Self {
         let (sender, pages) = mpsc::channel(1);
         let (table, campaign) = (table.clone(), campaign.clone());
+        let mut after = range.start().map(ToOwned::to_owned);
+        let (through, bound) = watch::channel(range.through.clone());
         let mut task = JoinSet::new();
         task.spawn(async move {
-            let mut after = after;
             loop {
-                let page = table.page(&campaign, after.as_deref(), deadline).await;
+                let through = bound.borrow().clone();
+                let page = if through.is_some() && after >= through {
+                    Ok(Page::default())
+                } else {
+                    table
+                        .page(&campaign, after.as_deref(), through.as_deref(), deadline)
+                        .await
+                };
                 after = page.as_ref().ok().and_then(|page| page.next.clone());
                 if sender.send(page).await.is_err() || after.is_none() {
                     return;
@@ -39,21 +53,36 @@ impl ReadAhead {
         });
         Self {
             pages,
+            through,
             at_the_end: false,
             _task: task,
         }
     }
 
-    /// Returns the next page that has children in it; `None` at the end of the
-    /// partition. Only a page without a next one is the end: a read that broke off
-    /// must not pass for an empty partition.
+    /// Reads no further than to this key. What was read beyond it is dropped.
+    pub(super) fn end_at(&self, through: String) {
+        self.through.send_replace(Some(through));
+    }
+
+    /// Returns whether everything was read and taken.
+    pub(super) fn is_at_the_end(&self) -> bool {
+        self.at_the_end
+    }
+
+    /// Returns the next page that has children in it; `None` at the end of the range. Only a
+    /// page without a next one is the end: a read that broke off must not pass for an
+    /// empty partition. (Nothing is lost if it is not awaited to its end.)
     pub(super) async fn next(&mut self) -> Result<Option<Page>, TableError> {
         while !self.at_the_end {
-            let page = self
+            let mut page = self
                 .pages
                 .recv()
                 .await
                 .ok_or(TableError::ReadingBrokeOff)??;
+            if let Some(through) = &*self.through.borrow() {
+                page.sort_keys.retain(|key| key <= through);
+                page.next = page.next.filter(|next| next < through);
+            }
             self.at_the_end = page.next.is_none();
             if !page.sort_keys.is_empty() {
                 return Ok(Some(page));
@@ -64,20 +93,25 @@ impl ReadAhead {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn reader(pages: Vec<Page>) -> ReadAhead {
+impl ReadAhead {
+    /// Returns a reader that has read these pages.
+    pub(super) fn of(pages: Vec<Page>) -> Self {
         let (sender, receiver) = mpsc::channel(pages.len().max(1));
         for page in pages {
             sender.try_send(Ok(page)).unwrap();
         }
-        ReadAhead {
+        Self {
             pages: receiver,
+            through: watch::channel(None).0,
             at_the_end: false,
             _task: JoinSet::new(),
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     fn page(sort_keys: &[&str], next: Option<&str>) -> Page {
         Page {
@@ -88,7 +122,7 @@ mod tests {
 
     #[tokio::test]
     async fn pages_without_children_are_skipped() {
-        let mut reader = reader(vec![
+        let mut reader = ReadAhead::of(vec![
             page(&[], Some("CAMPAIGN")),
             page(&["CHAT#1"], Some("CHAT#1")),
             page(&[], None),
@@ -101,8 +135,30 @@ mod tests {
     #[tokio::test]
     async fn an_interrupted_read_is_not_the_end_of_the_partition() {
         for pages in [vec![], vec![page(&[], Some("CAMPAIGN"))]] {
-            let error = reader(pages).next().await.unwrap_err();
+            let error = ReadAhead::of(pages).next().await.unwrap_err();
             assert!(matches!(error, TableError::ReadingBrokeOff));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_read_beyond_the_range_is_dropped() {
+        let pages = || {
+            vec![
+                page(&["A", "B"], Some("B")),
+                page(&["C", "D"], Some("D")),
+                page(&["E"], None),
+            ]
+        };
+        for (through, taken) in [("C", 3), ("B", 2), ("CC", 3), ("D", 4), ("F", 5)] {
+            let mut reader = ReadAhead::of(pages());
+            let first = reader.next().await.unwrap().unwrap();
+            reader.end_at(through.to_owned());
+            let mut keys = first.sort_keys;
+            while let Some(page) = reader.next().await.unwrap() {
+                keys.extend(page.sort_keys);
+            }
+            assert_eq!(keys.len(), taken, "{through}");
+            assert!(reader.is_at_the_end());
         }
     }
 }

@@ -20,7 +20,7 @@ pub struct DeletionRequest {
     pub account_id: String,
     /// Who requests the deletion.
     pub requested_by: Requester,
-    /// The etags of which one has to be the campaign's; `None` for any.
+    /// The etags, one of which has to be the campaign's; `None` for any.
     pub if_match: Option<Vec<String>>,
     /// The key under which a repetition of the request is recognised.
     pub idempotency_key: Option<IdempotencyKey>,
@@ -56,8 +56,8 @@ impl DeletionRequest {
         }
     }
 
-    /// Returns the same request, to be paced behind what an earlier deletion has
-    /// consumed until then (epoch milliseconds).
+    /// Returns the same request, whose deletes begin only once what an earlier deletion
+    /// has consumed is paid for, at this time (epoch milliseconds).
     #[must_use]
     pub fn paid_until(self, paid_until_ms: Option<i64>) -> Self {
         Self {

@@ -23,9 +23,9 @@ pub struct Slice {
     /// Whether another worker holds the lease: waiting for it is not a lack of
     /// progress.
     pub held_by_another: bool,
-    /// Seconds to wait before the next call: 0 for none, more while a lease has to
-    /// end, another worker's or the one that this slice could not release, or until
-    /// what was consumed is paid for by the pace.
+    /// Seconds to wait before the next call: until the lease ends, if another worker
+    /// holds it or this slice could not release it, and until what was consumed is paid
+    /// for by the pace; 0 if there is nothing to wait for.
     pub wait_seconds: u64,
 }
 

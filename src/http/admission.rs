@@ -57,9 +57,10 @@ impl Api {
     }
 
     /// Reads a key by counting its use. While the table throttles the count, it is
-    /// repeated, and then the request is answered 503: whoever makes more requests
-    /// than an item takes writes must not pass uncounted. A use that cannot be counted for another reason is
-    /// admitted: a rate limit is not a reason to refuse every caller.
+    /// repeated, and in the end the request is answered 503: a caller that sends more
+    /// requests than an item can take writes must not get through uncounted. A use that
+    /// cannot be counted for another reason is admitted: a rate limit is not a reason to
+    /// refuse every caller.
     async fn counted(
         &self,
         hash: String,
@@ -72,8 +73,8 @@ impl Api {
         let deadline = budget.claim_until;
         let mut answer = self.table.count_use(&hash, &counter, deadline).await;
         if matches!(answer, Err(TableError::Busy(_))) {
-            // A read takes no write units: who is refused is told so, and only the
-            // others wait for the count.
+            // A read takes no write units: callers who are refused anyway are told so now,
+            // and only the others wait for the count.
             let stored_key = self.read_key(&hash, budget).await?;
             stored_key.admit(now_seconds())?;
             let deadline = deadline.min(Instant::now() + COUNT_PATIENCE);

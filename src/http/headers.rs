@@ -49,8 +49,8 @@ impl Preferences {
         }
     }
 
-    /// `Preference-Applied`, if there is anything to say. A wait beyond the
-    /// `longest` is not applied as it was asked for, so what is applied is said.
+    /// `Preference-Applied`, if there is anything to say. A wait beyond
+    /// `longest` is shortened, and the header gives the wait that is applied.
     pub(super) fn applied(self, longest: Duration) -> Option<HeaderValue> {
         let respond_async = self.respond_async.then(|| "respond-async".to_owned());
         let wait = self
@@ -62,11 +62,11 @@ impl Preferences {
     }
 }
 
-/// Reads `Prefer` (RFC 7240, section 2): preferences that are not known are
-/// ignored, and of one that is repeated the first counts.
+/// Reads `Prefer` (RFC 7240, section 2): unknown preferences are ignored,
+/// and if one is repeated, the first applies.
 ///
 /// # Errors
-/// [`Refusal::Validation`] for a `wait` that is no number of seconds.
+/// [`Refusal::Validation`] for a `wait` that is not a number of seconds.
 pub(super) fn preferences(event: &ApiGatewayV2httpRequest) -> Result<Preferences, Refusal> {
     let mut preferences = Preferences::default();
     for line in event.headers.get_all(PREFER) {
@@ -89,8 +89,8 @@ pub(super) fn preferences(event: &ApiGatewayV2httpRequest) -> Result<Preferences
     Ok(preferences)
 }
 
-/// One or more digits (RFC 9110, section 10.2.3); a number beyond what fits is
-/// as long as one can wait.
+/// One or more digits (RFC 9110, section 10.2.3); a number that is too
+/// large to store becomes the largest one.
 fn delta_seconds(text: &str) -> Result<u64, Refusal> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(invalid(
@@ -123,7 +123,7 @@ pub(super) fn idempotency_key(
     IdempotencyKey::new(&key).map(Some).ok_or_else(refused)
 }
 
-/// What a quoted string says; `None` if this is none.
+/// The content of a quoted string; `None` if the text is not one.
 fn unquoted(text: &str) -> Option<String> {
     let inner = text.strip_prefix('"')?.strip_suffix('"')?;
     let mut said = String::with_capacity(inner.len());
@@ -139,7 +139,7 @@ fn unquoted(text: &str) -> Option<String> {
     (text.len() >= 2).then_some(said)
 }
 
-/// The parts of a list, where a separator within quotes separates nothing.
+/// The parts of a list; a separator within quotes does not count.
 fn split_outside_quotes(text: &str, separator: char) -> Vec<&str> {
     let mut in_quotes = false;
     let mut escaped = false;

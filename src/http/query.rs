@@ -8,7 +8,7 @@ use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use super::request::invalid;
 use crate::{record::deletion_id, refusal::Refusal};
 
-/// The longest query, bytes. The longest that means anything has fewer than 100.
+/// The longest query, bytes. The longest meaningful one has fewer than 100.
 const LONGEST: usize = 1_024;
 
 /// The query's parameters, each of which must be one of `known` and given once:
@@ -106,7 +106,7 @@ pub(super) fn page(event: &ApiGatewayV2httpRequest) -> Result<(usize, Option<Str
     Ok((limit, after))
 }
 
-/// How many deletions are listed when nothing is said.
+/// How many deletions are listed by default.
 const DEFAULT_LIMIT: usize = 20;
 /// How many may be asked for.
 const LIMITS: RangeInclusive<usize> = 1..=100;

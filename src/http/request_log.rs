@@ -44,7 +44,7 @@ impl RequestLog {
         error.map(|error| error.public().code).or(self.outcome)
     }
 
-    /// Writes the line. The cause of an internal error stands here and nowhere
+    /// Writes the line. The cause of an internal error is written here and nowhere
     /// else.
     pub(super) fn write(
         &self,

@@ -1,4 +1,4 @@
-//! The bodies and headers of the answers. Members stand in the order of the
+//! The bodies and headers of the answers. Members are in the order of the
 //! public reference.
 
 use std::borrow::Cow;
@@ -65,6 +65,9 @@ struct Summary<'a> {
 #[derive(Serialize)]
 struct DeletionsAnswer<'a> {
     deletions: &'a [DeletionView<'a>],
+    /// The ids of those that cannot be read, so that a page says what it lacks.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    unreadable: &'a [&'a str],
     after: Option<&'a str>,
 }
 
@@ -155,8 +158,17 @@ impl Answer {
     }
 
     /// 200: deletions, and where to continue if there are more.
-    pub(super) fn deletions(deletions: &[DeletionView<'_>], after: Option<&str>) -> Self {
-        Self::json(StatusCode::OK, &DeletionsAnswer { deletions, after })
+    pub(super) fn deletions(
+        deletions: &[DeletionView<'_>],
+        unreadable: &[&str],
+        after: Option<&str>,
+    ) -> Self {
+        let page = DeletionsAnswer {
+            deletions,
+            unreadable,
+            after,
+        };
+        Self::json(StatusCode::OK, &page)
     }
 
     /// 200: the description of the API.
@@ -210,13 +222,13 @@ impl Answer {
         }
     }
 
-    /// The same, with how the caller stands with its limit.
+    /// The same, with how much of its rate limit the caller has used.
     pub(super) fn with_usage(self, usage: &Usage) -> Self {
         let headers = usage.headers().into_iter();
         headers.fold(self, |answer, (name, value)| {
             match HeaderValue::from_str(&value) {
                 Ok(value) => answer.with(HeaderName::from_static(name), value),
-                // Names of policies and numbers are always a header's value.
+                // Names of policies and numbers are always valid in a header.
                 Err(_) => answer,
             }
         })

@@ -60,8 +60,8 @@ pub async fn handle(cleanup: &Cleanup, event: LambdaEvent<Value>) -> Result<Summ
     {
         tracing::error!(
             request_id,
-            "more of {} campaigns are past retention than MAX_DELETE_SHARE_PERCENT allows, so none \
-             was deleted",
+            "a larger share of {} campaigns is past retention than MAX_DELETE_SHARE_PERCENT allows, \
+             so none was deleted",
             summary.campaign_count,
         );
     }

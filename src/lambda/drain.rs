@@ -155,7 +155,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn whatever_is_taken_of_a_payload_can_stand_in_a_key(
+        fn whatever_is_accepted_from_a_payload_is_safe_in_a_key(
             account in "\\PC{0,9}",
             id in "\\PC{0,40}|[0-9a-fA-F]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
         ) {

@@ -13,7 +13,7 @@ pub(super) enum Trigger {
 
 /// Reads an event: one of an EventBridge rule's schedule (source `aws.events`) or
 /// of EventBridge Scheduler (`aws.scheduler`), or `{"mode": "report"}` and nothing
-/// else. No event can raise the mode of the settings.
+/// else. No event can turn `report` into `enforce`.
 pub(super) fn trigger(event: &Value) -> Option<Trigger> {
     if *event == json!({"mode": "report"}) {
         return Some(Trigger::Report);

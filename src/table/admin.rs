@@ -1,4 +1,4 @@
-//! The table as only a terminal uses it: creates and fills it, and manages API keys.
+//! What only a terminal does with the table: creates and fills it, and manages API keys.
 //! None of this is in a Lambda function, so no function's role needs `Scan` or
 //! `CreateTable`.
 
@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::{
     types::{
         AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement,
         KeyType, Projection, ProjectionType, PutRequest, ReturnValuesOnConditionCheckFailure,
-        ScalarAttributeType, WriteRequest,
+        ScalarAttributeType, TimeToLiveSpecification, WriteRequest,
     },
 };
 use tokio::time::Instant;
@@ -18,13 +18,13 @@ use tokio::time::Instant;
 use super::{
     Backoff, Table, TableError, built,
     item::{self, Item},
-    keys::{API_KEY_PREFIX, Key, PK, SK, STATUS_INDEX, UNFINISHED, UNFINISHED_INDEX},
-    retry::{Failure, Verdict, unless_refused, until_answered, verdict},
+    keys::{API_KEY_PREFIX, Key, PK, SK, STATUS_INDEX, TIME_TO_LIVE, UNFINISHED, UNFINISHED_INDEX},
+    retry::{Failure, Verdict, signed, unless_refused, until_answered, verdict},
 };
 use crate::{auth::StoredKey, sdk::Cause};
 
-/// The attributes in the keys of the table and its indexes.
-const KEY_ATTRIBUTES: [&str; 6] = [
+/// The attributes in the keys of the table and its indexes, all of them text.
+pub const KEY_ATTRIBUTES: [&str; 6] = [
     PK,
     SK,
     "campaignStatus",
@@ -34,7 +34,7 @@ const KEY_ATTRIBUTES: [&str; 6] = [
 ];
 
 /// The projection of the index besides its keys, as in the template.
-const STATUS_INDEX_PROJECTION: [&str; 5] = [
+pub const STATUS_INDEX_PROJECTION: [&str; 5] = [
     "accountId",
     "name",
     "completedAt",
@@ -42,13 +42,18 @@ const STATUS_INDEX_PROJECTION: [&str; 5] = [
     "deletionProtection",
 ];
 
-/// An API key's item with its place in the table.
+/// An API key's item with its place in the table. An item that other programs wrote may
+/// not have the expected form; it can still be listed and revoked.
 #[derive(Clone, Debug)]
 pub struct ListedKey {
     /// Where it is.
     pub key: Key,
-    /// What it says.
-    pub stored: StoredKey,
+    /// Its public name, if that can be read.
+    pub key_id: Option<String>,
+    /// The account that it acts for, if that can be read.
+    pub account_id: Option<String>,
+    /// What it says, or why the API refuses it.
+    pub stored: Result<StoredKey, String>,
 }
 
 impl Table {
@@ -103,10 +108,34 @@ impl Table {
         for name in KEY_ATTRIBUTES {
             request = request.attribute_definitions(built(attribute(name))?);
         }
-        match request.send().await {
+        match signed(|| request.clone().send()).await {
             Ok(_) => Ok(true),
             Err(error) if error.code() == Some("ResourceInUseException") => Ok(false),
             Err(error) => Err(TableError::refused(OPERATION, &error)),
+        }
+    }
+
+    /// Lets items expire by `ttlAt`. A table that has it enabled already refuses, which
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn enable_time_to_live(&self) -> Result<(), TableError> {
+        const OPERATION: &str = "UpdateTimeToLive";
+        let enabled = TimeToLiveSpecification::builder()
+            .attribute_name(TIME_TO_LIVE)
+            .enabled(true)
+            .build();
+        let request = self
+            .client()
+            .update_time_to_live()
+            .table_name(self.name())
+            .time_to_live_specification(built(enabled)?);
+        match signed(|| request.clone().send()).await {
+            Err(error) if error.code() != Some("ValidationException") => {
+                Err(TableError::refused(OPERATION, &error))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -149,20 +178,28 @@ impl Table {
     /// # Errors
     /// [`TableError`].
     pub async fn put_batch(&self, items: Vec<Item>, deadline: Instant) -> Result<(), TableError> {
-        const OPERATION: &str = "BatchWriteItem";
         let puts = items
             .into_iter()
             .map(|item| PutRequest::builder().set_item(Some(item)).build())
             .map(|put| put.map(|put| WriteRequest::builder().put_request(put).build()))
             .collect::<Result<Vec<_>, _>>();
-        let mut unprocessed = built(puts)?;
+        self.write_batch(built(puts)?, deadline).await
+    }
+
+    /// Sends up to 25 writes, and unprocessed ones again, until the deadline.
+    pub(super) async fn write_batch(
+        &self,
+        mut unprocessed: Vec<WriteRequest>,
+        deadline: Instant,
+    ) -> Result<(), TableError> {
+        const OPERATION: &str = "BatchWriteItem";
         let mut backoff = Backoff::default();
         loop {
             let request = self
                 .client()
                 .batch_write_item()
                 .request_items(self.name(), unprocessed.clone());
-            let cause = match request.send().await {
+            let cause = match signed(|| request.clone().send()).await {
                 Ok(answer) => {
                     let items = answer.unprocessed_items.unwrap_or_default();
                     unprocessed = items.into_values().flatten().collect();
@@ -206,12 +243,13 @@ impl Table {
                 .await
                 .map_err(|failure| failure.into_table_error(OPERATION))?;
             for found in answer.items.unwrap_or_default() {
-                let key = item::key_of(&found)?;
-                match item::stored_key(&found) {
-                    Ok(stored) => listed.push(ListedKey { key, stored }),
-                    // This one cannot be used; the others can be listed and revoked.
-                    Err(error) => tracing::warn!("left item {} out: {error}", key.pk),
-                }
+                let text = |name| found.get(name).and_then(|value| value.as_s().ok()).cloned();
+                listed.push(ListedKey {
+                    key: item::key_of(&found)?,
+                    key_id: text("keyId"),
+                    account_id: text("accountId"),
+                    stored: item::stored_key(&found).map_err(|error| error.to_string()),
+                });
             }
             from = answer.last_evaluated_key;
             if from.is_none() {

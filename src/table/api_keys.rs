@@ -12,7 +12,7 @@ use super::{
     Table, TableError,
     expressions::Expressions,
     item, keys,
-    retry::{Verdict, verdict},
+    retry::{Verdict, signed, verdict},
 };
 use crate::{auth::StoredKey, rate_limit::Counter, sdk::Cause};
 
@@ -45,7 +45,7 @@ pub enum Counted {
 
 impl Table {
     /// The API key with this hash. Strongly consistent, so that a revoked key
-    /// is refused from the moment of its revocation.
+    /// is refused from the moment it is revoked.
     ///
     /// # Errors
     /// [`TableError`].
@@ -98,7 +98,8 @@ impl Table {
             .expression_attribute_names("#PK", keys::PK)
             .expression_attribute_values(":one", AttributeValue::N("1".to_owned()))
             .return_values(ReturnValue::AllNew);
-        let Ok(answer) = timeout_at(deadline, Box::pin(request.send())).await else {
+        let sent = Box::pin(signed(|| request.clone().send()));
+        let Ok(answer) = timeout_at(deadline, sent).await else {
             return Err(TableError::NoAnswer(Cause::deadline(OPERATION)));
         };
         let error = match answer {

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{
-    operation::batch_write_item::BatchWriteItemError,
+    operation::{batch_write_item::BatchWriteItemError, query::builders::QueryFluentBuilder},
     types::{
         AttributeValue, ConsumedCapacity, DeleteRequest, ReturnConsumedCapacity, WriteRequest,
     },
@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     Table, TableError, built, keys,
-    retry::{Verdict, until_answered, verdict},
+    retry::{Verdict, signed, until_answered, verdict, whole},
 };
 use crate::{campaign::CampaignId, counts::CAMPAIGN_SORT_KEY};
 
@@ -27,7 +27,7 @@ pub const BATCH_SIZE: usize = 25;
 const PAGE_LIMIT: i32 = 1_000;
 
 /// A page of the partition: the children's sort keys, in order.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     /// The children's sort keys; the campaign item is not among them.
     pub sort_keys: Vec<String>,
@@ -50,8 +50,8 @@ pub struct DeletesSent {
 }
 
 impl Table {
-    /// Reads one page of a campaign's partition after `after`: strongly
-    /// consistent, keys only.
+    /// Reads one page of a campaign's partition, after one key and up to and including
+    /// another, from its start and to its end without them: strongly consistent, keys only.
     ///
     /// # Errors
     /// [`TableError`].
@@ -59,25 +59,21 @@ impl Table {
         &self,
         campaign: &CampaignId,
         after: Option<&str>,
+        through: Option<&str>,
         deadline: Instant,
     ) -> Result<Page, TableError> {
         const OPERATION: &str = "Query";
         let request = self
-            .client()
-            .query()
-            .table_name(self.name())
-            .consistent_read(true)
+            .keys_of(campaign, through)
             .limit(PAGE_LIMIT)
-            .key_condition_expression("#PK = :PK")
-            .projection_expression("#SK")
-            .expression_attribute_names("#PK", keys::PK)
-            .expression_attribute_names("#SK", keys::SK)
-            .expression_attribute_values(
-                ":PK",
-                AttributeValue::S(keys::campaign_partition(campaign)),
-            )
             .set_exclusive_start_key(after.map(|key| keys::child(campaign, key).attributes()));
-        let answer = until_answered(OPERATION, deadline, || request.clone().send())
+        // A deletion that took an empty answer for an empty partition would finish too early.
+        let send = || {
+            whole(request.clone().send(), |page| {
+                page.consumed_capacity.is_some()
+            })
+        };
+        let answer = until_answered(OPERATION, deadline, send)
             .await
             .map_err(|failure| failure.into_table_error(OPERATION))?;
         let next = answer.last_evaluated_key.map(sort_key).transpose()?;
@@ -89,6 +85,48 @@ impl Table {
             }
         }
         Ok(Page { sort_keys, next })
+    }
+
+    /// Reads the last key of a campaign's partition up to and including `through`, the campaign
+    /// item's included; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn last_key(
+        &self,
+        campaign: &CampaignId,
+        through: Option<&str>,
+        deadline: Instant,
+    ) -> Result<Option<String>, TableError> {
+        const OPERATION: &str = "Query";
+        let request = self.keys_of(campaign, through).limit(1);
+        let request = request.scan_index_forward(false);
+        let answer = until_answered(OPERATION, deadline, || request.clone().send())
+            .await
+            .map_err(|failure| failure.into_table_error(OPERATION))?;
+        let last = answer.items.unwrap_or_default().into_iter().next();
+        last.map(sort_key).transpose()
+    }
+
+    /// Returns the request for a campaign's keys, up to and including `through`.
+    fn keys_of(&self, campaign: &CampaignId, through: Option<&str>) -> QueryFluentBuilder {
+        let partition = AttributeValue::S(keys::campaign_partition(campaign));
+        let request = self
+            .client()
+            .query()
+            .table_name(self.name())
+            .consistent_read(true)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .projection_expression("#SK")
+            .expression_attribute_names("#PK", keys::PK)
+            .expression_attribute_names("#SK", keys::SK)
+            .expression_attribute_values(":PK", partition);
+        match through {
+            None => request.key_condition_expression("#PK = :PK"),
+            Some(through) => request
+                .key_condition_expression("#PK = :PK AND #SK <= :through")
+                .expression_attribute_values(":through", AttributeValue::S(through.to_owned())),
+        }
     }
 
     /// Sends one batch of at most [`BATCH_SIZE`] deletes, once.
@@ -117,7 +155,19 @@ impl Table {
             .batch_write_item()
             .request_items(self.name(), deletes)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let error = match timeout_at(deadline, Box::pin(request.send())).await {
+        let error = match timeout_at(
+            deadline,
+            Box::pin(signed(|| {
+                whole(request.clone().send(), |answer| {
+                    answer
+                        .consumed_capacity
+                        .as_ref()
+                        .is_some_and(|tables| !tables.is_empty())
+                })
+            })),
+        )
+        .await
+        {
             Ok(Ok(answer)) => {
                 return Ok(DeletesSent {
                     unprocessed: unprocessed(answer.unprocessed_items)?,

@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use tokio::time::Instant;
 
 use super::{Table, TableError, expressions::text, item, keys, retry::until_answered};
-use crate::record::{Record, Requester};
+use crate::record::{self, Record, Requester};
 
 /// How many records each request reads when most of them may not match.
 const FILTERED_PAGE: i32 = 200;
@@ -20,13 +20,13 @@ pub struct History {
     pub records: Vec<Record>,
     /// The id after which to continue, if there may be more.
     pub after: Option<String>,
-    /// Records that cannot be read, as those of a newer version.
+    /// Records that cannot be read, for example those of a newer version.
     pub unreadable: Vec<UnreadableRecord>,
 }
 
 /// A deletion record that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("deletion {deletion_id} cannot be read: {error}")]
+#[error("deletion {} cannot be read: {error}", deletion_id.escape_debug())]
 pub struct UnreadableRecord {
     /// The deletion's id, from its key.
     pub deletion_id: String,
@@ -65,18 +65,18 @@ impl Table {
                 .await
                 .map_err(|failure| failure.into_table_error(OPERATION))?;
             for found in answer.items.unwrap_or_default() {
-                match item::record(&found) {
+                let deletion_id = deletion_id(&found)?;
+                match own_record(account_id, &deletion_id, &found) {
                     Ok(record) => records.push(record),
                     // One that a newer version wrote; the others can be read.
-                    Err(error) => {
-                        let deletion_id = deletion_id(&found)?;
-                        unreadable.push(UnreadableRecord { deletion_id, error });
-                    }
+                    Err(error) => unreadable.push(UnreadableRecord { deletion_id, error }),
                 }
             }
             if records.len() > limit {
                 records.truncate(limit);
                 let after = records.last().map(|record| record.deletion_id.clone());
+                // Those after it are in the next page.
+                unreadable.retain(|one| Some(&one.deletion_id) > after.as_ref());
                 return Ok(History {
                     records,
                     after,
@@ -87,7 +87,14 @@ impl Table {
                 None => None,
                 Some(key) => Some(deletion_id(&key)?),
             };
-            let is_enough = requested_by.is_some() && requests == FILTERED_REQUESTS;
+            // A caller can continue after the id of a deletion only.
+            if after
+                .as_deref()
+                .is_some_and(|id| record::deletion_id(id).is_none())
+            {
+                continue;
+            }
+            let is_enough = requested_by.is_some() && requests >= FILTERED_REQUESTS;
             if after.is_none() || is_enough || Instant::now() >= until {
                 return Ok(History {
                     records,
@@ -128,6 +135,30 @@ impl Table {
                 .filter_expression("requestedBy = :requestedBy")
                 .expression_attribute_values(":requestedBy", text(&requested_by.as_stored())),
         }
+    }
+}
+
+/// Reads a record of this key. One whose attributes name another is not what it is
+/// taken for.
+///
+/// # Errors
+/// [`TableError::Corrupt`].
+pub(super) fn own_record(
+    account_id: &str,
+    deletion_id: &str,
+    found: &item::Item,
+) -> Result<Record, TableError> {
+    let record = item::record(found)?;
+    let corrupt = |attribute| TableError::Corrupt {
+        kind: "deletion record",
+        attribute,
+    };
+    if record.deletion_id != deletion_id || record::deletion_id(deletion_id).is_none() {
+        Err(corrupt("deletionId"))
+    } else if record.account_id != account_id {
+        Err(corrupt("accountId"))
+    } else {
+        Ok(record)
     }
 }
 

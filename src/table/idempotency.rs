@@ -1,6 +1,6 @@
 //! Idempotency keys: reading one, and putting one, in the transaction of the
 //! claim or, for a request that attaches to a deletion, by itself. An item that
-//! has expired and still stands counts as absent in both.
+//! has expired but still exists counts as absent in both.
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue};
 use tokio::time::Instant;
@@ -94,11 +94,37 @@ impl Table {
     ) -> Result<Option<KeyUse>, TableError> {
         let key = keys::idempotency(account_id, key.hash());
         let found = self.get(key, deadline).await?;
-        let Some(item) = found else {
-            return Ok(None);
-        };
-        let (key_use, expires) = item::key_use(&item)?;
-        Ok((expires > now).then_some(key_use))
+        match found {
+            Some(item) => item::key_use(&item, now),
+            None => Ok(None),
+        }
+    }
+
+    /// Removes the use of a key for a deletion whose record is gone, so that the key can be
+    /// used again. Nothing happens if it is in use for another deletion by now.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn remove_key_use(
+        &self,
+        account_id: &str,
+        key: &IdempotencyKey,
+        deletion_id: &str,
+        deadline: Instant,
+    ) -> Result<(), TableError> {
+        const OPERATION: &str = "DeleteItem";
+        let mut of = Expressions::default();
+        let is_its = of.equals("deletionId", Some(text(deletion_id)));
+        let request = self
+            .client()
+            .delete_item()
+            .table_name(self.name())
+            .set_key(Some(keys::idempotency(account_id, key.hash()).attributes()))
+            .condition_expression(is_its)
+            .set_expression_attribute_names(Some(of.names))
+            .set_expression_attribute_values(Some(of.values));
+        let answer = until_answered(OPERATION, deadline, || request.clone().send()).await;
+        unless_refused(OPERATION, answer).map(|_| ())
     }
 
     /// Stores the use of a key for a deletion that exists already.
@@ -125,11 +151,10 @@ impl Table {
         let answer = until_answered(OPERATION, deadline, || request.clone().send()).await;
         match answer {
             Ok(answer) => {
-                let old = answer.attributes.as_ref().map(item::key_use).transpose()?;
-                Ok(match old {
-                    Some((key_use, expires))
-                        if key_use.deletion_id == record.deletion_id && expires > new.now =>
-                    {
+                let old = answer.attributes.as_ref();
+                let old = old.map(|item| item::key_use(item, new.now)).transpose()?;
+                Ok(match old.flatten() {
+                    Some(key_use) if key_use.deletion_id == record.deletion_id => {
                         KeyPut::AlreadyStored
                     }
                     _ => KeyPut::Stored,

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::{TableError, keys};
+use super::{TableError, keys, ranges};
 use crate::{
     auth::{StoredKey, is_account_id},
     campaign::CampaignId,
+    clock::LAST_SECOND,
     counts::Counts,
     idempotency::KeyUse,
-    record::{Progress, Record, RecordState, Requester},
+    record::{Progress, Range, Record, RecordState, Requester},
 };
 
 /// An item as DynamoDB returns it.
@@ -31,8 +32,8 @@ impl Attributes<'_> {
         }
     }
 
-    /// Returns the attribute through `read`; `None` if it is absent or NULL, as
-    /// JavaScript clients write what they do not set.
+    /// Returns the attribute through `read`; `None` if it is absent or NULL,
+    /// which JavaScript clients write for what they do not set.
     fn optional<T>(
         &self,
         attribute: &'static str,
@@ -70,6 +71,11 @@ impl Attributes<'_> {
         self.optional(attribute, number)
     }
 
+    fn counter(&self, attribute: &'static str) -> Result<u64, TableError> {
+        self.optional(attribute, counter)?
+            .ok_or_else(|| self.corrupt(attribute))
+    }
+
     fn number<T: std::str::FromStr>(&self, attribute: &'static str) -> Result<T, TableError> {
         self.optional_number(attribute)?
             .ok_or_else(|| self.corrupt(attribute))
@@ -78,6 +84,14 @@ impl Attributes<'_> {
 
 fn number<T: std::str::FromStr>(value: &AttributeValue) -> Option<T> {
     value.as_n().ok()?.parse().ok()
+}
+
+/// The most that anything is counted up to: what JSON's readers take exactly (RFC 8259,
+/// section 6), and sums of it fit.
+const MOST: u64 = (1 << 53) - 1;
+
+fn counter(value: &AttributeValue) -> Option<u64> {
+    number(value).filter(|count| *count <= MOST)
 }
 
 /// Reads an API key's item.
@@ -97,8 +111,14 @@ pub fn stored_key(item: &Item) -> Result<StoredKey, TableError> {
             .unwrap_or_default(),
         state: attributes.text("state")?,
         subscription: attributes.text("subscription")?,
-        expires_at: attributes.optional_number("expiresAt")?,
+        expires_at: attributes.optional("expiresAt", seconds)?,
     })
+}
+
+/// Reads epoch seconds. A number beyond the year 9999 must be milliseconds; read as
+/// seconds, it would be a time that never comes.
+fn seconds(value: &AttributeValue) -> Option<i64> {
+    number(value).filter(|seconds| (0..=LAST_SECOND).contains(seconds))
 }
 
 /// How often a key was used, by this counter in its item.
@@ -149,21 +169,23 @@ pub fn new_key(key: &StoredKey, created_at: &str) -> Item {
     item
 }
 
-/// Reads the item of an idempotency key: what it was used for, and when it
-/// expires (epoch seconds).
+/// Reads the item of an idempotency key: what it was used for, unless it has expired
+/// at `now` (epoch seconds).
 ///
 /// # Errors
 /// [`TableError::Corrupt`].
-pub fn key_use(item: &Item) -> Result<(KeyUse, i64), TableError> {
+pub fn key_use(item: &Item, now: i64) -> Result<Option<KeyUse>, TableError> {
     let attributes = Attributes {
         item,
         kind: "idempotency key",
     };
-    let key_use = KeyUse {
+    if attributes.number::<i64>("ttlAt")? <= now {
+        return Ok(None);
+    }
+    Ok(Some(KeyUse {
         deletion_id: attributes.text("deletionId")?,
         campaign_id: attributes.text("campaignId")?,
-    };
-    Ok((key_use, attributes.number("ttlAt")?))
+    }))
 }
 
 /// Reads a deletion record.
@@ -195,12 +217,18 @@ pub fn record(item: &Item) -> Result<Record, TableError> {
         updated_at: attributes.text("updatedAt")?,
         progress: Progress {
             counted: counts(&attributes)?,
-            counted_through: attributes.optional_text("countedThrough")?,
-            deleted_through: attributes.optional_text("deletedThrough")?,
-            pass: attributes.number("pass")?,
+            ranges: match attributes.optional("ranges", ranges::read)? {
+                Some(several) => several,
+                None => vec![Range {
+                    counted_through: attributes.optional_text("countedThrough")?,
+                    deleted_through: attributes.optional_text("deletedThrough")?,
+                    ..Range::default()
+                }],
+            },
+            pass: attributes.counter("pass")?,
             paid_until_ms: attributes.optional_number("paidUntil")?,
         },
-        version: attributes.number("version")?,
+        version: attributes.counter("version")?,
         owner: attributes.optional_text("owner")?,
         lease_until_ms: attributes.number("leaseUntil")?,
     })
@@ -212,7 +240,7 @@ fn counts(attributes: &Attributes<'_>) -> Result<Counts, TableError> {
             let named = value.as_m().ok()?;
             let named: Option<BTreeMap<&str, u64>> = named
                 .iter()
-                .map(|(name, value)| Some((name.as_str(), number(value)?)))
+                .map(|(name, value)| Some((name.as_str(), counter(value)?)))
                 .collect();
             Counts::from_names(&named?)
         })?
@@ -286,8 +314,7 @@ mod tests {
             updated_at: "2026-01-01T00:00:00Z".into(),
             progress: Progress {
                 counted,
-                counted_through: None,
-                deleted_through: None,
+                ranges: vec![Range::default()],
                 pass: 1,
                 paid_until_ms: Some(9),
             },

@@ -11,6 +11,8 @@ use crate::{campaign::CampaignId, counts::CAMPAIGN_SORT_KEY};
 pub const PK: &str = "PK";
 /// The name of the sort key.
 pub const SK: &str = "SK";
+/// The attribute by which items expire, epoch seconds.
+pub const TIME_TO_LIVE: &str = "ttlAt";
 /// The index of campaigns by status.
 pub const STATUS_INDEX: &str = "CampaignsByStatus";
 /// The sparse index of running deletions.
@@ -86,12 +88,32 @@ pub fn deletion(account_id: &str, deletion_id: &str) -> Key {
     }
 }
 
+/// What the sort key of an idempotency key's item begins with.
+pub const IDEMPOTENCY_PREFIX: &str = "IDEMPOTENCY#";
+
 /// The item of an idempotency key, by the key's hash.
 #[must_use]
 pub fn idempotency(account_id: &str, hash: &str) -> Key {
     Key {
         pk: account_partition(account_id),
-        sk: format!("IDEMPOTENCY#{hash}"),
+        sk: format!("{IDEMPOTENCY_PREFIX}{hash}"),
+    }
+}
+
+/// The partition of the journals of `campaigns doctor --live`.
+#[cfg(feature = "cli")]
+pub const TRIAL_PARTITION: &str = "DOCTOR";
+/// What the sort key of such a journal begins with.
+#[cfg(feature = "cli")]
+pub const TRIAL_PREFIX: &str = "RUN#";
+
+/// The journal of a run of `campaigns doctor --live`.
+#[cfg(feature = "cli")]
+#[must_use]
+pub fn trial(id: uuid::Uuid) -> Key {
+    Key {
+        pk: TRIAL_PARTITION.to_owned(),
+        sk: format!("{TRIAL_PREFIX}{id}"),
     }
 }
 

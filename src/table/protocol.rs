@@ -7,8 +7,8 @@ use aws_sdk_dynamodb::{
     error::{BuildError, SdkError},
     operation::{transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
     types::{
-        CancellationReason, Delete, Put, ReturnValue, ReturnValuesOnConditionCheckFailure,
-        TransactWriteItem, Update,
+        CancellationReason, Delete, Put, ReturnConsumedCapacity, ReturnValue,
+        ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
     },
 };
 use tokio::time::Instant;
@@ -19,7 +19,7 @@ use super::{
     item::{self, Item},
     keys,
     record_write::{Completion, RecordWrite, Written},
-    retry::{Backoff, CONDITION_FAILED, Failure, in_conflict, until_answered},
+    retry::{Backoff, CONDITION_FAILED, Failure, in_conflict, until_answered, whole},
 };
 use crate::{
     campaign::{Campaign, Status},
@@ -89,7 +89,7 @@ impl Table {
     /// again first.
     ///
     /// # Errors
-    /// [`TableError`]; after [`TableError::NoAnswer`] the claim may stand.
+    /// [`TableError`]; after [`TableError::NoAnswer`] the claim may have been applied.
     pub async fn claim(&self, claim: &Claim, deadline: Instant) -> Result<ClaimAnswer, TableError> {
         let campaign = &claim.campaign;
         let mark = self.mark(claim);
@@ -195,7 +195,8 @@ impl Table {
             .set_expression_attribute_values(Some(write.expressions.values))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let answer = until_answered(OPERATION, deadline, || request.clone().send()).await;
+        let send = || whole(request.clone().send(), |answer| answer.attributes.is_some());
+        let answer = until_answered(OPERATION, deadline, send).await;
         let error = match answer {
             Ok(answer) => {
                 let now = answer.attributes.unwrap_or_default();
@@ -227,8 +228,8 @@ impl Table {
         deadline: Instant,
     ) -> Result<FinishAnswer, TableError> {
         let items = self.finish_items(seen, owner, completion)?;
-        // A conflict is repeated with the same bytes here: the record's
-        // condition stays the same whoever was in the way.
+        // After a conflict, the same bytes are sent again here: the record's condition
+        // stays the same, whatever caused the conflict.
         let mut backoff = Backoff::default();
         let error = loop {
             match self.transact(items.clone(), token, deadline).await {
@@ -265,7 +266,7 @@ impl Table {
         completion: &Completion,
     ) -> Result<Vec<TransactWriteItem>, TableError> {
         let mut write = RecordWrite::new(seen, owner, &Written::lease(seen.lease_until_ms));
-        write.succeed(completion, false);
+        write.succeed(seen, completion, false);
         let mut ours = Expressions::default();
         let condition = format!(
             "{} OR attribute_not_exists({})",
@@ -308,8 +309,14 @@ impl Table {
             .client()
             .transact_write_items()
             .set_transact_items(Some(items))
-            .client_request_token(token);
-        let answer = until_answered(TRANSACTION, deadline, || request.clone().send()).await;
+            .client_request_token(token)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let send = || {
+            whole(request.clone().send(), |answer| {
+                answer.consumed_capacity.is_some()
+            })
+        };
+        let answer = until_answered(TRANSACTION, deadline, send).await;
         match answer {
             Ok(_) => Ok(()),
             Err(Failure::Answered(error)) if in_conflict(&error) => Err(Failure::Table(

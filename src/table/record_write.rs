@@ -1,4 +1,4 @@
-//! The one update that every write of a deletion record is made of: conditional
+//! The one update that every write of a deletion record consists of: conditional
 //! on `state = running` and on the version that its writer last saw.
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::{
     expressions::{Expressions, number, text},
     item::{self, Item},
-    keys,
+    keys, ranges,
 };
 use crate::{
     clock::now_rfc3339,
@@ -24,7 +24,7 @@ pub enum Change {
     FinishReplaced(Completion),
 }
 
-/// What a write of the record says, besides version, owner and time.
+/// What a write of the record contains, besides version, owner and time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
     /// The end of the lease, epoch milliseconds.
@@ -37,7 +37,7 @@ pub struct Written {
 }
 
 impl Written {
-    /// Returns a write that says nothing but the end of the lease.
+    /// Returns a write that changes nothing but the end of the lease.
     #[must_use]
     pub fn lease(lease_until_ms: i64) -> Self {
         Self {
@@ -89,7 +89,7 @@ impl RecordWrite {
             ),
             of.assign("updatedAt", "now", text(&now_rfc3339())),
         ];
-        // One that is past says nothing, and stays.
+        // A time in the past means nothing, and is left as it is.
         if let Some(until) = paid_until_ms {
             let until = AttributeValue::N(until.to_string());
             sets.push(of.assign("paidUntil", "paid", until));
@@ -98,12 +98,9 @@ impl RecordWrite {
         if let Change::Progress(progress) = change {
             sets.push(of.assign("counted", "counts", item::counted(&progress.counted)));
             sets.push(of.assign("pass", "currentPass", number(progress.pass)));
-            for (name, mark) in [
-                ("countedThrough", &progress.counted_through),
-                ("deletedThrough", &progress.deleted_through),
-            ] {
-                match mark {
-                    Some(mark) => sets.push(of.assign(name, name, text(mark))),
+            for (name, value) in ranges::attributes(&progress.ranges) {
+                match value {
+                    Some(value) => sets.push(of.assign(name, name, value)),
                     None => removes.push(of.name(name)),
                 }
             }
@@ -119,13 +116,18 @@ impl RecordWrite {
             expressions: of,
         };
         if let Change::FinishReplaced(completion) = change {
-            write.succeed(completion, true);
+            write.succeed(seen, completion, true);
         }
         write
     }
 
     /// Makes this the last write of the record.
-    pub(super) fn succeed(&mut self, completion: &Completion, campaign_replaced: bool) {
+    pub(super) fn succeed(
+        &mut self,
+        seen: &Record,
+        completion: &Completion,
+        campaign_replaced: bool,
+    ) {
         let of = &mut self.expressions;
         let mut sets = vec![
             of.assign("state", "done", text(RecordState::SUCCEEDED)),
@@ -140,7 +142,10 @@ impl RecordWrite {
             sets.push(of.assign("campaignReplaced", "replaced", replaced));
         }
         // Only a progress write removes anything else, and it is never the last one.
-        let unfinished = of.name(keys::UNFINISHED);
-        self.update = format!("{}, {} REMOVE {unfinished}", self.update, sets.join(", "));
+        let removes =
+            std::iter::once(keys::UNFINISHED).chain(ranges::unreadable(seen).iter().copied());
+        let removes: Vec<String> = removes.map(|name| of.name(name)).collect();
+        let (sets, removes) = (sets.join(", "), removes.join(", "));
+        self.update = format!("{}, {sets} REMOVE {removes}", self.update);
     }
 }

@@ -1,5 +1,5 @@
 //! Retries: one way to repeat a call until it is answered or its deadline comes,
-//! with full-jitter exponential backoff. The SDK's own retries are off: they know
+//! with full-jitter exponential backoff. The SDK's own retries are off: they have
 //! no deadline, and a record write has to be repeated until it is answered.
 
 use std::time::Duration;
@@ -8,18 +8,19 @@ use aws_sdk_dynamodb::{
     error::{ProvideErrorMetadata, SdkError},
     operation::transact_write_items::TransactWriteItemsError,
 };
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::TableError;
-use crate::sdk::Cause;
+use crate::sdk::{self, Cause};
 
 /// The upper bound of the first wait.
 const BASE: Duration = Duration::from_millis(25);
 /// No wait is longer than this.
 const CAP: Duration = Duration::from_secs(1);
 
-/// Nothing is repeated that has less time than this to be answered: it would
-/// tell nothing, and its outcome would be unknown.
+/// Nothing is sent again with less time than this left for an answer: the attempt
+/// would tell nothing, and its outcome would be unknown.
 const LEAST_ATTEMPT: Duration = Duration::from_millis(50);
 
 /// Full-jitter exponential backoff: each wait is drawn from nothing to a bound
@@ -36,7 +37,7 @@ impl Backoff {
         BASE.saturating_mul(1 << waits.min(10)).min(CAP)
     }
 
-    /// Waits once, and no longer than leaves time for a last attempt. `false`,
+    /// Waits once, but not so long that no time is left for a last attempt. `false`,
     /// without waiting, when there is no time for one.
     pub async fn wait(&mut self, deadline: Instant) -> bool {
         let bound = Self::bound(self.attempts);
@@ -96,7 +97,7 @@ where
     let mut backoff = Backoff::default();
     let mut unknown = None;
     loop {
-        let Ok(answer) = timeout_at(deadline, Box::pin(call())).await else {
+        let Ok(answer) = timeout_at(deadline, Box::pin(signed(&call))).await else {
             let cause = unknown.unwrap_or_else(|| Cause::deadline(operation));
             return Err(Failure::Table(TableError::NoAnswer(cause)));
         };
@@ -108,7 +109,8 @@ where
         match verdict(&error) {
             Verdict::Answered => return Err(Failure::Answered(Box::new(error))),
             Verdict::Busy => {}
-            Verdict::NoAnswer => unknown = Some(cause.clone()),
+            // The first cause: later ones often only say that the time was up.
+            Verdict::NoAnswer => _ = unknown.get_or_insert_with(|| cause.clone()),
         }
         if !backoff.wait(deadline).await {
             return Err(Failure::Table(match unknown {
@@ -116,6 +118,33 @@ where
                 None => TableError::Busy(cause),
             }));
         }
+    }
+}
+
+/// Makes a call, and once more if it was refused because of its signature.
+pub(super) async fn signed<T, E, F>(call: impl Fn() -> F) -> Result<T, SdkError<E>>
+where
+    E: ProvideErrorMetadata,
+    F: Future<Output = Result<T, SdkError<E>>>,
+{
+    match call().await {
+        Err(error) if sdk::is_of_signing(&error) => call().await,
+        answer => answer,
+    }
+}
+
+/// Returns an answer that has what DynamoDB's answer always has, and otherwise an error
+/// that means no answer: something in between can answer `200 {}` in its place.
+pub(super) async fn whole<T, E>(
+    send: impl Future<Output = Result<T, SdkError<E>>>,
+    is_whole: impl FnOnce(&T) -> bool,
+) -> Result<T, SdkError<E>> {
+    let answer = send.await?;
+    if is_whole(&answer) {
+        Ok(answer)
+    } else {
+        let error = ConnectorError::io("the answer is incomplete".into());
+        Err(SdkError::dispatch_failure(error))
     }
 }
 
@@ -144,6 +173,7 @@ pub(super) fn unless_refused<T, E: ProvideErrorMetadata>(
 pub(super) fn verdict<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Verdict {
     match error {
         SdkError::ConstructionFailure(_) => Verdict::Answered,
+        error if sdk::has_no_credentials(error) => Verdict::Answered,
         SdkError::ServiceError(service) => match service.err().code() {
             Some(
                 "ProvisionedThroughputExceededException"

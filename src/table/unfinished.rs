@@ -1,5 +1,5 @@
-//! Running deletions by themselves, from the sparse index of unfinished records: how
-//! one is found whose campaign item is gone or no longer in `deleting`. A table
+//! Running deletions, from the sparse index of unfinished records: how a deletion is found
+//! whose campaign item is gone or no longer in `deleting`. A table
 //! without the index works; its running deletions are found by their campaigns.
 
 use tokio::time::Instant;
@@ -71,12 +71,21 @@ fn deletion(key: &Item) -> Option<DeletionRef> {
     let read = || {
         Some(DeletionRef {
             account_id: part(PK, ACCOUNT_PREFIX)?.to_owned(),
-            deletion_id: deletion_id(part(SK, DELETION_PREFIX)?)?,
+            // One in capitals is under another key than the deletion that it names.
+            deletion_id: part(SK, DELETION_PREFIX)
+                .filter(|id| deletion_id(id).is_some_and(|stored| stored == *id))?
+                .to_owned(),
         })
     };
     let found = read();
     if found.is_none() {
-        tracing::error!("an entry of the index {UNFINISHED_INDEX} is not a deletion record");
+        let text = |name| key.get(name).and_then(|value| value.as_s().ok());
+        let [pk, sk] = [PK, SK].map(|name| text(name).map(|text| text.escape_debug().to_string()));
+        tracing::error!(
+            pk,
+            sk,
+            "an entry of the index {UNFINISHED_INDEX} is not a deletion record",
+        );
     }
     found
 }

@@ -80,11 +80,10 @@ def trust_store():
     return {"SSL_CERT_FILE": found[0]} if found else {}
 
 
-def environment(endpoint_url, more):
+def environment(variables):
+    """What Lambda sets, or its like on this machine, and the variables of the function's own."""
     return {
         "PATH": os.environ["PATH"],
-        "TABLE_NAME": "campaigns",
-        "AWS_ENDPOINT_URL_DYNAMODB": endpoint_url,
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "local",
@@ -94,12 +93,12 @@ def environment(endpoint_url, more):
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
         "AWS_LAMBDA_FUNCTION_TIMEOUT": "29",
         **trust_store(),
-        **more,
+        **variables,
     }
 
 
 @contextlib.contextmanager
-def function(options, command, endpoint_url, **more):
+def under_emulator(options, command, variables):
     """The emulator that runs `command`, and the URL that takes events for it."""
     port = free_port()
     emulator = subprocess.Popen(
@@ -113,13 +112,19 @@ def function(options, command, endpoint_url, **more):
             f"127.0.0.1:{free_port()}",
             *([command] if isinstance(command, str) else command),
         ],
-        env=environment(endpoint_url, more),
+        env=environment(variables),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     with stopped_after(emulator):
         wait_for(port, emulator)
         yield emulator, f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
+
+
+def function(options, command, endpoint_url, **more):
+    """A function over the table `campaigns` of this endpoint."""
+    table = {"TABLE_NAME": "campaigns", "AWS_ENDPOINT_URL_DYNAMODB": endpoint_url}
+    return under_emulator(options, command, {**table, **more})
 
 
 @contextlib.contextmanager

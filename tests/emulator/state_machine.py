@@ -420,6 +420,25 @@ def useless_to_repeat(world):
     return "DeletionNotFound and InvalidPayload fail the execution after one call"
 
 
+def no_concurrency(world):
+    """no concurrency is left"""
+    deletion = world.claim("campaign_waiting", 25)
+    refused = "Lambda.TooManyRequestsException"
+    # More often than any other error is repeated.
+    times = RETRIES + 2
+    execution = world.execute(
+        deletion.input(), waits=AT_ONCE, before=lambda _, nth: refused if nth <= times else None
+    )
+    states = ["Begin"] + ["Drain", "NoConcurrency", "Enough", "Pause"] * times
+    execution.check(states + ["Drain", "Look", "Done"])
+    pauses = execution.inputs("Pause", "pause")
+    # States.MathRandom(45, 76): the interpreter may draw its end, too, and Step Functions not.
+    expect("pauses of about a minute", [p for p in pauses if not 45 <= p <= 76], [])
+    expect("pauses that differ", len(set(pauses)) > 1, True)
+    deletion.check_done(world.engine_url)
+    return f"refused {times} times in a row, about a minute after each; then Done; counts exact"
+
+
 def failing_function(world):
     """the function fails"""
     deletion = world.claim("campaign_failing", 25)
@@ -558,7 +577,7 @@ def history(world):
     states = world.definition["States"]
     for name in states.keys() - {"Drain"}:
         expect(f"a loop of {name} without Drain", most_events(states, name, name, {"Drain"}), None)
-    uncounted = most_events(states, "Drain", "Drain", {"Moved", "Idle"})
+    uncounted = most_events(states, "Drain", "Drain", {"Moved", "Idle", "NoConcurrency"})
     expect("a loop without a count", uncounted, None)
     uncounted = most_events(states, "Drain", "Drain", {"Enough"})
     expect("a loop without the limit", uncounted, None)
@@ -589,6 +608,7 @@ def state_machine(options):
         own_lease,
         nothing_moves,
         useless_to_repeat,
+        no_concurrency,
         failing_function,
         many_slices,
         history,

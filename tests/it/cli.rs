@@ -1,4 +1,7 @@
 //! The terminal.
 
+mod doctor;
 mod operator;
+mod output;
+mod settings;
 mod terminal;

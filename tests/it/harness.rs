@@ -1,6 +1,7 @@
 //! A world for one test: an engine, a fresh table, the fault layer in front of
 //! it, and the real handler behind that.
 
+pub(crate) mod front;
 pub(crate) mod function;
 pub(crate) mod proxy;
 pub(crate) mod step_functions;
@@ -157,7 +158,7 @@ impl World {
             table_name: table_name.clone(),
             endpoint_url: Some(url),
         };
-        let table = connect(url.clone()).table().await;
+        let table = connect(url.clone()).table().await.unwrap();
         assert!(
             table
                 .create()
@@ -219,7 +220,7 @@ impl World {
             table_name: self.table.name().to_owned(),
             endpoint_url: Some(self.proxy.url()),
         };
-        connect.table().await
+        connect.table().await.unwrap()
     }
 
     fn deletions_in(&self, table: Table) -> Deletions {
@@ -487,6 +488,7 @@ fn plain(item: &Item) -> Value {
             AttributeValue::Bool(bool) => (*bool).into(),
             AttributeValue::Null(_) => Value::Null,
             AttributeValue::M(map) => plain(map),
+            AttributeValue::L(list) => list.iter().map(value).collect(),
             AttributeValue::Ss(set) => {
                 let mut set = set.clone();
                 set.sort();

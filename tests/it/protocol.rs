@@ -6,5 +6,6 @@ mod deletion;
 mod fence;
 mod model;
 mod pace;
+mod ranges;
 mod slices;
 mod takeover;

@@ -87,6 +87,11 @@ impl AdaptiveRate {
         true
     }
 
+    /// Notes that deletes go to more of the table from now on, which may take more.
+    pub(super) fn expect_more(&mut self) {
+        self.rise = MOST_RISE;
+    }
+
     /// Notes that a batch succeeded.
     pub(super) fn succeeded(&mut self, now: Instant) {
         if now >= self.rises_at {

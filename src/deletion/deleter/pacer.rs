@@ -17,8 +17,7 @@ use crate::table::{BATCH_SIZE, Backoff};
 /// millisecond late, and answers that arrive in bunches.
 const CREDIT: Duration = Duration::from_millis(100);
 
-/// The weight of the last batch in the estimate. Items of a kind are next to each
-/// other and of similar size.
+/// The weight of the last batch in the estimate: items that are neighbours are of similar size.
 const WEIGHT_OF_LAST: f64 = 0.5;
 
 /// The charge of a batch when it was sent.
@@ -26,8 +25,7 @@ const WEIGHT_OF_LAST: f64 = 0.5;
 pub(super) struct Charge {
     /// Write units.
     units: f64,
-    /// Whether there was a rate. A batch that was sent before there was one says
-    /// nothing about what the table takes in a second, and was not paid for in time.
+    /// Whether there was a rate. Without one, it says nothing of what the table takes.
     is_paced: bool,
 }
 
@@ -77,6 +75,11 @@ impl Pacer {
             (Some(limit), Some(adaptive)) => Some(limit.min(adaptive)),
             (limit, adaptive) => limit.or(adaptive),
         }
+    }
+
+    /// Returns whether there is a rate that the table takes.
+    pub(super) fn is_adaptive(&self) -> bool {
+        self.adaptive.is_some()
     }
 
     /// Returns how long it takes until everything that was charged is paid for, at the
@@ -152,6 +155,11 @@ impl Pacer {
         }
         self.is_estimated = true;
         self.estimate += WEIGHT_OF_LAST * (consumed / deleted - self.estimate);
+    }
+
+    /// Notes that deletes go to more of the table from now on.
+    pub(super) fn expect_more(&mut self) {
+        self.adaptive.iter_mut().for_each(AdaptiveRate::expect_more);
     }
 
     /// Notes that a batch succeeded.

@@ -111,7 +111,7 @@ impl<'a> Sender<'a> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deletion_of_some_seconds_is_handed_little_back() {
+async fn a_deletion_of_some_seconds_gets_few_writes_back() {
     // An endpoint that works on one batch after the other, and one that does not;
     // and a partition that takes half of what one takes at first.
     for (rate, deletes, work, most_back) in [

@@ -175,7 +175,7 @@ fn s_json(text: &str) -> Value {
 /// What an unfenced writer, or the platform's time to live, does to a campaign item
 /// while the worker of its deletion is dead.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deletion_without_its_campaign_item_is_found_by_itself() {
+async fn a_deletion_without_its_campaign_item_is_found_by_its_record() {
     let world = World::new().await;
     for (number, replaced) in [None, Some("paused"), Some("active")]
         .into_iter()
@@ -257,4 +257,117 @@ async fn a_slow_index_of_running_deletions_costs_no_summary() {
         .await
         .unwrap();
     assert_eq!(summary["resumed"], json!([deletion]));
+}
+
+/// The key of a running deletion whose campaign item is gone, and a copy of that item
+/// under another key, which still names the deletion.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_a_marked_campaign_does_not_hide_its_deletion() {
+    let world = World::new().await;
+    let deletion = stall(&world, "campaign_1", &[]).await;
+    let gone = world.table.client().delete_item();
+    let gone = gone.table_name(world.table.name());
+    let gone = gone.key("PK", s("CAMPAIGN#campaign_1"));
+    gone.key("SK", s("CAMPAIGN")).send().await.unwrap();
+    let copied = [
+        ("campaignStatus", s("deleting")),
+        ("deletionId", s(&deletion)),
+    ];
+    world.put_campaign("a_copy", &copied).await;
+    let summary = world.cleanup().await;
+    assert_eq!(summary["resumed"], json!([deletion]), "{summary}");
+    assert_eq!(
+        summary["skipped"],
+        json!([{"campaignId": "a_copy", "reason": "noDeletion"}])
+    );
+    assert!(world.left("campaign_1").await.is_empty());
+    assert_eq!(world.left("a_copy").await, ["CAMPAIGN"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_in_a_campaign_is_not_the_campaign() {
+    let world = retention().await;
+    let now = ("updatedAt", s(&rfc3339(now_seconds())));
+    let completed = [("campaignStatus", s("completed")), now];
+    world.put_campaign("campaign_1", &completed).await;
+    let mut task = crate::harness::campaign("campaign_1", &[("campaignStatus", s("completed"))]);
+    task.insert("SK".to_owned(), s("TASK#1"));
+    task.insert("completedAt".to_owned(), s("2020-01-01T00:00:00Z"));
+    world.put(task).await;
+    let summary = world.cleanup().await;
+    assert_eq!(summary["started"], json!([]), "{summary}");
+    assert_eq!(
+        summary["skipped"],
+        json!([{"campaignId": "campaign_1", "reason": "corrupt", "attribute": "SK"}])
+    );
+    assert_eq!(world.left("campaign_1").await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_contradicts_the_key_changes_no_verdict() {
+    let world = retention().await;
+    for id in ["campaign_1", "campaign_2"] {
+        put_old(&world, id, &[("id", s("another"))]).await;
+    }
+    assert_eq!(world.delete("campaign_1").await.status, 200);
+    let summary = world.cleanup().await;
+    assert_eq!(summary["started"].as_array().unwrap().len(), 1, "{summary}");
+    assert!(world.left("campaign_2").await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_with_impossible_numbers_stops_nothing() {
+    let world = World::new().await;
+    for (number, (attribute, value)) in [
+        ("version", AttributeValue::N(u64::MAX.to_string())),
+        ("pass", AttributeValue::N(u64::MAX.to_string())),
+        (
+            "counted",
+            AttributeValue::M(
+                [("chats".to_owned(), AttributeValue::N(u64::MAX.to_string()))].into(),
+            ),
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let deletion = stall(&world, &format!("campaign_{number}"), &[]).await;
+        let key = format!("ACCOUNT#{}", crate::harness::ACCOUNT);
+        let update = world
+            .table
+            .client()
+            .update_item()
+            .table_name(world.table.name());
+        let update = update
+            .key("PK", s(&key))
+            .key("SK", s(&format!("DELETION#{deletion}")));
+        let update = update.update_expression("SET #name = :value");
+        let update = update.expression_attribute_names("#name", attribute);
+        update
+            .expression_attribute_values(":value", value)
+            .send()
+            .await
+            .unwrap();
+    }
+    let last = stall(&world, "campaign_9", &[]).await;
+    let summary = world.cleanup().await;
+    assert_eq!(summary["resumed"], json!([last]), "{summary}");
+    let named: Vec<_> = summary["skipped"].as_array().unwrap().iter().collect();
+    for attribute in ["version", "pass", "counted"] {
+        assert!(
+            named
+                .iter()
+                .any(|skipped| skipped["attribute"] == attribute),
+            "{summary}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_no_clock_ends_keeps_nobody_away() {
+    let world = World::new().await;
+    let deletion = stall(&world, "campaign_1", &[]).await;
+    end_lease(&world, &deletion, i64::MAX).await;
+    let summary = world.cleanup().await;
+    assert_eq!(summary["resumed"], json!([deletion]), "{summary}");
 }

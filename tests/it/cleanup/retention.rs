@@ -294,7 +294,7 @@ async fn a_campaign_that_somebody_else_deletes_meanwhile_is_theirs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn entries_of_the_index_that_are_late_are_skipped() {
+async fn outdated_entries_of_the_index_are_skipped() {
     let world = world().await;
     put(&world, "old", 90, &[]).await;
     let entry = |id: &str| {
@@ -392,7 +392,7 @@ async fn a_run_that_dies_is_continued_by_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_more_run_at_once_than_are_allowed_earlier_runs_included() {
+async fn the_limit_of_running_deletions_includes_earlier_runs() {
     let mut world = world().await;
     let step_functions = StepFunctions::answering(&[Start::Started]).await;
     world.hand_off = step_functions.hand_off.clone();

@@ -178,7 +178,7 @@ async fn bad_settings_of_a_clean_up_are_named() {
         ("--max-campaigns-per-run", "0", "MAX_CAMPAIGNS_PER_RUN"),
     ] {
         let output = run(&at(&world, &url, &["cleanup", option, value]));
-        fails(&output, 1, &format!("{variable} is '{value}'; allowed: "));
+        fails(&output, 2, &format!("{variable} is '{value}'; allowed: "));
     }
     for arguments in [["--mode", "delete"], ["--max-write-units-per-second", "-1"]] {
         let output = run(&at(&world, &url, &[&["cleanup"][..], &arguments].concat()));
@@ -336,7 +336,9 @@ async fn status_shows_the_rest_when_one_deletion_is_unreadable() {
     world.put(corrupt).await;
     let url = world.proxy.url();
     let output = run(&at(&world, &url, &["status", "--json"]));
-    let shown: Vec<Value> = serde_json::from_str(&stdout(&output)).unwrap();
+    // Whoever reads the list learns from the exit code that it is not whole.
+    assert_eq!(output.status.code(), Some(1));
+    let shown: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
     let shown: BTreeSet<_> = shown
         .iter()
         .map(|one| one["campaignId"].to_string())
@@ -349,6 +351,10 @@ async fn status_shows_the_rest_when_one_deletion_is_unreadable() {
     );
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("campaign_3"), "{said}");
+    assert!(
+        said.ends_with("the list is incomplete: 1 deletions cannot be read\n"),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -256,6 +256,8 @@ async fn no_wait_leaves_the_work_to_the_state_machine() {
     let url = serve.endpoint_url();
     for (answer, how) in [
         (Start::Started, "the state machine continues it"),
+        // An earlier attempt, whose answer was lost, has started it.
+        (Start::AlreadyExists, "the state machine continues it"),
         (Start::Refused, "resume it with: campaigns delete"),
     ] {
         let step_functions = StepFunctions::answering(&[answer]).await;
@@ -288,7 +290,7 @@ async fn no_wait_leaves_the_work_to_the_state_machine() {
         "--endpoint-url",
         &url,
     ]);
-    fails(&bad, 1, "STATE_MACHINE_ARN is 'drain'");
+    fails(&bad, 2, "STATE_MACHINE_ARN is 'drain'");
 }
 
 #[test]
@@ -370,6 +372,98 @@ async fn a_data_file_keeps_what_is_deleted_deleted() {
     std::fs::remove_file(file).unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_local_server_resumes_what_a_stop_has_interrupted() {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(Uuid::new_v4().to_string());
+    std::fs::create_dir(&directory).unwrap();
+    // A name that means memory to the engine is a file all the same.
+    let arguments = [
+        "--data",
+        ":memory:",
+        "--lease-seconds",
+        "1",
+        "--inline-budget-seconds",
+        "0",
+    ];
+    let paced = [&arguments[..], &["--max-write-units-per-second", "1"]].concat();
+    let serve = Serve::start_in(&directory, &paced);
+    let (status, body) = serve.paste("Delete \"Q4").await;
+    assert_eq!(status, 202);
+    let id = body["deletionSummary"]["deletionId"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    // Killed in the middle.
+    drop(serve);
+    let serve = Serve::start_in(&directory, &arguments);
+    let url = serve.endpoint_url();
+    let begun = std::time::Instant::now();
+    loop {
+        let account = [
+            "--account",
+            "account_demo",
+            "--json",
+            "--endpoint-url",
+            &url,
+        ];
+        let shown = stdout(&run(&[&["status", &id], &account[..]].concat()));
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        if shown["status"] == "succeeded" {
+            assert_eq!(shown["deletedItems"], reference_counts());
+            break;
+        }
+        assert!(begun.elapsed().as_secs() < 30, "{shown}");
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    serve.interrupt();
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_data_file_whose_name_is_no_text_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    let file = std::ffi::OsStr::from_bytes(b"data-\xff.db");
+    let ports = ["--port", "0", "--dynamodb-port", "0"];
+    let output = command()
+        .arg("serve")
+        .args(ports)
+        .arg("--data")
+        .arg(file)
+        .output()
+        .unwrap();
+    fails(&output, 1, "its name must be UTF-8 text");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_local_server_answers_who_sends_no_more() {
+    let serve = Serve::start(&[]);
+    let address = serve
+        .after("The API is at http://")
+        .trim_end_matches(',')
+        .to_owned();
+    let said = |head: &str| {
+        let mut caller = std::net::TcpStream::connect(&address).unwrap();
+        write!(caller, "{head}connection: close\r\n\r\n").unwrap();
+        caller.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut caller, &mut answer).unwrap();
+        answer.to_lowercase()
+    };
+    let answer = said("GET /v1/openapi.json HTTP/1.1\r\nhost: x\r\n");
+    assert!(answer.starts_with("http/1.1 200 "), "{answer}");
+    // What the gateway says by itself is JSON, too.
+    let long = format!("x-long: {}\r\n", "a".repeat(11_000));
+    let answer = said(&format!(
+        "GET /v1/openapi.json HTTP/1.1\r\nhost: x\r\n{long}"
+    ));
+    assert!(answer.starts_with("http/1.1 431 "), "{answer}");
+    assert!(
+        answer.contains("content-type: application/json"),
+        "{answer}"
+    );
+}
+
 #[test]
 fn a_failed_start_is_one_line() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -401,7 +495,7 @@ fn another_endpoint_is_written_to_after_a_confirmation_only() {
         vec!["key", "revoke", "key_1"],
     ] {
         let output = run(&[&arguments, &endpoint[..]].concat());
-        fails(&output, 1, "confirm with --yes");
+        fails(&output, 1, "pass --yes");
     }
     // The campaign is looked at first, so that the question can name it. This
     // address is this machine's, and not known as such.
@@ -418,7 +512,7 @@ fn another_endpoint_is_written_to_after_a_confirmation_only() {
         1,
         "to delete campaign campaign_123 \"Q4 Enterprise Outreach\" of account",
     );
-    fails(&output, 1, "confirm with --yes");
+    fails(&output, 1, "pass --yes");
     let there = run(&[
         "list",
         "--status",
@@ -430,7 +524,7 @@ fn another_endpoint_is_written_to_after_a_confirmation_only() {
     fails(
         &run(&[&["demo"], &endpoint[..]].concat()),
         1,
-        "an endpoint of this machine only",
+        "it may only be put on this machine",
     );
 }
 

@@ -115,10 +115,10 @@ async fn a_slice_that_stops_says_how_many_deletes_it_leaves() {
     world.put_campaign("campaign_123", &[]).await;
     let children: Vec<_> = (0..30).map(|n| format!("CHAT#{n}")).collect();
     world.put_children("campaign_123", &children).await;
-    // One page is deleted, and the next is counted.
+    // Two pages are counted, and nothing is deleted.
     world.proxy.page_limit(10);
     world.proxy.policy(|call| match call.operation {
-        "BatchWriteItem" => crate::harness::proxy::Action::Unprocessed(3),
+        "BatchWriteItem" => crate::harness::proxy::Action::Unprocessed(25),
         _ => crate::harness::proxy::Action::Pass,
     });
     // Enough for a slow engine to take the release.
@@ -141,7 +141,7 @@ async fn a_slice_that_stops_says_how_many_deletes_it_leaves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slice_that_has_only_no_time_is_nothing_to_warn_of() {
+async fn a_slice_that_only_runs_out_of_time_logs_no_warning() {
     let world = World::new().await;
     world.put_campaign("campaign_123", &[]).await;
     let budget = [("INLINE_BUDGET_SECONDS", "0")];
@@ -169,14 +169,7 @@ async fn a_bad_setting_stops_the_start_with_its_name() {
             vec![("TABLE_NAME", "campaigns"), ("STATE_MACHINE_ARN", "drain")],
             "STATE_MACHINE_ARN is 'drain'",
         ),
-        (
-            vec![("TABLE_NAME", "campaigns"), ("RUST_LOG", "chatty")],
-            "RUST_LOG is 'chatty'; allowed: off, error, warn, info, debug or trace",
-        ),
-        (
-            vec![("TABLE_NAME", "campaigns"), ("RUST_LOG", "")],
-            "RUST_LOG is ''; allowed: ",
-        ),
+        (vec![("TABLE_NAME", "")], "TABLE_NAME is not set; allowed: "),
     ] {
         for binary in [Binary::Api, Binary::Drain] {
             let is_its_own = ["INLINE_BUDGET_SECONDS", "STATE_MACHINE_ARN"]

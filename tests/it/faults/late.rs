@@ -79,7 +79,7 @@ async fn lost(is: fn(&Call<'_>) -> bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_answer_of_the_claim_is_still_this_claim() {
+async fn a_claim_whose_answer_was_lost_is_recognised() {
     lost(is_claim).await;
 }
 
@@ -90,7 +90,7 @@ async fn a_lost_answer_of_a_count_ahead_counts_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_answer_of_the_finish_is_still_finished() {
+async fn a_finish_whose_answer_was_lost_is_recognised() {
     lost(is_finish).await;
 }
 
@@ -100,7 +100,7 @@ async fn a_lost_answer_of_a_batch_deletes_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_answer_of_a_takeover_is_still_this_takeover() {
+async fn a_takeover_whose_answer_was_lost_is_recognised() {
     let mut world = world().await;
     world.inline_budget = Duration::ZERO;
     assert_eq!(world.delete("campaign_1").await.status, 202);

@@ -170,6 +170,7 @@ struct State {
     policy: Mutex<Policy>,
     pauses: Mutex<Vec<(Matches, Pause)>>,
     page_limit: Mutex<Option<u64>>,
+    date: Mutex<Option<String>>,
     counts: Mutex<HashMap<String, usize>>,
     exchanges: Mutex<Vec<Exchange>>,
     late: AtomicUsize,
@@ -191,6 +192,7 @@ impl Proxy {
             policy: Mutex::new(Arc::new(|_| Action::Pass)),
             pauses: Mutex::default(),
             page_limit: Mutex::new(None),
+            date: Mutex::new(None),
             counts: Mutex::default(),
             exchanges: Mutex::default(),
             late: AtomicUsize::new(0),
@@ -263,6 +265,11 @@ impl Proxy {
         *self.state.page_limit.lock().unwrap() = Some(items);
     }
 
+    /// Answers have this `Date`.
+    pub(crate) fn date(&self, date: &str) {
+        *self.state.date.lock().unwrap() = Some(date.to_owned());
+    }
+
     pub(crate) fn exchanges(&self) -> Vec<Exchange> {
         self.state.exchanges.lock().unwrap().clone()
     }
@@ -322,7 +329,7 @@ impl State {
         if !begins_late {
             undecided.take();
         }
-        let answer = match action {
+        let mut answer = match action {
             Action::Pass => self.forward(&head, &body).await,
             Action::Delay(delay) => {
                 tokio::time::sleep(delay).await;
@@ -357,6 +364,9 @@ impl State {
                 self.forward(&head, &body).await
             }
         };
+        if let Some(date) = &*self.date.lock().unwrap() {
+            answer.headers_mut().insert("date", date.parse().unwrap());
+        }
         let answered = answer.body().clone().collect().await;
         self.exchanges.lock().unwrap().push(Exchange {
             operation,

@@ -71,14 +71,7 @@ impl StepFunctions {
                 });
             }
         });
-        let credentials =
-            aws_sdk_dynamodb::config::Credentials::new("local", "local", None, None, "test");
-        let sdk = sdk::config()
-            .endpoint_url(&url)
-            .region(aws_config::Region::from_static("us-east-1"))
-            .credentials_provider(credentials)
-            .load()
-            .await;
+        let sdk = sdk::on_this_machine(&url);
         Self {
             url,
             asked,

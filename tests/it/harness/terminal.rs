@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
+    path::Path,
     process::{Child, Command, Output, Stdio},
 };
 
@@ -54,7 +55,13 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_in(&std::env::temp_dir(), arguments)
+    }
+
+    /// The same, in this directory.
+    pub(crate) fn start_in(directory: &Path, arguments: &[&str]) -> Self {
         let mut child = command()
+            .current_dir(directory)
             .args(["serve", "--port", "0", "--dynamodb-port", "0"])
             .args(arguments)
             .stdout(Stdio::piped())

@@ -164,7 +164,7 @@ async fn a_repeated_request_gets_the_answer_of_its_deletion() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_is_one_accounts_and_one_campaigns() {
+async fn an_idempotency_key_belongs_to_one_account_and_campaign() {
     let world = world(5).await;
     world.put_campaign("campaign_2", &[]).await;
     let first = world.send(with("campaign_1", "idempotency-key", "k")).await;
@@ -329,7 +329,7 @@ async fn the_idempotency_key_of_an_attaching_request_is_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_answer_of_a_claim_with_a_key_is_still_this_claim() {
+async fn a_claim_with_a_key_whose_answer_was_lost_is_recognised() {
     let world = world(5).await;
     world.proxy.policy(|call| {
         if is_claim(call) && call.nth == 0 {
@@ -613,6 +613,7 @@ async fn no_reading_and_no_repetition_takes_longer_than_the_budget() {
 async fn every_event_of_the_folder_is_answered_as_its_name_says() {
     let mut expected = vec![
         ("active", 409),
+        ("decoded-hash", 400),
         ("delete", 200),
         ("dry-run", 200),
         ("foreign", 403),
@@ -620,9 +621,11 @@ async fn every_event_of_the_folder_is_answered_as_its_name_says() {
         ("idempotent", 200),
         ("list-deletions", 200),
         ("malformed-key", 401),
+        ("mapped", 200),
         ("no-key", 401),
         ("not-found", 404),
         ("respond-async", 202),
+        ("unknown-route", 404),
         ("wait", 200),
     ];
     for (name, status) in &expected {
@@ -635,7 +638,8 @@ async fn every_event_of_the_folder_is_answered_as_its_name_says() {
         assert_eq!(world.send(event(name)).await.status, *status, "{name}");
     }
     // Payloads of the other functions, and what `sam local` is told.
-    expected.extend(["drain", "schedule", "cleanup-report", "env"].map(|name| (name, 0)));
+    expected
+        .extend(["drain", "schedule", "scheduler", "cleanup-report", "env"].map(|name| (name, 0)));
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("events");
     let files = std::fs::read_dir(folder)
         .unwrap()
@@ -644,5 +648,127 @@ async fn every_event_of_the_folder_is_answered_as_its_name_says() {
         if let Some(name) = file.strip_suffix(".json") {
             assert!(expected.iter().any(|(known, _)| *known == name), "{file}");
         }
+    }
+}
+
+/// The ids of every page of an account's deletions.
+async fn every_page(world: &World) -> (Vec<String>, Vec<String>) {
+    let mut ids = Vec::new();
+    let mut unreadable = Vec::new();
+    let mut after = None::<String>;
+    for _ in 0..20 {
+        let mut event = event("list-deletions");
+        let query = after.map_or_else(
+            || "limit=1".to_owned(),
+            |after| format!("limit=1&after={after}"),
+        );
+        event["rawQueryString"] = query.into();
+        let reply = world.send(event).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        let missing = reply.body["unreadable"].as_array().into_iter().flatten();
+        unreadable.extend(missing.map(|id| id.as_str().unwrap().to_owned()));
+        let page = reply.body["deletions"].as_array().unwrap();
+        ids.extend(
+            page.iter()
+                .map(|one| one["deletionId"].as_str().unwrap().to_owned()),
+        );
+        after = reply.body["after"].as_str().map(str::to_owned);
+        if after.is_none() {
+            return (ids, unreadable);
+        }
+    }
+    panic!("the pages do not end: {ids:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_under_another_key_does_not_turn_the_pages_back() {
+    let world = World::new().await;
+    let mut ids = Vec::new();
+    for number in 0..4 {
+        let id = format!("campaign_{number}");
+        world.put_campaign(&id, &[]).await;
+        ids.push(world.delete(&id).await.deletion_id());
+    }
+    let account = s(&format!("ACCOUNT#{}", crate::harness::ACCOUNT));
+    let item = world
+        .table
+        .client()
+        .get_item()
+        .table_name(world.table.name());
+    let item = item
+        .key("PK", account)
+        .key("SK", s(&format!("DELETION#{}", ids[1])));
+    let mut item = item.send().await.unwrap().item.unwrap();
+    // One whose attribute names a newer deletion than its key, and one under no id.
+    item.insert(
+        "deletionId".to_owned(),
+        s("01ffffff-0000-7000-8000-000000000000"),
+    );
+    world.put(item.clone()).await;
+    item.insert("SK".to_owned(), s("DELETION#0-odd"));
+    world.put(item.clone()).await;
+    item.insert("SK".to_owned(), s("DELETION#zz-odd"));
+    world.put(item).await;
+    let (readable, unreadable) = every_page(&world).await;
+    assert_eq!(readable, [&ids[3], &ids[2], &ids[0]].map(Clone::clone));
+    assert_eq!(unreadable, ["zz-odd", &ids[1], "0-odd"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idempotency_key_is_not_locked_by_its_item() {
+    let world = World::new().await;
+    let keyed = |id: &str| with(id, "idempotency-key", "k");
+    world.put_campaign("campaign_1", &[]).await;
+    let first = world.send(keyed("campaign_1")).await;
+    assert_eq!(first.status, 200);
+    // The record is gone, and the campaign is there again.
+    let account = s(&format!("ACCOUNT#{}", crate::harness::ACCOUNT));
+    let gone = world
+        .table
+        .client()
+        .delete_item()
+        .table_name(world.table.name());
+    let gone = gone.key("PK", account.clone());
+    gone.key("SK", s(&format!("DELETION#{}", first.deletion_id())))
+        .send()
+        .await
+        .unwrap();
+    world.put_campaign("campaign_1", &[]).await;
+    let second = world.send(keyed("campaign_1")).await;
+    assert_eq!(second.status, 200, "{second:?}");
+    assert_ne!(second.deletion_id(), first.deletion_id());
+    let replayed = world.send(keyed("campaign_1")).await;
+    assert_eq!(replayed.deletion_id(), second.deletion_id());
+
+    // Items as other programs write them.
+    let hash = campaigns::idempotency::IdempotencyKey::new("k")
+        .unwrap()
+        .hash()
+        .to_owned();
+    for (ttl, campaign, status) in [
+        (
+            Some(n(1)),
+            aws_sdk_dynamodb::types::AttributeValue::Null(true),
+            200,
+        ),
+        (None, s("campaign_2"), 422),
+        (Some(s("soon")), s("campaign_2"), 422),
+        (
+            Some(n(i64::from(u32::MAX))),
+            aws_sdk_dynamodb::types::AttributeValue::Null(true),
+            422,
+        ),
+    ] {
+        world.put_campaign("campaign_2", &[]).await;
+        let mut item = crate::harness::item(&[
+            ("PK", account.clone()),
+            ("SK", s(&format!("IDEMPOTENCY#{hash}"))),
+            ("deletionId", s("01ffffff-0000-7000-8000-000000000000")),
+            ("campaignId", campaign),
+        ]);
+        item.extend(ttl.map(|ttl| ("ttlAt".to_owned(), ttl)));
+        world.put(item).await;
+        let reply = world.send(keyed("campaign_2")).await;
+        assert_eq!(reply.status, status, "{reply:?}");
     }
 }

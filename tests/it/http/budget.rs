@@ -169,7 +169,7 @@ async fn writes_that_stay_unprocessed_stop_the_slice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unprocessed_writes_are_sent_again_until_they_are_through() {
+async fn unprocessed_writes_are_sent_again_until_they_succeed() {
     let world = world(200).await;
     let batches = AtomicUsize::new(0);
     world.proxy.policy(move |call| {

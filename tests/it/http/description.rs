@@ -129,6 +129,33 @@ fn every_example_matches_its_schema() {
     }
 }
 
+/// The headers of an answer that some gateways rename to `x-amzn-Remapped-...`, as REST APIs
+/// and function URLs do.
+const RENAMED: [&str; 6] = [
+    "authorization",
+    "connection",
+    "content-length",
+    "date",
+    "server",
+    "www-authenticate",
+];
+
+#[test]
+fn no_header_is_promised_that_a_gateway_may_rename() {
+    let mut described = 0;
+    for ((path, status), response) in &*DESCRIBED {
+        for (name, (is_required, _)) in &response.headers {
+            described += u32::from(name == "www-authenticate");
+            let is_renamed = RENAMED.contains(&name.as_str());
+            assert!(
+                !(is_renamed && *is_required),
+                "{path} {status} promises {name}"
+            );
+        }
+    }
+    assert!(described > 0);
+}
+
 #[test]
 fn every_error_is_described_with_its_message() {
     let corrupt = TableError::Corrupt {

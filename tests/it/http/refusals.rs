@@ -158,10 +158,9 @@ async fn a_campaign_that_is_being_deleted_cannot_be_previewed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_campaign_without_a_readable_owner_or_id_is_500() {
+async fn a_campaign_without_a_readable_owner_is_500() {
     let world = World::new().await;
     for (name, value) in [
-        ("id", s("another")),
         ("accountId", AttributeValue::Bool(true)),
         ("accountId", AttributeValue::Null(true)),
         ("accountId", s(" ")),

@@ -33,7 +33,7 @@ async fn refused(world: &World, event: Value, status: i64, error: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ids_that_are_none_are_refused_decoded_or_not() {
+async fn malformed_ids_are_refused_decoded_or_not() {
     let world = world().await;
     let long = "a".repeat(65);
     for id in [
@@ -159,9 +159,13 @@ async fn an_event_of_another_form_is_an_error() {
         "requestContext": {"resourcePath": "/v1/campaigns/{id}", "httpMethod": "DELETE"},
     });
     let scheduled = json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
+    let mut valueless = event("dry-run");
+    valueless.as_object_mut().unwrap().remove("rawQueryString");
+    valueless["queryStringParameters"] = json!({"validateOnly": []});
     for event in [
         rest,
         scheduled,
+        valueless,
         json!({}),
         json!([]),
         json!("x"),
@@ -309,10 +313,20 @@ fn any_event_is_answered_and_no_neighbour_is_ever_touched() {
 async fn a_body_that_asks_for_a_dry_run_deletes_nothing() {
     let world = World::new().await;
     world.put_campaign("campaign_1", &[]).await;
+    let deep = format!(
+        r#"{{"dryRun": true, "x": {}{}}}"#,
+        "[".repeat(200),
+        "]".repeat(200)
+    );
     for (body, is_encoded) in [
         (r#"{"validateOnly": true}"#, false),
         (r#"{"dryRun": false, "more": 1}"#, false),
         ("eyJ2YWxpZGF0ZU9ubHkiOiB0cnVlfQ==", true),
+        // What other parsers take for an object.
+        ("\u{feff}{\"dryRun\": true}", false),
+        (" \n{\"dryRun\": true, \"x\": 1e999}", false),
+        (r#"{"validateOnly": true, "x": "\ud800"}"#, false),
+        (deep.as_str(), false),
     ] {
         let mut event = delete_event("campaign_1");
         event["body"] = body.into();

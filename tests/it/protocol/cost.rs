@@ -73,7 +73,7 @@ async fn unavoidable(world: &World, id: &str) -> Units {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_protocol_adds_few_units_to_the_unavoidable() {
     for (children, most_more) in [(837, 0.03), (24_000, 0.01)] {
-        let mut world = World::new().await;
+        let mut world = World::new().await.inline_budget(120_000);
         // As it is deployed.
         world.rate_limit = std::num::NonZeroU32::new(60);
         world

@@ -18,6 +18,8 @@ use stateright::{Checker, Model, Property};
 
 /// The most keys of any bounds, the racing writer's included.
 const MOST_KEYS: usize = 5;
+/// The most ranges of any bounds.
+const MOST_RANGES: usize = 3;
 
 /// Who else writes into the campaign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +44,8 @@ struct Bounds {
     late: usize,
     /// Renewals of the lease.
     renewals: usize,
+    /// Times that a range is split.
+    splits: usize,
     writer: Writer,
     /// Where the writer's key sorts.
     writer_key: usize,
@@ -63,24 +67,41 @@ enum Mutation {
     OnlyDeletedThroughStartsAgain,
     NoEmptyRead,
     ReadsBesideTheClaim,
+    SplitBeforeWhatIsCounted,
+    SplitBeforeWhatIsRead,
+    RangesOverlap,
+    ContinuesAtMarksOfAnotherRange,
+    CountsByMarksOfAnotherRange,
+    EndsWithARangeUnfinished,
+    JoinsBeforeAllIsDeleted,
+    DeletedThroughSkipsWhatIsOpen,
 }
 
-/// `deletion::Record`: what matters of it. Marks are numbers of keys; version 0
-/// is no record.
+/// `record::Range`: the keys from one number to below another, and its marks, which
+/// are numbers of keys.
+#[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
+struct Range {
+    from: usize,
+    to: usize,
+    counted_through: usize,
+    deleted_through: usize,
+}
+
+/// `record::Record`: what matters of it. Version 0 is no record.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, PartialOrd, Ord)]
 struct Record {
     done: bool,
     version: u8,
     owner: u8,
     counted: [u8; MOST_KEYS],
-    counted_through: usize,
-    deleted_through: usize,
+    /// Those beyond the last one are empty.
+    ranges: [Range; MOST_RANGES],
 }
 
 /// Which write of the record.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
-    /// `Table::claim` of version 0, else `Hold::take_over`.
+    /// `Table::claim` of version 0, else `Lease::take_over`.
     Take,
     CountAhead,
     Renewal,
@@ -110,27 +131,33 @@ enum Step {
     Waits(Kind, Record),
 }
 
+/// `drain::Lane`: a range in the hands of a worker.
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
+struct Lane {
+    range: Range,
+    /// `ReadAhead`: where the next page starts.
+    read_to: usize,
+    /// A page that was read ahead.
+    ahead: BTreeSet<usize>,
+    /// Whether the write that is on its way counts that page.
+    counting: bool,
+    /// Where the last page ends that is counted and may be deleted.
+    open_to: usize,
+    /// Keys that may be deleted, of which no delete is acknowledged.
+    open: BTreeSet<usize>,
+}
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq)]
 struct Worker {
     step: Step,
-    /// `Hold::owner`.
+    /// `Lease::owner`.
     owner: u8,
-    /// `Hold::record`.
+    /// `Lease::record`.
     seen: Record,
-    /// `Reader`: where the next page starts, and whether that is the end.
-    read_to: usize,
-    at_the_end: bool,
-    /// A page that was read ahead.
-    ahead: BTreeSet<usize>,
-    /// A page that is counted, behind the one that is deleted.
-    counted: BTreeSet<usize>,
-    /// Deletes that are not acknowledged.
-    deleting: BTreeSet<usize>,
-    /// `Drain::deleted_through`, and what it is once `deleting` is empty.
-    deleted_through: usize,
-    deleted_next: usize,
-    /// `Drain::begins_pass`.
-    begins_pass: bool,
+    /// In order, without a gap.
+    lanes: Vec<Lane>,
+    /// `Drain::finished`: the marks of the pass before, until this one has counted.
+    finished: Option<Range>,
     from_the_start: bool,
     found: bool,
 }
@@ -147,6 +174,7 @@ struct World {
     late: BTreeSet<Message>,
     late_left: usize,
     renewals_left: usize,
+    splits_left: usize,
     /// The writer has put its key.
     written: bool,
     /// It did so when a reading that has found nothing was past that key, or a
@@ -160,27 +188,29 @@ struct World {
 enum Action {
     /// `claim::attach`.
     Look(usize),
-    /// `Table::claim`, `Hold::take_over`.
+    /// `Table::claim`, `Lease::take_over`.
     Take(usize),
     /// The first page, while the claim is on its way: only a mutation does that.
     ReadAhead(usize),
-    /// `Reader::next`.
-    ReadPage(usize),
-    /// `Drain::count`, `Hold::count_ahead`.
+    /// `ReadAhead::next`, of a lane.
+    ReadPage(usize, usize),
+    /// `Lane::split_off`: a lane, and where the new one begins.
+    Split(usize, usize, usize),
+    /// `Drain::count_ahead`: what every lane has read ahead, in one write.
     CountAhead(usize),
-    /// `drain::delete_all`: a delete is applied and acknowledged.
+    /// `Deleter`: a delete is applied and acknowledged.
     Delete(usize, usize),
     /// A delete is applied, and its answer is lost: it will be repeated.
     DeleteUnanswered(usize, usize),
     /// A delete is repeated while the first one is still on the way.
     DeleteRepeated(usize, usize),
-    /// `Hold::keeping`.
+    /// `Lease::renew_while`.
     Renew(usize),
     /// `Drain::run`: another pass.
     NextPass(usize),
-    /// `Hold::finish`.
+    /// `Lease::finish`.
     Finish(usize),
-    /// `Hold::release`.
+    /// `Lease::release`.
     Release(usize),
     /// `Table::write_record`, `Table::finish`: applied or refused, and answered.
     Answered(usize),
@@ -198,14 +228,27 @@ enum Action {
     Put,
 }
 
+impl Range {
+    fn whole(keys: usize) -> Self {
+        Self {
+            to: keys,
+            ..Self::default()
+        }
+    }
+}
+
 impl Record {
     const NONE: Self = Self {
         done: false,
         version: 0,
         owner: 0,
         counted: [0; MOST_KEYS],
-        counted_through: 0,
-        deleted_through: 0,
+        ranges: [Range {
+            from: 0,
+            to: 0,
+            counted_through: 0,
+            deleted_through: 0,
+        }; MOST_RANGES],
     };
 
     /// The record after a write that changes nothing else.
@@ -216,6 +259,45 @@ impl Record {
             ..self
         }
     }
+
+    fn set_ranges(&mut self, ranges: impl Iterator<Item = Range>) {
+        self.ranges = Self::NONE.ranges;
+        for (of, range) in self.ranges.iter_mut().zip(ranges) {
+            *of = range;
+        }
+    }
+}
+
+impl Lane {
+    /// Continues where the range's marks say.
+    fn of(range: Range) -> Self {
+        Self {
+            range,
+            read_to: range.deleted_through,
+            ahead: BTreeSet::new(),
+            counting: false,
+            open_to: range.deleted_through,
+            open: BTreeSet::new(),
+        }
+    }
+
+    fn at_the_end(&self) -> bool {
+        self.read_to >= self.range.to
+    }
+
+    fn is_read(&self) -> bool {
+        self.at_the_end() && self.ahead.is_empty()
+    }
+
+    fn is_done(&self) -> bool {
+        self.is_read() && self.open.is_empty()
+    }
+
+    /// Moves the mark up to what is not acknowledged.
+    fn advance(&mut self) {
+        let to = self.open.first().copied().unwrap_or(self.open_to);
+        self.range.deleted_through = to.max(self.range.deleted_through);
+    }
 }
 
 impl Worker {
@@ -224,14 +306,8 @@ impl Worker {
             step: Step::Idle,
             owner: 0,
             seen: Record::NONE,
-            read_to: 0,
-            at_the_end: false,
-            ahead: BTreeSet::new(),
-            counted: BTreeSet::new(),
-            deleting: BTreeSet::new(),
-            deleted_through: 0,
-            deleted_next: 0,
-            begins_pass: false,
+            lanes: Vec::new(),
+            finished: None,
             from_the_start: false,
             found: false,
         }
@@ -239,13 +315,14 @@ impl Worker {
 
     /// `Drain::new`: continues where the record says.
     fn holding(owner: u8, record: Record) -> Self {
+        let ranges = record.ranges.into_iter().filter(|range| range.to > 0);
+        let lanes: Vec<Lane> = ranges.map(Lane::of).collect();
         Self {
             step: Step::Drains,
             owner,
             seen: record,
-            read_to: record.deleted_through,
-            deleted_through: record.deleted_through,
-            from_the_start: record.deleted_through == 0,
+            from_the_start: matches!(&lanes[..], [lane] if lane.read_to == 0),
+            lanes,
             ..Self::idle()
         }
     }
@@ -254,25 +331,16 @@ impl Worker {
         matches!(self.step, Step::Drains | Step::Waits(..)) && self.seen.version > 0
     }
 
-    fn pass_is_read(&self) -> bool {
-        self.at_the_end && self.ahead.is_empty() && self.counted.is_empty()
+    /// The ranges that a write of the record stores.
+    fn ranges(&self) -> impl Iterator<Item = Range> {
+        let finished = self.finished.into_iter();
+        let lanes = self.lanes.iter().map(|lane| lane.range);
+        finished.chain(lanes.filter(|_| self.finished.is_none()))
     }
 
-    /// A delete is acknowledged.
-    fn acknowledge(&mut self, key: usize) {
-        self.deleting.remove(&key);
-        self.advance();
-    }
-
-    /// Continues with the page that is counted, once every delete is acknowledged.
-    fn advance(&mut self) {
-        if self.deleting.is_empty() {
-            self.deleted_through = self.deleted_next.max(self.deleted_through);
-            self.deleting = std::mem::take(&mut self.counted);
-            if let Some(last) = self.deleting.last() {
-                self.deleted_next = last + 1;
-            }
-        }
+    fn lane_of(&mut self, key: usize) -> &mut Lane {
+        let lane = |lane: &&mut Lane| lane.open.contains(&key);
+        self.lanes.iter_mut().find(lane).expect("it is open")
     }
 }
 
@@ -317,11 +385,11 @@ impl Protocol {
         record.version = next.version;
         record.owner = next.owner;
         match kind {
+            Kind::Take if record.version == 1 => record.ranges = next.ranges,
             Kind::Take | Kind::Renewal => {}
             Kind::CountAhead | Kind::Release => {
                 record.counted = next.counted;
-                record.counted_through = next.counted_through;
-                record.deleted_through = next.deleted_through;
+                record.ranges = next.ranges;
             }
             Kind::Finish => {
                 record.done = true;
@@ -332,67 +400,142 @@ impl Protocol {
         true
     }
 
-    /// `Reader::next`.
-    fn read_page(&self, world: &mut World, of: usize) {
+    /// `ReadAhead::next`.
+    fn read_page(&self, world: &mut World, of: usize, lane: usize) {
         let worker = &mut world.workers[of];
-        let keys = (worker.read_to..self.keys()).filter(|key| world.present[*key]);
+        let lane = &mut worker.lanes[lane];
+        let keys = (lane.read_to..lane.range.to).filter(|key| world.present[*key]);
         let page: BTreeSet<usize> = keys.take(self.bounds.page).collect();
-        match page.last() {
-            Some(last) if page.len() == self.bounds.page => worker.read_to = last + 1,
-            _ => worker.read_to = self.keys(),
-        }
-        worker.at_the_end = worker.read_to == self.keys();
+        lane.read_to = match page.last() {
+            Some(last) if page.len() == self.bounds.page => last + 1,
+            _ => lane.range.to,
+        };
         worker.found |= !page.is_empty();
         if self.is(Mutation::CountAfterDelete) {
-            worker.deleting.clone_from(&page);
-            worker.deleted_next = page.last().map_or(worker.deleted_next, |last| last + 1);
+            lane.open.extend(&page);
+            lane.open_to = page.last().map_or(lane.open_to, |last| last + 1);
         }
-        worker.ahead = page;
+        lane.ahead = page;
+        lane.advance();
     }
 
-    /// `Drain::count`: the record that counts the page ahead, or none if it is
-    /// counted already.
-    fn count(&self, worker: &Worker) -> Option<Record> {
-        let mut next = worker.seen.next(worker.owner);
-        next.deleted_through = worker.deleted_through;
-        if worker.begins_pass {
-            if !self.is(Mutation::OnlyDeletedThroughStartsAgain) {
-                next.counted_through = 0;
-            }
-            next.deleted_through = if self.is(Mutation::OnlyCountedThroughStartsAgain) {
-                worker.seen.counted_through
+    /// `Lane::split_off`: the first part keeps the marks and what was read.
+    fn split(&self, world: &mut World, of: usize, lane: usize, at: usize) {
+        let lanes = &mut world.workers[of].lanes;
+        let first = &mut lanes[lane];
+        let second = Lane::of(Range {
+            from: at,
+            to: first.range.to,
+            counted_through: at,
+            deleted_through: at,
+        });
+        if !self.is(Mutation::RangesOverlap) {
+            first.range.to = at;
+        }
+        first.advance();
+        lanes.insert(lane + 1, second);
+        world.workers[of].from_the_start = false;
+        world.splits_left -= 1;
+    }
+
+    /// `Drain::join`: a range that is done becomes part of the one behind it, whose
+    /// marks hold for both.
+    fn join(&self, worker: &mut Worker) {
+        let is_done = |lane: &Lane| {
+            lane.is_done() || lane.is_read() && self.is(Mutation::JoinsBeforeAllIsDeleted)
+        };
+        if self.is(Mutation::EndsWithARangeUnfinished) {
+            return;
+        }
+        let mut at = 0;
+        while at + 1 < worker.lanes.len() {
+            if is_done(&worker.lanes[at]) {
+                let done = worker.lanes.remove(at);
+                worker.lanes[at].range.from = done.range.from;
+                worker.lanes[at].open.extend(done.open);
             } else {
-                0
-            };
-        }
-        for key in &worker.ahead {
-            if *key >= next.counted_through {
-                next.counted[*key] += 1;
+                at += 1;
             }
         }
-        let last = worker.ahead.last().map_or(0, |last| last + 1);
-        if self.is(Mutation::MarkMovesBack) {
-            next.counted_through = last;
-            return Some(next);
+    }
+
+    /// Whether a lane's page may be counted: there is at most one more to delete.
+    fn is_ready(&self, lane: &Lane) -> bool {
+        let most = if self.is(Mutation::CountAfterDelete) {
+            0
+        } else {
+            self.bounds.page
+        };
+        !lane.ahead.is_empty() && lane.open.len() <= most
+    }
+
+    /// `Drain::count_ahead`: the record that counts what the lanes have read ahead, or none if
+    /// it is counted already.
+    fn count(&self, worker: &mut Worker) -> Option<Record> {
+        let mut next = worker.seen.next(worker.owner);
+        let mut changes = worker.finished.is_some() || self.is(Mutation::MarkMovesBack);
+        let furthest = worker.seen.ranges.iter().map(|range| range.counted_through);
+        let furthest = furthest.max().unwrap_or(0);
+        let mut ranges = Vec::new();
+        for lane in &mut worker.lanes {
+            let mut range = lane.range;
+            lane.counting = self.is_ready(lane);
+            if lane.counting {
+                if self.is(Mutation::OnlyDeletedThroughStartsAgain)
+                    && let Some(finished) = worker.finished
+                {
+                    range.counted_through = finished.counted_through;
+                }
+                let mark = if self.is(Mutation::CountsByMarksOfAnotherRange) {
+                    furthest
+                } else {
+                    range.counted_through
+                };
+                for key in lane.ahead.iter().filter(|key| **key >= mark) {
+                    next.counted[*key] += 1;
+                }
+                let last = lane.ahead.last().map_or(0, |last| last + 1);
+                range.counted_through = if self.is(Mutation::MarkMovesBack) {
+                    last
+                } else {
+                    range.counted_through.max(last)
+                };
+                changes |= range.counted_through != lane.range.counted_through;
+            }
+            if self.is(Mutation::OnlyCountedThroughStartsAgain)
+                && let Some(finished) = worker.finished
+            {
+                range.deleted_through = finished.deleted_through;
+            }
+            ranges.push(range);
         }
-        let counted_through = next.counted_through.max(last);
-        let changes = counted_through != next.counted_through || worker.begins_pass;
-        next.counted_through = counted_through;
+        next.set_ranges(ranges.into_iter());
         changes.then_some(next)
     }
 
-    /// The page ahead is counted; it is deleted after the one before.
+    /// The pages that were counted may be deleted.
     fn counted(&self, worker: &mut Worker) {
-        let page = std::mem::take(&mut worker.ahead);
-        if self.is(Mutation::CountAfterDelete) {
-            return;
+        worker.finished = None;
+        for lane in &mut worker.lanes {
+            if !std::mem::take(&mut lane.counting) {
+                continue;
+            }
+            let page = std::mem::take(&mut lane.ahead);
+            let last = page.last().map_or(0, |last| last + 1);
+            lane.range.counted_through = if self.is(Mutation::MarkMovesBack) {
+                last
+            } else {
+                lane.range.counted_through.max(last)
+            };
+            lane.open_to = lane.open_to.max(last);
+            if !self.is(Mutation::CountAfterDelete) {
+                lane.open.extend(page);
+            }
+            if self.is(Mutation::DeletedThroughSkipsWhatIsOpen) {
+                lane.range.deleted_through = lane.open_to;
+            }
+            lane.advance();
         }
-        if std::mem::take(&mut worker.begins_pass) {
-            worker.deleted_through = 0;
-            worker.deleted_next = 0;
-        }
-        worker.counted = page;
-        worker.advance();
     }
 
     /// A write is answered, and the worker continues or stops.
@@ -410,12 +553,17 @@ impl Protocol {
             Kind::Take => {
                 world.disturbed |= next.version > 1;
                 let read = std::mem::replace(worker, Worker::holding(worker.owner, record));
+                if self.is(Mutation::ContinuesAtMarksOfAnotherRange) {
+                    let furthest = record.ranges.iter().map(|range| range.deleted_through);
+                    let furthest = furthest.max().unwrap_or(0);
+                    for lane in &mut worker.lanes {
+                        lane.read_to = furthest.max(lane.read_to);
+                    }
+                }
                 // Only the mutation has read anything. Not even that it takes the
                 // reading for one that shows emptiness.
-                if read.read_to > 0 {
-                    worker.read_to = read.read_to;
-                    worker.at_the_end = read.at_the_end;
-                    worker.ahead = read.ahead;
+                if !read.lanes.is_empty() {
+                    worker.lanes = read.lanes;
                     worker.found = read.found;
                     worker.from_the_start = false;
                 }
@@ -434,17 +582,35 @@ impl Protocol {
     }
 
     fn may_count(&self, worker: &Worker) -> bool {
-        let behind = if self.is(Mutation::CountAfterDelete) {
-            &worker.deleting
-        } else {
-            &worker.counted
-        };
-        worker.step == Step::Drains && !worker.ahead.is_empty() && behind.is_empty()
+        worker.step == Step::Drains && worker.lanes.iter().any(|lane| self.is_ready(lane))
     }
 
     fn may_end_the_pass(&self, worker: &Worker) -> bool {
-        let acknowledged = worker.deleting.is_empty() || self.is(Mutation::MarksStartAnewTooEarly);
-        worker.step == Step::Drains && worker.pass_is_read() && acknowledged
+        let mut lanes = worker.lanes.iter();
+        worker.step == Step::Drains
+            && match self.mutation {
+                Mutation::MarksStartAnewTooEarly => lanes.all(Lane::is_read),
+                Mutation::EndsWithARangeUnfinished => lanes.any(Lane::is_done),
+                _ => lanes.all(Lane::is_done),
+            }
+    }
+
+    /// Where each lane of a worker may be split.
+    fn splits_of(&self, world: &World, of: usize, actions: &mut Vec<Action>) {
+        let worker = &world.workers[of];
+        if !worker.holds() || world.splits_left == 0 || worker.lanes.len() == MOST_RANGES {
+            return;
+        }
+        for (number, lane) in worker.lanes.iter().enumerate() {
+            // After a takeover, more is counted than was read.
+            let from = match self.mutation {
+                Mutation::SplitBeforeWhatIsCounted => lane.read_to,
+                Mutation::SplitBeforeWhatIsRead => lane.range.counted_through,
+                _ => lane.read_to.max(lane.range.counted_through),
+            };
+            let from = from.max(lane.range.from + 1);
+            actions.extend((from..lane.range.to).map(|at| Action::Split(of, number, at)));
+        }
     }
 
     fn actions_of(&self, world: &World, of: usize, actions: &mut Vec<Action>) {
@@ -455,7 +621,7 @@ impl Protocol {
             Step::Looked => actions.push(Action::Take(of)),
             Step::Waits(kind, next) => {
                 let is_claim = kind == Kind::Take && next.version == 1;
-                if self.is(Mutation::ReadsBesideTheClaim) && is_claim && worker.read_to == 0 {
+                if self.is(Mutation::ReadsBesideTheClaim) && is_claim && worker.lanes.is_empty() {
                     actions.push(Action::ReadAhead(of));
                 }
                 actions.extend([Action::Answered(of), Action::AnswerLost(of)]);
@@ -464,7 +630,8 @@ impl Protocol {
                 }
             }
             Step::Drains => {
-                if !worker.deleting.is_empty() && world.renewals_left > 0 {
+                if worker.lanes.iter().any(|lane| !lane.open.is_empty()) && world.renewals_left > 0
+                {
                     actions.push(Action::Renew(of));
                 }
                 actions.push(Action::Release(of));
@@ -473,14 +640,19 @@ impl Protocol {
         if worker.step != Step::Idle {
             actions.push(Action::Dies(of));
         }
-        if worker.holds() && !worker.at_the_end && worker.ahead.is_empty() {
-            actions.push(Action::ReadPage(of));
+        if worker.holds() {
+            for (number, lane) in worker.lanes.iter().enumerate() {
+                if !lane.at_the_end() && lane.ahead.is_empty() {
+                    actions.push(Action::ReadPage(of, number));
+                }
+            }
         }
+        self.splits_of(world, of, actions);
         if self.may_count(worker) {
             actions.push(Action::CountAhead(of));
         }
         if worker.holds() {
-            for key in &worker.deleting {
+            for key in worker.lanes.iter().flat_map(|lane| &lane.open) {
                 actions.push(Action::Delete(of, *key));
                 if world.present[*key] {
                     actions.push(Action::DeleteUnanswered(of, *key));
@@ -511,13 +683,21 @@ impl Protocol {
             Action::Take(of) => {
                 let worker = &mut world.workers[of];
                 worker.owner = world.next_owner;
-                let next = worker.seen.next(worker.owner);
+                let mut next = worker.seen.next(worker.owner);
+                if next.version == 1 {
+                    next.set_ranges([Range::whole(self.keys())].into_iter());
+                }
                 // Until it is answered, nothing is held.
                 worker.seen = Record::NONE;
                 wait(worker, Kind::Take, next);
                 world.next_owner += 1;
             }
-            Action::ReadAhead(of) | Action::ReadPage(of) => self.read_page(&mut world, of),
+            Action::ReadAhead(of) => {
+                world.workers[of].lanes = vec![Lane::of(Range::whole(self.keys()))];
+                self.read_page(&mut world, of, 0);
+            }
+            Action::ReadPage(of, lane) => self.read_page(&mut world, of, lane),
+            Action::Split(of, lane, at) => self.split(&mut world, of, lane, at),
             Action::CountAhead(of) => {
                 let worker = &mut world.workers[of];
                 match self.count(worker) {
@@ -527,7 +707,9 @@ impl Protocol {
             }
             Action::Delete(of, key) => {
                 self.apply(&mut world, Message::Delete(key));
-                world.workers[of].acknowledge(key);
+                let lane = world.workers[of].lane_of(key);
+                lane.open.remove(&key);
+                lane.advance();
             }
             Action::DeleteUnanswered(_, key) => {
                 self.apply(&mut world, Message::Delete(key));
@@ -548,9 +730,14 @@ impl Protocol {
             }
             Action::NextPass(of) => {
                 let worker = &mut world.workers[of];
-                worker.begins_pass = true;
-                worker.read_to = 0;
-                worker.at_the_end = false;
+                let whole = Range::whole(self.keys());
+                let mut marks = worker.lanes.iter().map(|lane| lane.range);
+                worker.finished = worker.finished.or(marks.next_back()).map(|last| Range {
+                    counted_through: last.counted_through,
+                    deleted_through: last.deleted_through,
+                    ..whole
+                });
+                worker.lanes = vec![Lane::of(whole)];
                 worker.from_the_start = true;
                 worker.found = false;
             }
@@ -562,7 +749,7 @@ impl Protocol {
             Action::Release(of) => {
                 let worker = &mut world.workers[of];
                 let mut next = worker.seen.next(worker.owner);
-                next.deleted_through = worker.deleted_through;
+                next.set_ranges(worker.ranges());
                 wait(worker, Kind::Release, next);
             }
             Action::Answered(of) => {
@@ -600,13 +787,16 @@ impl Protocol {
                     worker.holds()
                         && worker.from_the_start
                         && !worker.found
-                        && worker.read_to > self.bounds.writer_key
+                        && worker.lanes[0].read_to > self.bounds.writer_key
                 };
                 let closes = |message: &Message| matches!(message, Message::Write(Kind::Finish, _));
                 world.behind_an_empty_reading = last.record.done
                     || last.workers.iter().any(past)
                     || last.late.iter().any(closes);
             }
+        }
+        for worker in &mut world.workers {
+            self.join(worker);
         }
         Some(world)
     }
@@ -636,6 +826,7 @@ impl Protocol {
                         | Action::Renew(_)
                         | Action::AnswerLost(_)
                         | Action::DeleteUnanswered(..)
+                        | Action::Split(..)
                 )
             };
             let next = actions.iter().find(goes_on);
@@ -677,6 +868,7 @@ impl Model for Protocol {
             late: BTreeSet::new(),
             late_left: self.bounds.late,
             renewals_left: self.bounds.renewals,
+            splits_left: self.bounds.splits,
             written: false,
             behind_an_empty_reading: false,
             disturbed: false,
@@ -769,6 +961,7 @@ const SMALL: Bounds = Bounds {
     holds: 2,
     late: 1,
     renewals: 1,
+    splits: 0,
     writer: Writer::None,
     writer_key: 0,
 };
@@ -800,20 +993,27 @@ fn broken(mutation: Mutation, bounds: Bounds) -> Option<&'static str> {
 }
 
 /// Bounds that are explored each time, and larger ones for `MODEL=full`. Each is
-/// keys, page, holds, late requests, renewals and the writer.
-const EACH_TIME: [(usize, usize, u8, usize, usize, Writer); 5] = [
-    (2, 1, 2, 1, 0, Writer::None),
-    (3, 2, 2, 0, 1, Writer::None),
-    (1, 1, 3, 1, 0, Writer::None),
-    (1, 1, 2, 1, 0, Writer::Fenced),
-    (1, 1, 2, 1, 0, Writer::Unfenced),
+/// keys, page, holds, late requests, renewals, splits and the writer.
+const EACH_TIME: [(usize, usize, u8, usize, usize, usize, Writer); 7] = [
+    (2, 1, 2, 1, 0, 0, Writer::None),
+    (3, 2, 2, 0, 1, 0, Writer::None),
+    (1, 1, 3, 1, 0, 0, Writer::None),
+    (1, 1, 2, 1, 0, 0, Writer::Fenced),
+    (1, 1, 2, 1, 0, 0, Writer::Unfenced),
+    (2, 1, 2, 0, 0, 1, Writer::None),
+    (1, 1, 2, 0, 0, 1, Writer::Unfenced),
 ];
-const FULL: [(usize, usize, u8, usize, usize, Writer); 5] = [
-    (2, 1, 2, 1, 1, Writer::None),
-    (3, 1, 2, 1, 0, Writer::None),
-    (2, 1, 3, 1, 0, Writer::None),
-    (2, 1, 2, 1, 0, Writer::Fenced),
-    (2, 1, 2, 1, 0, Writer::Unfenced),
+const FULL: [(usize, usize, u8, usize, usize, usize, Writer); 10] = [
+    (3, 1, 2, 0, 0, 1, Writer::None),
+    (2, 1, 2, 1, 1, 0, Writer::None),
+    (3, 1, 2, 1, 0, 0, Writer::None),
+    (2, 1, 3, 1, 0, 0, Writer::None),
+    (2, 1, 2, 1, 0, 0, Writer::Fenced),
+    (2, 1, 2, 1, 0, 0, Writer::Unfenced),
+    (3, 1, 2, 0, 0, 2, Writer::None),
+    (2, 1, 3, 0, 0, 1, Writer::None),
+    (2, 1, 2, 1, 0, 1, Writer::None),
+    (2, 1, 2, 0, 0, 2, Writer::Unfenced),
 ];
 
 #[test]
@@ -822,13 +1022,14 @@ fn the_protocol_holds_in_every_state_within_the_bounds() {
     if std::env::var("MODEL").is_ok_and(|model| model == "full") {
         all.extend(FULL);
     }
-    for (keys, page, holds, late, renewals, writer) in all {
+    for (keys, page, holds, late, renewals, splits, writer) in all {
         let bounds = Bounds {
             keys,
             page,
             holds,
             late,
             renewals,
+            splits,
             writer,
             writer_key: 0,
         };
@@ -849,6 +1050,11 @@ fn every_mutation_breaks_a_property() {
         writer: Writer::Fenced,
         ..small
     };
+    let split = Bounds {
+        renewals: 0,
+        splits: 1,
+        ..small
+    };
     for (mutation, bounds) in [
         (Mutation::CountAfterDelete, small),
         (Mutation::CountAheadWithoutVersion, small),
@@ -862,6 +1068,14 @@ fn every_mutation_breaks_a_property() {
         (Mutation::OnlyDeletedThroughStartsAgain, raced),
         (Mutation::NoEmptyRead, raced),
         (Mutation::ReadsBesideTheClaim, fenced),
+        (Mutation::DeletedThroughSkipsWhatIsOpen, small),
+        (Mutation::SplitBeforeWhatIsCounted, split),
+        (Mutation::SplitBeforeWhatIsRead, split),
+        (Mutation::RangesOverlap, split),
+        (Mutation::ContinuesAtMarksOfAnotherRange, split),
+        (Mutation::CountsByMarksOfAnotherRange, split),
+        (Mutation::EndsWithARangeUnfinished, split),
+        (Mutation::JoinsBeforeAllIsDeleted, split),
     ] {
         let property = broken(mutation, bounds);
         assert!(property.is_some(), "{mutation:?} breaks nothing");

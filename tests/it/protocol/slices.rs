@@ -33,7 +33,8 @@ fn running(id: &str, processed: u64, moved: bool, wait_seconds: u64) -> Slice {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slices_continue_until_the_campaign_is_gone() {
-    let world = world(60).await;
+    // Twenty pages: a slice has time for six at most.
+    let world = world(200).await;
     let id = claimed(&world).await;
     world.proxy.policy(|call| match call.operation {
         "BatchWriteItem" => Action::Delay(Duration::from_millis(250)),
@@ -54,19 +55,19 @@ async fn slices_continue_until_the_campaign_is_gone() {
         assert_eq!(slice, running(&id, processed, true, 0));
     }
     assert!(slices > 2, "{slices}");
-    world.assert_gone("campaign_1", &chats(60)).await;
+    world.assert_gone("campaign_1", &chats(200)).await;
     let before = world.dump().await;
     let again = world.drain(payload(&id), LONG).await.unwrap();
     assert_eq!(
         (again.status, again.processed, again.wait_seconds),
-        ("succeeded", 60, 0)
+        ("succeeded", 200, 0)
     );
     assert_eq!(world.dump().await, before);
     let answer = serde_json::to_value(&again).unwrap();
     assert_eq!(
         answer,
         json!({
-            "deletionId": id, "campaignId": "campaign_1", "status": "succeeded", "processed": 60,
+            "deletionId": id, "campaignId": "campaign_1", "status": "succeeded", "processed": 200,
             "moved": true, "heldByAnother": false, "waitSeconds": 0,
         })
     );
@@ -143,7 +144,7 @@ async fn a_slice_without_progress_says_so_and_releases() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn errors_that_no_retry_helps_have_their_own_type() {
+async fn errors_that_a_retry_cannot_fix_have_their_own_types() {
     let world = world(3).await;
     let id = claimed(&world).await;
     let before = world.dump().await;
@@ -264,7 +265,7 @@ async fn a_hand_off_without_a_release_has_the_last_version_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_answer_of_a_start_is_the_same_start() {
+async fn a_start_whose_answer_was_lost_is_sent_again_unchanged() {
     let mut world = world(5).await;
     let step_functions =
         StepFunctions::answering(&[Start::Broken, Start::Broken, Start::AlreadyExists]).await;

@@ -126,7 +126,7 @@ async fn too_late(world: &World, late: impl AsyncFnOnce() -> Value) -> (Value, R
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_takeover_that_comes_too_late_attaches_to_who_was_first() {
+async fn a_takeover_that_is_too_late_attaches_to_the_first_one() {
     for by_drain in [false, true] {
         let world = world(8).await.inline_budget(0);
         let id = world.delete("campaign_1").await.deletion_id();
@@ -375,7 +375,7 @@ async fn a_campaign_replaced_meanwhile_stays_and_is_recorded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_of_a_newer_version_is_not_gone_on_with() {
+async fn a_record_of_a_newer_version_is_not_resumed() {
     let world = world(5).await;
     put_deleting(&world, "campaign_1", DELETION).await;
     let counted = AttributeValue::M([("unheardOf".to_owned(), n(3))].into_iter().collect());

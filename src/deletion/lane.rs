@@ -1,0 +1,310 @@
+//! A lane: a range of the partition on its way through a pass. A page is read, then counted
+//! in the record, then deleted; the range's marks follow.
+
+use std::collections::VecDeque;
+
+use tokio::time::Instant;
+
+use super::read_ahead::ReadAhead;
+use crate::{
+    campaign::CampaignId,
+    record::Range,
+    table::{Page, Table, TableError},
+};
+
+/// A key that is counted.
+struct Open {
+    sort_key: String,
+    is_acknowledged: bool,
+}
+
+/// A range in the hands of a worker.
+pub(super) struct Lane {
+    /// Distinguishes the lanes of a slice.
+    id: usize,
+    range: Range,
+    pages: ReadAhead,
+    /// The page that will be counted next.
+    ahead: Option<Page>,
+    /// Whether the write that is on its way counts it.
+    is_counting: bool,
+    /// What is counted and comes after the mark of what is deleted, in order.
+    open: VecDeque<Open>,
+    /// Of these, the keys whose deletes are to be sent.
+    waiting: VecDeque<String>,
+    /// How many keys the last page that was counted has.
+    last_page: usize,
+    /// The last key that was read.
+    read_through: Option<String>,
+    /// How many keys are left to read, as far as that can be told.
+    unread: f64,
+    /// Batches that it may send ahead of the others, or owes them.
+    credit: f64,
+}
+
+/// The most keys that a range is taken to have: a page whose keys are too much alike tells nothing.
+const MOST_UNREAD: f64 = 1e7;
+
+/// The most batches that a lane is owed by the others, or owes them: what it could not send
+/// because its page was not counted yet, or sent while theirs were not.
+const MOST_CREDIT: f64 = 4.0;
+
+impl Lane {
+    /// Returns a lane that continues where the marks of a range say.
+    pub(super) fn start(
+        id: usize,
+        range: Range,
+        table: &Table,
+        campaign: &CampaignId,
+        deadline: Instant,
+    ) -> Self {
+        let pages = ReadAhead::start(table, campaign, &range, deadline);
+        Self::of(id, pages, range)
+    }
+
+    /// Returns a lane of these pages.
+    pub(super) fn of(id: usize, pages: ReadAhead, range: Range) -> Self {
+        Self {
+            id,
+            pages,
+            range,
+            ahead: None,
+            is_counting: false,
+            open: VecDeque::new(),
+            waiting: VecDeque::new(),
+            last_page: 0,
+            read_through: None,
+            unread: 0.0,
+            credit: 0.0,
+        }
+    }
+
+    pub(super) fn id(&self) -> usize {
+        self.id
+    }
+
+    pub(super) fn range(&self) -> &Range {
+        &self.range
+    }
+
+    // --- reading
+
+    /// Returns whether there is something to read and room for it.
+    pub(super) fn wants_a_page(&self) -> bool {
+        self.ahead.is_none() && !self.pages.is_at_the_end()
+    }
+
+    /// Reads the next page; returns the lane's id, and whether there was one.
+    pub(super) async fn read(&mut self) -> (usize, Result<bool, TableError>) {
+        let page = self.pages.next().await;
+        let has_page = page.map(|page| {
+            if let Some(page) = &page {
+                self.read_through = page.sort_keys.last().cloned();
+            }
+            self.ahead = page;
+            self.ahead.is_some()
+        });
+        (self.id, has_page)
+    }
+
+    /// Returns whether the page that was read is the last one.
+    pub(super) fn is_read(&self) -> bool {
+        self.pages.is_at_the_end()
+    }
+
+    /// Returns whether everything that was found in the range is deleted.
+    pub(super) fn is_done(&self) -> bool {
+        self.pages.is_at_the_end() && self.ahead.is_none() && self.open.is_empty()
+    }
+
+    // --- counting
+
+    /// Returns the page that may be counted now: there is one, and of what is counted, only
+    /// the last page is not deleted yet.
+    pub(super) fn page_to_count(&self) -> Option<&[String]> {
+        let is_its_turn = self.open.len() <= self.last_page && !self.is_counting;
+        let page = self.ahead.as_ref().filter(|_| is_its_turn)?;
+        Some(&page.sort_keys)
+    }
+
+    /// Notes that the write that is on its way counts the page.
+    pub(super) fn count(&mut self) {
+        self.is_counting = true;
+    }
+
+    /// Returns whether the write that is on its way counts the page.
+    pub(super) fn is_counting(&self) -> bool {
+        self.is_counting
+    }
+
+    /// Notes that the write that counted the page was applied.
+    pub(super) fn counted(&mut self) {
+        if std::mem::take(&mut self.is_counting) {
+            self.open();
+        }
+    }
+
+    /// Lets the page that is counted be deleted.
+    pub(super) fn open(&mut self) {
+        let Some(page) = self.ahead.take() else {
+            return;
+        };
+        self.range.counted_through = page
+            .sort_keys
+            .last()
+            .cloned()
+            .max(self.range.counted_through.take());
+        self.last_page = page.sort_keys.len();
+        self.open.extend(page.sort_keys.iter().map(|sort_key| Open {
+            sort_key: sort_key.clone(),
+            is_acknowledged: false,
+        }));
+        self.waiting.extend(page.sort_keys);
+    }
+
+    // --- deleting
+
+    /// Returns whether there are deletes to send.
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Returns up to N keys whose deletes are to be sent now.
+    pub(super) fn take(&mut self, most: usize) -> Vec<String> {
+        let most = most.min(self.waiting.len());
+        self.waiting.drain(..most).collect()
+    }
+
+    /// Returns how much of all work is here: about how many keys are left.
+    #[expect(clippy::cast_precision_loss, reason = "there are a few pages at most")]
+    pub(super) fn weight(&self) -> f64 {
+        let ahead = self.ahead.as_ref().map_or(0, |page| page.sort_keys.len());
+        self.unread + (ahead + self.open.len()) as f64
+    }
+
+    /// Returns the batches that it may send ahead of the others.
+    pub(super) fn credit(&self) -> f64 {
+        self.credit
+    }
+
+    /// Adds to the batches that it may send, or takes off one that it has sent.
+    pub(super) fn add_credit(&mut self, batches: f64) {
+        self.credit = (self.credit + batches).clamp(-MOST_CREDIT, MOST_CREDIT);
+    }
+
+    /// Notes the answer to a batch: which of its deletes are acknowledged. The others come
+    /// next.
+    pub(super) fn answered(&mut self, sent: &[String], unprocessed: Vec<String>) {
+        for sort_key in sent.iter().filter(|key| !unprocessed.contains(key)) {
+            let at = self
+                .open
+                .binary_search_by(|open| open.sort_key.as_str().cmp(sort_key));
+            if let Some(open) = at.ok().and_then(|at| self.open.get_mut(at)) {
+                open.is_acknowledged = true;
+            }
+        }
+        while let Some(first) = self.open.pop_front_if(|open| open.is_acknowledged) {
+            self.range.deleted_through = Some(first.sort_key);
+        }
+        for sort_key in unprocessed.into_iter().rev() {
+            self.waiting.push_front(sort_key);
+        }
+    }
+
+    /// Returns how many deletes of counted keys are not acknowledged.
+    pub(super) fn unacknowledged(&self) -> usize {
+        let is_left = |open: &&Open| !open.is_acknowledged;
+        self.open.iter().filter(is_left).count()
+    }
+
+    // --- splitting and joining
+
+    /// Returns the last key that is read or counted: what may be cut off begins after it.
+    pub(super) fn reached(&self) -> Option<&str> {
+        let counted = self.range.counted_through.as_deref();
+        self.read_through
+            .as_deref()
+            .max(counted)
+            .max(self.range.start())
+    }
+
+    /// Returns the page that waits to be counted.
+    pub(super) fn page(&self) -> Option<&[String]> {
+        self.ahead.as_ref().map(|page| page.sort_keys.as_slice())
+    }
+
+    /// Notes about how many keys are left to read.
+    pub(super) fn set_unread(&mut self, keys: f64) {
+        self.unread = keys.min(MOST_UNREAD);
+    }
+
+    /// Cuts the range at a key, and returns the part after it; `None` if something at or
+    /// after the key is counted or read: its marks would be in another range.
+    pub(super) fn split_off(&mut self, at: String) -> Option<Range> {
+        if self.reached() >= Some(&at) {
+            return None;
+        }
+        self.pages.end_at(at.clone());
+        Some(self.range.split_off(at))
+    }
+
+    /// Takes in the range before this one, which is done.
+    pub(super) fn take_in(&mut self, done: &Self) {
+        self.range.take_in(&done.range);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lane_is_cut_only_after_what_is_read_or_counted() {
+        let page = Page {
+            sort_keys: ["C", "F"].map(ToOwned::to_owned).into(),
+            next: Some("F".to_owned()),
+        };
+        // As after a takeover: more is counted than was read.
+        for (counted, last) in [(None, "F"), (Some("H"), "H")] {
+            let range = Range {
+                counted_through: counted.map(ToOwned::to_owned),
+                ..Range::default()
+            };
+            let mut lane = Lane::of(1, ReadAhead::of(vec![page.clone()]), range.clone());
+            assert!(lane.read().await.1.unwrap());
+            for at in ["A", "C", last] {
+                assert_eq!(lane.split_off(at.to_owned()), None, "{at}");
+                assert_eq!(lane.range(), &range);
+            }
+            let second = lane.split_off(format!("{last}~")).unwrap();
+            assert_eq!(second.start(), Some(format!("{last}~").as_str()));
+            assert_eq!(lane.range().through, second.after);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_mark_follows_what_is_acknowledged_without_a_gap() {
+        let page = Page {
+            sort_keys: ["A", "B", "C", "D"].map(ToOwned::to_owned).into(),
+            next: None,
+        };
+        let mut lane = Lane::of(1, ReadAhead::of(vec![page]), Range::default());
+        assert!(lane.read().await.1.unwrap());
+        lane.open();
+        let (first, second) = (lane.take(2), lane.take(2));
+        lane.answered(&second, Vec::new());
+        assert_eq!(
+            (
+                lane.range().deleted_through.as_deref(),
+                lane.unacknowledged()
+            ),
+            (None, 2)
+        );
+        lane.answered(&first, vec!["B".to_owned()]);
+        assert_eq!(lane.range().deleted_through.as_deref(), Some("A"));
+        assert_eq!(lane.take(9), ["B"]);
+        lane.answered(&["B".to_owned()], Vec::new());
+        assert_eq!(lane.range().deleted_through.as_deref(), Some("D"));
+        assert!(lane.is_done());
+    }
+}

@@ -1,0 +1,65 @@
+//! Signed requests to services that are asked one question by the terminal, for which a
+//! whole client would be too much.
+
+use std::time::SystemTime;
+
+use aws_config::SdkConfig;
+use aws_credential_types::provider::ProvideCredentials;
+use aws_sigv4::{
+    http_request::{SignableBody, SignableRequest, SigningSettings, sign},
+    sign::v4::SigningParams,
+};
+
+use super::cause::in_one_line;
+
+/// A request to a service.
+#[derive(Clone, Copy, Debug)]
+pub struct ToSign<'a> {
+    /// The name of the service in signatures.
+    pub service: &'static str,
+    /// The method.
+    pub method: &'static str,
+    /// The whole URL.
+    pub url: &'a str,
+    /// Its headers.
+    pub headers: &'a [(&'static str, &'a str)],
+    /// Its body.
+    pub body: &'a str,
+}
+
+/// Returns the headers that sign a request (Signature Version 4).
+///
+/// # Errors
+/// Why it cannot be signed.
+pub async fn signature(
+    config: &SdkConfig,
+    request: ToSign<'_>,
+) -> Result<Vec<(&'static str, String)>, String> {
+    let credentials = config.credentials_provider().ok_or("no credentials")?;
+    let credentials = credentials.provide_credentials().await;
+    let identity = credentials.map_err(|error| in_one_line(&error))?.into();
+    let region = config.region().map_or("", AsRef::as_ref);
+    let parameters = SigningParams::builder()
+        .identity(&identity)
+        .region(region)
+        .name(request.service)
+        .time(SystemTime::now())
+        .settings(SigningSettings::default())
+        .build()
+        .map_err(|error| in_one_line(&error))?
+        .into();
+    let headers = request.headers.iter().copied();
+    let body = SignableBody::Bytes(request.body.as_bytes());
+    let signable = SignableRequest::new(request.method, request.url, headers, body);
+    let signable = signable.map_err(|error| in_one_line(&error))?;
+    let signed = sign(signable, &parameters).map_err(|error| in_one_line(&error))?;
+    let (instructions, _) = signed.into_parts();
+    let headers = instructions.headers();
+    // Every name is one of the signature's own.
+    let names = ["x-amz-date", "x-amz-security-token", "authorization"];
+    let headers = headers.filter_map(|(name, value)| {
+        let name = names.into_iter().find(|known| *known == name)?;
+        Some((name, value.to_owned()))
+    });
+    Ok(headers.collect())
+}

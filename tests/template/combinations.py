@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""Checks the translated template in every combination of its conditions, and lints it for Regions
+of three partitions.
+
+    tests/template/combinations.py [TEMPLATE]
+
+Run with a Python that has aws-sam-cli (it brings the translator and cfn-lint). In each combination,
+whatever a resource or an output names has to be there. Conditions are CloudFormation's, so the template
+is translated once for each value of what SAM itself decides by."""
+
+import itertools
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+from translated import ROOT, Stack, expect
+
+# What makes each condition hold, and what does not.
+SETTINGS = {
+    "MakesTable": ("ExistingTableName", "", "existing"),
+    "AllowsCors": ("CorsOrigins", "https://a.example", ""),
+    "RunsCleanup": ("CleanupScheduleState", "ENABLED", "DISABLED"),
+    "ReservesApi": ("ApiReservedConcurrency", "5", ""),
+    "ReservesDrain": ("DrainReservedConcurrency", "5", ""),
+    "ReservesCleanup": ("CleanupReservedConcurrency", "5", ""),
+    "HasBoundary": ("PermissionsBoundaryArn", "arn:aws:iam::123456789012:policy/boundary", ""),
+    "NotifiesAlarms": ("AlarmTopicArn", "arn:aws:sns:us-east-1:123456789012:alarms", ""),
+}
+# SAM puts this parameter in.
+BY_SAM = ("DeploymentPreference", ("AllAtOnce", "Canary10Percent5Minutes"))
+REGIONS = ("us-east-1", "eu-central-1", "us-gov-west-1", "cn-north-1")
+
+
+def named(value):
+    """The logical ids that a resolved value names."""
+    if isinstance(value, list):
+        for part in value:
+            yield from named(part)
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            if name == "Ref" and not part.startswith("AWS::"):
+                yield part
+            elif name == "Fn::GetAtt":
+                yield part[0] if isinstance(part, list) else part.split(".")[0]
+            elif name == "Fn::Sub":
+                text, variables = part if isinstance(part, list) else (part, {})
+                ids = re.findall(r"\$\{([A-Za-z0-9]+)[.}]", text)
+                yield from (id for id in ids if id not in variables)
+                yield from named(variables)
+            else:
+                yield from named(part)
+
+
+def check(stack, settings):
+    stack.values |= settings
+    conditional = lambda parts: {
+        name: part
+        for name, part in parts.items()
+        if "Condition" not in part or stack.holds(part["Condition"])
+    }
+    resources = conditional(stack.template["Resources"])
+    known = resources.keys() | stack.values.keys()
+    for name, part in (resources | conditional(stack.template["Outputs"])).items():
+        needs = part.get("DependsOn", [])
+        needs = {needs} if isinstance(needs, str) else set(needs)
+        body = stack.resolve({k: v for k, v in part.items() if k not in ("Condition", "DependsOn")})
+        missing = (needs | set(named(body))) - known
+        expect(f"what {name} names and is not there with {settings}", sorted(missing), [])
+    return len(resources)
+
+
+def look_at(stack):
+    expect("the conditions", sorted(SETTINGS), sorted(stack.template["Conditions"]))
+    for condition, (parameter, on, off) in SETTINGS.items():
+        for value, holds in ((on, True), (off, False)):
+            stack.values[parameter] = value
+            expect(f"{condition} with {parameter}={value}", stack.holds(condition), holds)
+    parameters = [parameter for parameter, *_ in SETTINGS.values()]
+    combinations = list(itertools.product(*(values for _, *values in SETTINGS.values())))
+    sizes = {check(stack, dict(zip(parameters, values))) for values in combinations}
+    print(f"  whatever is named is there, in {len(combinations)} combinations of {len(SETTINGS)} conditions ({min(sizes)} to {max(sizes)} resources)")
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(stack.template, file)
+        file.flush()
+        lint = pathlib.Path(sys.executable).parent / "cfn-lint"
+        # W2001: a parameter that SAM puts in is no longer used.
+        lint = [lint, "--ignore-checks", "W2001", "--regions", *REGIONS]
+        subprocess.run([*lint, "--", file.name], check=True)
+    print(f"  cfn-lint finds nothing in the translated template, for {', '.join(REGIONS)}")
+
+
+def main():
+    path = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "template.yaml"
+    parameter, values = BY_SAM
+    for value in values:
+        print(f"  {parameter}={value}:")
+        look_at(Stack(path, **{parameter: value}))
+
+
+if __name__ == "__main__":
+    main()
