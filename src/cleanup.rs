@@ -81,6 +81,8 @@ pub enum Reason {
     /// The table did not answer in time. If the deletion was claimed all the same, a
     /// later run resumes it.
     Unavailable,
+    /// It has to be archived before it is claimed, and the archive cannot be written.
+    NotArchived,
     /// Its deletion is stalled; a run that may write resumes it.
     Stalled,
     /// It has status `deleting` but no running deletion. A DELETE claims it again.

@@ -22,6 +22,7 @@ use std::{ffi::OsString, num::NonZeroUsize, process::ExitCode};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, builder::Resettable};
 
 use crate::{
+    archive::ArchiveError,
     config::ConfigError,
     sdk::SetupError,
     table::TableError,
@@ -89,6 +90,9 @@ pub enum CliError {
     /// The table failed.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// The archive failed.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// A setting is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),

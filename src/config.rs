@@ -2,13 +2,20 @@
 //! Values are checked once, at the start: a bad one stops the process with the
 //! variable's name, the value, and what is allowed.
 
+mod archive;
 mod retention;
 
 use std::{fmt::Display, num::NonZeroU32, ops::RangeInclusive, str::FromStr, time::Duration};
 
-pub use self::retention::{
-    CleanupSettings, MAX_CAMPAIGNS_PER_RUN, MAX_DELETE_SHARE_PERCENT, MAX_RUNNING_CLEANUPS, Mode,
-    RETENTION_DAYS, RETENTION_MODE, RETENTION_STATUSES, RetentionSettings,
+pub use self::{
+    archive::{
+        ARCHIVE_BUCKET, ARCHIVE_DAYS, ARCHIVE_MODE, ARCHIVE_PREFIX, ArchiveMode, ArchiveSettings,
+        DEFAULT_ARCHIVE_PREFIX,
+    },
+    retention::{
+        CleanupSettings, MAX_CAMPAIGNS_PER_RUN, MAX_DELETE_SHARE_PERCENT, MAX_RUNNING_CLEANUPS,
+        Mode, RETENTION_DAYS, RETENTION_MODE, RETENTION_STATUSES, RetentionSettings,
+    },
 };
 
 use crate::record::LONGEST_LEASE_SECONDS;
@@ -49,6 +56,8 @@ pub struct DeletionSettings {
     /// `AUDIT_RETENTION_DAYS`: how long the record of a finished deletion is kept;
     /// `None` for indefinitely.
     pub audit_retention: Option<Duration>,
+    /// Where deletions archive; `None` for nowhere.
+    pub archive: Option<ArchiveSettings>,
 }
 
 /// The settings of the `drain` function.
@@ -180,6 +189,7 @@ impl DeletionSettings {
             pace: NonZeroU32::new(pace),
             retention_pace: NonZeroU32::new(retention_pace),
             audit_retention: days(number(&lookup, AUDIT_RETENTION_DAYS, 0, DAYS_RANGE)?),
+            archive: ArchiveSettings::read(&lookup)?,
         })
     }
 }

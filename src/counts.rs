@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error, ser::SerializeMap};
 
 /// The sort key of the campaign item itself. It sorts in the middle of its
 /// partition and is deleted last, by the finish.
@@ -129,6 +129,14 @@ impl Serialize for Counts {
             map.serialize_entry(name, &count)?;
         }
         map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Counts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let named = BTreeMap::<String, u64>::deserialize(deserializer)?;
+        let named = named.iter().map(|(name, count)| (name.as_str(), *count));
+        Self::from_names(&named.collect()).ok_or_else(|| D::Error::custom("unknown kind of item"))
     }
 }
 

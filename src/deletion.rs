@@ -9,6 +9,7 @@
 //! conditional on its version, so a worker that dies, is late or repeats itself
 //! changes nothing, and each item is counted once.
 
+mod archiver;
 mod budget;
 mod claim;
 mod deleter;
@@ -26,17 +27,25 @@ mod view;
 
 use tokio::time::Instant;
 
-pub use self::{
-    budget::Budget, error::Error, hand_off::HandOff, preview::Preview, request::DeletionRequest,
-    slice::Slice, view::DeletionView,
-};
 use self::{
+    archiver::Archiver,
     claim::{Claimant, Claimed, take_over},
     deleter::Deleter,
     drain::Drain,
+    error::WorkError,
     lease::{Halt, Lease, NotWritten, Stop},
 };
+pub use self::{
+    budget::Budget,
+    error::Error,
+    hand_off::HandOff,
+    preview::Preview,
+    request::DeletionRequest,
+    slice::Slice,
+    view::{ArchiveView, DeletionView},
+};
 use crate::{
+    archive::ArchiveStore,
     campaign::Campaign,
     clock::{now_ms, now_seconds},
     config::DeletionSettings,
@@ -97,6 +106,7 @@ pub struct Deletions {
     table: Table,
     settings: DeletionSettings,
     hand_off: HandOff,
+    archive: ArchiveStore,
 }
 
 impl Deletions {
@@ -108,7 +118,15 @@ impl Deletions {
             table,
             settings,
             hand_off,
+            archive: ArchiveStore::default(),
         }
+    }
+
+    /// Returns the same use case, which archives in this store. Without one, a deletion that
+    /// archives is not continued.
+    #[must_use]
+    pub fn archiving_in(self, archive: ArchiveStore) -> Self {
+        Self { archive, ..self }
     }
 
     /// Deletes a campaign: claims it, or attaches to the deletion that has claimed
@@ -128,7 +146,8 @@ impl Deletions {
         if let Some(replayed) = self.replay(request, budget).await? {
             return Ok(replayed);
         }
-        let mut claimant = Claimant::new(&self.table, &self.settings, request, budget);
+        let mut claimant =
+            Claimant::new(&self.table, &self.archive, &self.settings, request, budget);
         match claimant.claim(found.await?).await {
             Ok(claimed) => {
                 let outcome = self.work(claimed, budget).await;
@@ -220,6 +239,18 @@ impl Deletions {
         record.is_stalled(self.settings.lease, now_ms())
     }
 
+    /// Checks that a request for an archive can be met.
+    ///
+    /// # Errors
+    /// [`Refusal::Validation`].
+    pub fn check_archive(&self, request: &DeletionRequest) -> Result<(), Refusal> {
+        if request.archive == Some(true) && self.settings.archive.is_none() {
+            let why = "There is no archive here, so 'archive' cannot be true";
+            return Err(Refusal::Validation(why.into()));
+        }
+        Ok(())
+    }
+
     /// Returns whether what is left of a deletion can be handed off.
     #[must_use]
     pub fn can_hand_off(&self) -> bool {
@@ -276,8 +307,15 @@ impl Deletions {
         let campaign = lease.record().campaign_id.clone();
         let paid_until = lease.paid_until();
         let mut deleter = Deleter::new(&self.table, campaign, lease.pace(), paid_until.clone());
-        let mut drain = Drain::new(&self.table, &lease, budget);
-        let drained = drain.run(&mut lease, &mut deleter).await;
+        let archiver = Archiver::of(&self.archive, lease.record(), lease.archived());
+        let mut drain = Drain::new(&self.table, &lease, archiver.clone(), budget);
+        let drained = match archiver {
+            None => drain.run(&mut lease, &mut deleter).await,
+            Some(archiver) => {
+                self.drain_archiving(&archiver, &mut drain, &mut lease, &mut deleter, budget)
+                    .await
+            }
+        };
         let stats = drain.stats(&deleter);
         metrics::deletes(stats.deleted, stats.unprocessed, stats.consumed);
         let paid_until_ms = paid_until.get();
@@ -319,6 +357,29 @@ impl Deletions {
             paid_until_ms,
             ..Outcome::of(record, end)
         }
+    }
+
+    /// Drains a deletion that archives: the campaign item before the first delete, each page
+    /// before it is counted, and the manifest once nothing is left.
+    async fn drain_archiving<'a>(
+        &'a self,
+        archiver: &Archiver,
+        drain: &mut Drain<'a>,
+        lease: &mut Lease<'a>,
+        deleter: &mut Deleter<'_>,
+        budget: Budget,
+    ) -> Result<(), Stop> {
+        let failed = |error: WorkError| Halt::failed(0, error);
+        let record = lease.record().clone();
+        let put = archiver.campaign(&self.table, &record, budget.work_until);
+        let put = lease.renew_while(put, budget.write_until).await?;
+        put.map_err(failed)?;
+        drain.run(lease, deleter).await?;
+        let record = lease.record().clone();
+        let put = archiver.finish(self.table.name(), &record, budget.claim_until);
+        let put = lease.renew_while(put, budget.write_until).await?;
+        put.map_err(|error| failed(error.into()))?;
+        Ok(())
     }
 
     async fn hand_off_from(&self, lease: Lease<'_>, budget: Budget) -> (Record, End) {

@@ -23,7 +23,10 @@ use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV
 use tokio::time::{Instant, timeout};
 
 pub use self::request::{PATHS, Path};
-use self::{headers::Preferences, request::Route, request_log::RequestLog, response::Answer};
+use self::{
+    headers::Preferences, query::DeleteQuery, request::Route, request_log::RequestLog,
+    response::Answer,
+};
 use crate::{
     auth::{SCOPE_DELETE, SCOPE_READ},
     campaign::{Campaign, CampaignId, InvalidCampaignId},
@@ -229,8 +232,8 @@ impl DeleteCampaign<'_> {
     /// contract's.
     async fn answer(&self, id: &str, log: &mut RequestLog) -> Result<Answer, Error> {
         let preferences = headers::preferences(self.event);
-        let is_dry_run = query::validate_only(self.event);
-        let budget = self.budget(&is_dry_run, &preferences);
+        let query = query::delete(self.event);
+        let budget = self.budget(&query, &preferences);
         let id = CampaignId::parse(id);
         // The campaign is read while the caller is authenticated, and looked at
         // only after that.
@@ -252,14 +255,16 @@ impl DeleteCampaign<'_> {
         // 3. Validate the id, the query and the headers: 400.
         let id = id.clone().map_err(Refusal::from)?;
         log.campaign_id = Some(id.clone());
-        let is_dry_run = is_dry_run?;
+        let query = query?;
         let preferences = preferences?;
         request::no_dry_run_in_body(self.event)?;
         let mut request = DeletionRequest::by_key(principal, id);
         request.if_match = headers::if_match(self.event)?;
         request.idempotency_key = headers::idempotency_key(self.event)?;
+        request.archive = query.archive;
+        self.api.deletions.check_archive(&request)?;
         // 4. Dry run: check and count only; it does not use up the idempotency key.
-        if is_dry_run {
+        if query.validate_only {
             let campaign = output(found).await?;
             return self.preview(&request, campaign, budget, log).await;
         }
@@ -280,13 +285,16 @@ impl DeleteCampaign<'_> {
     /// dry run, which has nothing to hand off.
     fn budget(
         &self,
-        is_dry_run: &Result<bool, Refusal>,
+        query: &Result<DeleteQuery, Refusal>,
         preferences: &Result<Preferences, Refusal>,
     ) -> Budget {
         let longest = self.api.inline_budget;
-        let (Ok(false), Ok(preferences)) = (is_dry_run, preferences) else {
+        let (Ok(query), Ok(preferences)) = (query, preferences) else {
             return self.time.budget(longest.max(DRY_RUN));
         };
+        if query.validate_only {
+            return self.time.budget(longest.max(DRY_RUN));
+        }
         let inline = preferences.inline_budget(longest);
         if inline.is_zero() {
             // To be answered at once: only as much of the usual time as claiming and

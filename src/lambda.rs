@@ -24,6 +24,7 @@ pub use self::{
     drain::{DrainError, handle as handle_drain},
 };
 use crate::{
+    archive::ArchiveStore,
     cleanup::Cleanup,
     config::{ApiSettings, CleanupSettings, DrainSettings, environment},
     deletion::{Deletions, HandOff},
@@ -45,7 +46,8 @@ pub fn run_api() -> ExitCode {
         let sdk = sdk::load(None).await?;
         let hand_off = HandOff::to_state_machine(settings.state_machine_arn, &sdk);
         let table = Table::new(sdk::dynamodb(&sdk), settings.table_name);
-        let deletions = Deletions::new(table.clone(), settings.deletion, hand_off);
+        let deletions = Deletions::new(table.clone(), settings.deletion, hand_off)
+            .archiving_in(ArchiveStore::new(sdk));
         let api = &Api::new(
             table,
             deletions,
@@ -68,7 +70,8 @@ pub fn run_drain() -> ExitCode {
         let sdk = sdk::load(None).await?;
         let table = Table::new(sdk::dynamodb(&sdk), settings.table_name);
         // The state machine calls again by itself.
-        let deletions = &Deletions::new(table, settings.deletion, HandOff::None);
+        let deletions = &Deletions::new(table, settings.deletion, HandOff::None)
+            .archiving_in(ArchiveStore::new(sdk));
         let answer = move |event: LambdaEvent<Value>| {
             let context = event.context.clone();
             invocation(metrics, context, drain::handle(deletions, event))
@@ -85,7 +88,8 @@ pub fn run_cleanup() -> ExitCode {
         let sdk = sdk::load(None).await?;
         let hand_off = HandOff::to_state_machine(settings.state_machine_arn, &sdk);
         let table = Table::new(sdk::dynamodb(&sdk), settings.table_name);
-        let deletions = Deletions::new(table.clone(), settings.deletion, hand_off);
+        let deletions = Deletions::new(table.clone(), settings.deletion, hand_off)
+            .archiving_in(ArchiveStore::new(sdk));
         let cleanup = &Cleanup::new(table, deletions, settings.retention);
         let answer = move |event: LambdaEvent<Value>| {
             let context = event.context.clone();

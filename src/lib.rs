@@ -15,7 +15,8 @@
 //! - [`cleanup`]: for the schedule: stalled deletions, and campaigns past retention
 //! - [`deletion`]: the protocol: claim, drain, count, finish
 //!
-//! **The table**
+//! **The stores**
+//! - [`archive`]: S3: what is kept of a deletion, if anything is
 //! - [`table`]: DynamoDB: keys, items, and the conditional writes that fence
 //!
 //! **Settings**
@@ -35,6 +36,7 @@
 //! - [`metrics`]: what is counted
 //! - [`clock`]: the time
 
+pub mod archive;
 pub mod auth;
 pub mod campaign;
 pub mod cleanup;

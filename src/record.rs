@@ -2,6 +2,7 @@
 //! every write to it is conditional on the version that its writer last saw, so
 //! a paused, late or repeated writer changes nothing.
 
+mod archive;
 mod range;
 
 use std::{borrow::Cow, fmt};
@@ -9,7 +10,10 @@ use std::{borrow::Cow, fmt};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use self::range::Range;
+pub use self::{
+    archive::{Archive, Archived, account_folder, folder},
+    range::Range,
+};
 use crate::{campaign::CampaignId, counts::Counts};
 
 /// The longest lease, seconds: longer than any function runs.
@@ -119,6 +123,8 @@ pub struct Record {
     pub updated_at: String,
     /// Counts and marks.
     pub progress: Progress,
+    /// Where everything is archived before it is deleted; `None` for nowhere.
+    pub archive: Option<Archive>,
     /// Raised by one with every write.
     pub version: u64,
     /// The lease under which the record was last written: a random id.
@@ -243,6 +249,7 @@ impl Record {
             started_at: String::new(),
             updated_at: String::new(),
             progress: Progress::start(),
+            archive: None,
             version: 1,
             owner: None,
             lease_until_ms,

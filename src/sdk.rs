@@ -13,14 +13,17 @@ use aws_config::{
     timeout::TimeoutConfig,
 };
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_http_client::{
     Connector,
     proxy::ProxyConfig,
     tls::{Provider, rustls_provider::CryptoMode},
 };
-use aws_smithy_runtime_api::client::http::{
-    HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
+use aws_smithy_runtime_api::client::{
+    http::{HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn},
+    orchestrator::HttpResponse,
+    result::SdkError,
 };
 use lambda_http::http::{Uri, uri::Scheme};
 
@@ -45,10 +48,11 @@ const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The variables that name an endpoint: of every service, and of each that is called.
-pub const ENDPOINT_URLS: [&str; 3] = [
+pub const ENDPOINT_URLS: [&str; 4] = [
     "AWS_ENDPOINT_URL",
     "AWS_ENDPOINT_URL_DYNAMODB",
     "AWS_ENDPOINT_URL_SFN",
+    "AWS_ENDPOINT_URL_S3",
 ];
 
 /// A missing or wrong setting: no request can be sent, however long one waits.
@@ -165,6 +169,19 @@ pub fn dynamodb(config: &SdkConfig) -> aws_sdk_dynamodb::Client {
     aws_sdk_dynamodb::Client::from_conf(builder.build())
 }
 
+/// Returns the S3 client of a configuration. At an endpoint that is set, the bucket's name is
+/// in the path: a server on this machine has one host name.
+#[must_use]
+pub fn s3(config: &SdkConfig) -> aws_sdk_s3::Client {
+    let mut builder = aws_sdk_s3::config::Builder::from(config);
+    let given = config.endpoint_url().map(ToOwned::to_owned);
+    if is_empty("AWS_ENDPOINT_URL_S3") {
+        builder.set_endpoint_url(given.clone());
+    }
+    let is_custom = given.is_some() || set("AWS_ENDPOINT_URL_S3").is_some();
+    aws_sdk_s3::Client::from_conf(builder.force_path_style(is_custom).build())
+}
+
 /// Returns the builder of a Step Functions client.
 #[must_use]
 pub fn step_functions(config: &SdkConfig) -> aws_sdk_sfn::config::Builder {
@@ -173,6 +190,21 @@ pub fn step_functions(config: &SdkConfig) -> aws_sdk_sfn::config::Builder {
         builder.set_endpoint_url(config.endpoint_url().map(ToOwned::to_owned));
     }
     builder
+}
+
+/// Makes a call, and once more if it was refused because of its signature.
+///
+/// # Errors
+/// Those of the call.
+pub async fn signed<T, E, F>(call: impl Fn() -> F) -> Result<T, SdkError<E, HttpResponse>>
+where
+    E: ProvideErrorMetadata,
+    F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+{
+    match call().await {
+        Err(error) if is_of_signing(&error) => call().await,
+        answer => answer,
+    }
 }
 
 /// Checks the URL of an endpoint: with a scheme and a host, which the SDK wants.

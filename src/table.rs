@@ -4,6 +4,7 @@
 #[cfg(feature = "cli")]
 mod admin;
 mod api_keys;
+mod archive;
 mod campaign_item;
 mod campaigns;
 mod children;
@@ -42,6 +43,7 @@ pub use self::{
 };
 pub use self::{
     api_keys::{Counted, CountedKey},
+    campaign_item::mark_can_be_undone,
     campaigns::Listing,
     children::{BATCH_SIZE, DeletesSent, Page},
     deletions::{History, UnreadableRecord},
@@ -168,6 +170,32 @@ impl Table {
             .transpose()
     }
 
+    /// Reads the campaign item with all its attributes, strongly consistent.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn campaign_item(
+        &self,
+        id: &CampaignId,
+        deadline: Instant,
+    ) -> Result<Option<Item>, TableError> {
+        self.get(keys::campaign(id), deadline).await
+    }
+
+    /// Reads the campaign item that this record's claim has marked, as it was before the
+    /// mark; `None` if it is gone or another one is in its place.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn claimed_item(
+        &self,
+        record: &Record,
+        deadline: Instant,
+    ) -> Result<Option<Item>, TableError> {
+        let item = self.campaign_item(&record.campaign_id, deadline).await?;
+        Ok(item.and_then(|item| campaign_item::unmarked(item, record)))
+    }
+
     /// Reads which attributes of a campaign item are the largest, so that removing
     /// them makes room for a mark: never keys, nor what a deletion reads.
     ///
@@ -178,7 +206,7 @@ impl Table {
         id: &CampaignId,
         deadline: Instant,
     ) -> Result<Vec<String>, TableError> {
-        let item = self.get(keys::campaign(id), deadline).await?;
+        let item = self.campaign_item(id, deadline).await?;
         Ok(campaign_item::largest(&item.unwrap_or_default()))
     }
 

@@ -9,6 +9,7 @@ use super::{
     candidates::{Candidate, Found},
 };
 use crate::{
+    archive::ArchiveError,
     campaign::Campaign,
     clock::now_seconds,
     deletion::{Budget, DeletionRequest, End, Error, Outcome},
@@ -31,6 +32,8 @@ enum Begun {
     Changed,
     /// The table failed.
     Failed(TableError),
+    /// The campaign item could not be archived, so it was not claimed.
+    NotArchived(ArchiveError),
 }
 
 impl Cleanup {
@@ -113,6 +116,10 @@ impl Cleanup {
                     summary.started.push(record.deletion_id);
                 }
                 Begun::Changed => summary.skip(&id, Reason::Changed),
+                Begun::NotArchived(error) => {
+                    tracing::error!(campaign_id = %id, "did not delete campaign {id}: {error}");
+                    summary.skip(&id, Reason::NotArchived);
+                }
                 Begun::Failed(error) => {
                     tracing::error!(campaign_id = %id, "could not delete campaign {id}: {error}");
                     summary.skip_for(&id, &error);
@@ -149,6 +156,7 @@ impl Cleanup {
                 ..
             }) => Begun::Running(record, paid_until_ms),
             Err(Error::Table(error)) => Begun::Failed(error),
+            Err(Error::Archive(error)) => Begun::NotArchived(error),
             Err(Error::Refused(_)) => Begun::Changed,
         }
     }

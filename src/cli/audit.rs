@@ -308,6 +308,7 @@ mod tests {
             started_at: "2026-01-01T00:00:00Z".into(),
             updated_at: "2026-01-01T00:00:01Z".into(),
             progress,
+            archive: None,
             version: 1,
             owner: None,
             lease_until_ms: 0,

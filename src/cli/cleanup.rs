@@ -85,9 +85,11 @@ impl Cleanup {
         let retention = self.retention()?;
         let most = retention.max_campaigns_per_run;
         let table = self.connect.table().await?;
+        let store = self.options.archive.store(&self.connect).await?;
         let deletions = |hand_off| -> Result<_, CliError> {
             let settings = self.options.settings()?;
-            Ok(Deletions::new(table.clone(), settings, hand_off))
+            let deletions = Deletions::new(table.clone(), settings, hand_off);
+            Ok(deletions.archiving_in(store.clone()))
         };
         let shown = deletions(HandOff::None)?;
         let cleanup = Run::new(table.clone(), shown.clone(), retention.clone());

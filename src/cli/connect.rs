@@ -15,12 +15,13 @@ use tokio::{net::TcpStream, time::Instant};
 
 use super::{CliError, print::plain};
 use crate::{
+    archive::ArchiveStore,
     auth::{LONGEST_ACCOUNT_ID, is_account_id},
     config::{
-        self, AUDIT_RETENTION_DAYS, ConfigError, DAYS_RANGE, DEFAULT_LEASE_SECONDS,
-        DEFAULT_TABLE_NAME, DeletionSettings, LEASE_RANGE, LEASE_SECONDS,
-        MAX_RETENTION_WRITE_UNITS_PER_SECOND, MAX_WRITE_UNITS_PER_SECOND, PACE_RANGE, TABLE_NAME,
-        environment, table_name,
+        self, ARCHIVE_BUCKET, ARCHIVE_DAYS, ARCHIVE_MODE, ARCHIVE_PREFIX, AUDIT_RETENTION_DAYS,
+        ConfigError, DAYS_RANGE, DEFAULT_ARCHIVE_PREFIX, DEFAULT_LEASE_SECONDS, DEFAULT_TABLE_NAME,
+        DeletionSettings, LEASE_RANGE, LEASE_SECONDS, MAX_RETENTION_WRITE_UNITS_PER_SECOND,
+        MAX_WRITE_UNITS_PER_SECOND, PACE_RANGE, TABLE_NAME, environment, table_name,
     },
     deletion::HandOff,
     sdk,
@@ -33,6 +34,7 @@ pub const PATIENCE: Duration = Duration::from_secs(15);
 /// The variable that names the endpoint of DynamoDB.
 pub const ENDPOINT_URL: &str = "AWS_ENDPOINT_URL_DYNAMODB";
 const SFN_ENDPOINT_URL: &str = "AWS_ENDPOINT_URL_SFN";
+const S3_ENDPOINT_URL: &str = "AWS_ENDPOINT_URL_S3";
 
 /// The options that say which table.
 #[derive(Args, Clone, Debug)]
@@ -46,7 +48,7 @@ pub struct Connect {
 }
 
 /// The options that say how a deletion is done.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct DeletionOptions {
     /// Seconds that a worker may be silent before another one may take over.
     #[arg(
@@ -84,6 +86,34 @@ pub struct DeletionOptions {
         value_parser = number_in(DAYS_RANGE)
     )]
     audit_retention_days: u64,
+    #[command(flatten)]
+    pub(super) archive: ArchiveOptions,
+}
+
+/// The options that say where deletions archive.
+#[derive(Args, Clone, Debug)]
+pub struct ArchiveOptions {
+    /// The S3 bucket that deletions archive in; without it, there is no archive.
+    #[arg(long, env = ARCHIVE_BUCKET, value_name = "NAME")]
+    archive_bucket: Option<String>,
+    /// The start of every key in that bucket.
+    #[arg(long, env = ARCHIVE_PREFIX, value_name = "PREFIX", default_value = DEFAULT_ARCHIVE_PREFIX)]
+    archive_prefix: String,
+    /// `default` to archive unless told otherwise, `request` to archive only if told to.
+    #[arg(long, env = ARCHIVE_MODE, value_name = "MODE", default_value = "default")]
+    archive_mode: String,
+    /// After how many days the bucket's lifecycle removes an archive; 0 if it does not.
+    #[arg(
+        long,
+        env = ARCHIVE_DAYS,
+        value_name = "N",
+        default_value_t = 0,
+        value_parser = number_in(DAYS_RANGE)
+    )]
+    archive_days: u64,
+    /// The S3 endpoint; by default, the one in the SDK's own configuration.
+    #[arg(long, env = S3_ENDPOINT_URL, value_name = "URL")]
+    s3_endpoint_url: Option<String>,
 }
 
 /// Parses the id of an account, by the rule that every part of the service uses.
@@ -118,13 +148,13 @@ impl DeletionOptions {
     ///
     /// # Errors
     /// [`ConfigError`].
-    pub fn settings(self) -> Result<DeletionSettings, ConfigError> {
+    pub fn settings(&self) -> Result<DeletionSettings, ConfigError> {
         DeletionSettings::read(|variable| self.value(variable))
     }
 
     /// Returns the value of the option that corresponds to a variable.
     #[must_use]
-    pub fn value(self, variable: &str) -> Option<String> {
+    pub fn value(&self, variable: &str) -> Option<String> {
         match variable {
             LEASE_SECONDS => Some(self.lease_seconds.to_string()),
             MAX_WRITE_UNITS_PER_SECOND => Some(self.max_write_units_per_second.to_string()),
@@ -132,8 +162,47 @@ impl DeletionOptions {
                 .max_retention_write_units_per_second
                 .map(|units| units.to_string()),
             AUDIT_RETENTION_DAYS => Some(self.audit_retention_days.to_string()),
+            other => self.archive.value(other),
+        }
+    }
+}
+
+impl ArchiveOptions {
+    /// Returns the value of the option that corresponds to a variable.
+    fn value(&self, variable: &str) -> Option<String> {
+        match variable {
+            ARCHIVE_BUCKET => self.archive_bucket.clone(),
+            ARCHIVE_PREFIX => Some(self.archive_prefix.clone()),
+            ARCHIVE_MODE => Some(self.archive_mode.clone()),
+            ARCHIVE_DAYS => Some(self.archive_days.to_string()),
             _ => None,
         }
+    }
+
+    /// Returns the bucket, if one is given.
+    pub(super) fn bucket(&self) -> Option<&str> {
+        self.archive_bucket.as_deref()
+    }
+
+    /// Returns the start of every key.
+    pub(super) fn prefix(&self) -> &str {
+        &self.archive_prefix
+    }
+
+    /// Returns the store of archives for deletions in the table that `connect` names. Beside a
+    /// table on this machine, only an endpoint that is given is called: S3 of AWS is never
+    /// meant.
+    ///
+    /// # Errors
+    /// [`CliError`], as for [`Connect::table`].
+    pub(super) async fn store(&self, connect: &Connect) -> Result<ArchiveStore, CliError> {
+        let given = self.s3_endpoint_url.clone();
+        let config = match given.or_else(|| service_url(S3_ENDPOINT_URL)) {
+            Some(url) => configuration(S3_ENDPOINT_URL, &url).await?,
+            None if connect.is_loopback() => return Ok(ArchiveStore::default()),
+            None => from_environment().await?,
+        };
+        Ok(ArchiveStore::new(config))
     }
 }
 

@@ -45,6 +45,12 @@ pub(super) struct Delete {
     /// command that deletes it.
     #[arg(long)]
     no_wait: bool,
+    /// Archive everything before it is deleted, whatever --archive-mode says.
+    #[arg(long)]
+    archive: bool,
+    /// Archive nothing, whatever --archive-mode says.
+    #[arg(long, conflicts_with = "archive")]
+    no_archive: bool,
     /// Print JSON instead of text.
     #[arg(long)]
     json: bool,
@@ -65,7 +71,16 @@ impl Delete {
         let table = self.connect.table().await?;
         let campaign = table.campaign(&self.id, patience()).await?;
         let campaign = campaign.ok_or_else(|| self.not_there(&table))?;
-        let request = DeletionRequest::by_terminal(&campaign);
+        let mut request = DeletionRequest::by_terminal(&campaign);
+        request.archive = match (self.archive, self.no_archive) {
+            (true, _) if self.options.archive.bucket().is_none() => {
+                let why = "--archive needs a bucket: --archive-bucket NAME";
+                return Err(CliError::Refused(why.to_owned()));
+            }
+            (true, _) => Some(true),
+            (_, true) => Some(false),
+            _ => None,
+        };
         if self.dry_run {
             return self.dry_run(&table, &request, campaign).await;
         }
@@ -82,7 +97,8 @@ impl Delete {
             HandOff::None
         };
         // Claimed first and drained after, so that the deletion has an id to show.
-        let claiming = self.deletions(&table, left_to)?;
+        let store = self.options.archive.store(&self.connect).await?;
+        let claiming = self.deletions(&table, left_to)?.archiving_in(store.clone());
         let start = Instant::now();
         let budget = Budget::new(start, PATIENCE, None).claim_only(start);
         let claimed = claiming.delete(&request, ready(Ok(Some(campaign))), budget);
@@ -91,7 +107,7 @@ impl Delete {
         if self.no_wait {
             return self.print_claimed(&record, handed_off);
         }
-        let deletions = self.deletions(&table, HandOff::None)?;
+        let deletions = self.deletions(&table, HandOff::None)?.archiving_in(store);
         let record = self.with_a_bar(&deletions, record).await?;
         print_deletion(&deletions.view(&record), self.json)
     }
@@ -247,6 +263,7 @@ fn bar(total: Option<u64>) -> ProgressBar {
 fn refused(error: Error) -> CliError {
     match error {
         Error::Table(error) => CliError::Table(error),
+        Error::Archive(error) => CliError::Archive(error),
         refusal @ Error::Refused(_) => CliError::Refused(refusal.public().message.into_owned()),
     }
 }

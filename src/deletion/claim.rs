@@ -9,15 +9,17 @@ use uuid::Uuid;
 
 use super::{
     Budget, DeletionRequest, Error,
+    archiver::before_the_claim,
     lease::{Lease, NotWritten, lease_end, new_owner},
 };
 use crate::{
+    archive::ArchiveStore,
     campaign::Campaign,
     clock::{now_ms, now_rfc3339},
     config::DeletionSettings,
     record::{Progress, Record, RecordState},
     refusal::Refusal,
-    table::{Backoff, Claim, ClaimAnswer, KeyPut, Table, TableError},
+    table::{Backoff, Claim, ClaimAnswer, KeyPut, Table, TableError, mark_can_be_undone},
 };
 
 /// Who works on a claimed deletion.
@@ -62,6 +64,7 @@ const LONGEST_NAME: usize = 1_024;
 /// One request's attempts to claim a campaign.
 pub(super) struct Claimant<'a> {
     table: &'a Table,
+    store: &'a ArchiveStore,
     settings: &'a DeletionSettings,
     request: &'a DeletionRequest,
     budget: Budget,
@@ -79,12 +82,14 @@ impl<'a> Claimant<'a> {
     /// Returns a claimant that has not sent anything.
     pub(super) fn new(
         table: &'a Table,
+        store: &'a ArchiveStore,
         settings: &'a DeletionSettings,
         request: &'a DeletionRequest,
         budget: Budget,
     ) -> Self {
         Self {
             table,
+            store,
             settings,
             request,
             budget,
@@ -127,7 +132,14 @@ impl<'a> Claimant<'a> {
             // Nothing has changed since the last attempt: send the same bytes again.
             let claim = match self.sent.take() {
                 Some(claim) if claim.campaign == campaign => claim,
-                _ => self.prepare(campaign, deletion_id, version),
+                _ => {
+                    let claim = self.prepare(campaign, deletion_id, version);
+                    if mark_can_be_undone(&claim.campaign) {
+                        claim
+                    } else {
+                        self.archive_campaign(claim).await?
+                    }
+                }
             };
             match self.send(claim).await? {
                 ControlFlow::Break(claimed) => return Ok(claimed),
@@ -174,6 +186,7 @@ impl<'a> Claimant<'a> {
             Ok(ClaimAnswer::TooLarge) if claim.removed.is_empty() => {
                 let removed = self.table.largest_attributes(id, deadline).await?;
                 let token = Uuid::new_v4().to_string();
+                let claim = self.archive_campaign(claim).await?;
                 let smaller = Claim {
                     token,
                     removed,
@@ -198,6 +211,17 @@ impl<'a> Claimant<'a> {
         };
         self.sent = Some(claim);
         Ok(ControlFlow::Continue(found))
+    }
+
+    /// Archives the campaign item before the claim, if the deletion archives: afterwards, the
+    /// item does not show what it was.
+    async fn archive_campaign(&self, mut claim: Claim) -> Result<Claim, Error> {
+        let deadline = self.budget.claim_until;
+        before_the_claim(self.store, self.table, &claim.record, deadline).await?;
+        if let Some(archive) = &mut claim.record.archive {
+            archive.has_campaign = true;
+        }
+        Ok(claim)
     }
 
     /// Checks once, in the time reserved for it, whether a claim that failed was
@@ -320,6 +344,7 @@ impl<'a> Claimant<'a> {
                 paid_until_ms: self.request.paid_until_ms,
                 ..Progress::start()
             },
+            archive: self.request.archive_in(self.settings.archive.as_ref()),
             version,
             owner: Some(new_owner()),
             lease_until_ms: lease_end(self.settings.lease),

@@ -17,7 +17,9 @@ use tokio::time::{Instant, sleep_until};
 use self::splits::Splits;
 use super::{
     Budget, SliceStats,
+    archiver::Archiver,
     deleter::{Deleter, Sent},
+    error::WorkError,
     lane::Lane,
     lease::{Halt, Lease, Stop, Writing},
 };
@@ -32,6 +34,7 @@ pub(super) struct Drain<'a> {
     table: &'a Table,
     campaign: CampaignId,
     budget: Budget,
+    archiver: Option<Archiver>,
     /// The ranges of this pass, in order.
     lanes: Vec<Lane>,
     /// How many lanes there were.
@@ -53,7 +56,7 @@ enum Event {
     /// Batches are answered.
     Deleted(Vec<Result<Sent, TableError>>),
     /// A lane, by its id, has read its next page, or come to its end.
-    Read(usize, Result<bool, TableError>),
+    Read(usize, Result<bool, WorkError>),
     /// The last key of a lane, by its id, is known, or cannot be found out.
     Looked(usize, Option<String>),
     /// The write of the record is answered.
@@ -66,17 +69,23 @@ enum Event {
 #[derive(Default)]
 struct Failed {
     /// The pages that are counted are still deleted.
-    reading: Option<TableError>,
+    reading: Option<WorkError>,
     deleting: Option<TableError>,
 }
 
 impl<'a> Drain<'a> {
     /// Returns a drain that continues where the record says.
-    pub(super) fn new(table: &'a Table, lease: &Lease<'_>, budget: Budget) -> Self {
+    pub(super) fn new(
+        table: &'a Table,
+        lease: &Lease<'_>,
+        archiver: Option<Archiver>,
+        budget: Budget,
+    ) -> Self {
         let mut drain = Self {
             table,
             campaign: lease.record().campaign_id.clone(),
             budget,
+            archiver,
             lanes: Vec::new(),
             lanes_begun: 0,
             splits: Splits::default(),
@@ -104,7 +113,9 @@ impl<'a> Drain<'a> {
     fn lane(&mut self, range: Range) -> Lane {
         self.lanes_begun += 1;
         let until = self.budget.work_until;
-        Lane::start(self.lanes_begun, range, self.table, &self.campaign, until)
+        let archiver = self.archiver.clone();
+        let id = self.lanes_begun;
+        Lane::start(id, range, self.table, &self.campaign, archiver, until)
     }
 
     /// Returns what this drain has done, through this deleter.

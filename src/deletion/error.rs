@@ -1,7 +1,8 @@
-//! Why a use case has no outcome: a refusal, or a failure of the table. The one
-//! table from an error to what its caller is told.
+//! Why a use case has no outcome: a refusal, or a failure of the table or the archive. The
+//! one table from an error to what its caller is told.
 
 use crate::{
+    archive::ArchiveError,
     refusal::{Public, Refusal},
     table::TableError,
 };
@@ -15,6 +16,29 @@ pub enum Error {
     /// The table failed.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// The campaign item could not be archived before it is claimed.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+}
+
+/// Why a worker cannot continue.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WorkError {
+    /// The table failed.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// What was read cannot be archived, so it is not deleted.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+}
+
+impl From<WorkError> for Error {
+    fn from(error: WorkError) -> Self {
+        match error {
+            WorkError::Table(error) => error.into(),
+            WorkError::Archive(error) => error.into(),
+        }
+    }
 }
 
 impl Error {
@@ -24,12 +48,12 @@ impl Error {
     pub fn public(&self) -> Public<'_> {
         match self {
             Self::Refused(refusal) => refusal.public(),
-            Self::Table(error) if error.is_busy() => Public {
+            Self::Table(TableError::Busy(_)) | Self::Archive(ArchiveError::NoAnswer(_)) => Public {
                 status: 503,
                 code: "unavailable",
                 message: "The service is busy. Please try again.".into(),
             },
-            Self::Table(_) => Public {
+            Self::Table(_) | Self::Archive(_) => Public {
                 status: 500,
                 code: "internal_error",
                 message: "An internal error occurred".into(),

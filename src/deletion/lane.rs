@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
-use super::read_ahead::ReadAhead;
+use super::{archiver::Archiver, error::WorkError, read_ahead::ReadAhead};
 use crate::{
     campaign::CampaignId,
     record::Range,
-    table::{Page, Table, TableError},
+    table::{Page, Table},
 };
 
 /// A key that is counted.
@@ -56,9 +56,10 @@ impl Lane {
         range: Range,
         table: &Table,
         campaign: &CampaignId,
+        archiver: Option<Archiver>,
         deadline: Instant,
     ) -> Self {
-        let pages = ReadAhead::start(table, campaign, &range, deadline);
+        let pages = ReadAhead::start(table, campaign, &range, archiver, deadline);
         Self::of(id, pages, range)
     }
 
@@ -95,7 +96,7 @@ impl Lane {
     }
 
     /// Reads the next page; returns the lane's id, and whether there was one.
-    pub(super) async fn read(&mut self) -> (usize, Result<bool, TableError>) {
+    pub(super) async fn read(&mut self) -> (usize, Result<bool, WorkError>) {
         let page = self.pages.next().await;
         let has_page = page.map(|page| {
             if let Some(page) = &page {

@@ -6,14 +6,14 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use futures_util::future::BoxFuture;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
-use super::paid_until::PaidUntil;
+use super::{archiver::ArchivedSoFar, error::WorkError, paid_until::PaidUntil};
 use crate::{
     clock::{now_ms, now_rfc3339, now_seconds},
     config::DeletionSettings,
-    record::{Progress, Record, Requester},
+    record::{Archived, Progress, Record, Requester},
     table::{Change, Completion, FinishAnswer, Table, TableError, WriteAnswer, Written},
 };
 
@@ -28,6 +28,8 @@ pub(super) struct Lease<'a> {
     begun: Instant,
     /// The debt that every write of the record stores.
     paid_until: PaidUntil,
+    /// What was archived, which every write of the record stores.
+    archived: ArchivedSoFar,
 }
 
 /// A write of the record on its way, and when it began.
@@ -65,7 +67,7 @@ pub(super) struct Halt {
     /// How many deletes of counted items are unacknowledged.
     pub(super) unacknowledged: usize,
     /// The failure; `None` if the time to work was over.
-    pub(super) cause: Option<TableError>,
+    pub(super) cause: Option<WorkError>,
 }
 
 impl Halt {
@@ -77,11 +79,11 @@ impl Halt {
         }
     }
 
-    /// Work ended with a failure of the table.
-    pub(super) fn failed(unacknowledged: usize, error: TableError) -> Self {
+    /// Work ended with a failure of the table or the archive.
+    pub(super) fn failed(unacknowledged: usize, error: impl Into<WorkError>) -> Self {
         Self {
             unacknowledged,
-            cause: Some(error),
+            cause: Some(error.into()),
         }
     }
 }
@@ -114,6 +116,7 @@ impl<'a> Lease<'a> {
             settings,
             owner: record.owner.clone().unwrap_or_default(),
             paid_until: PaidUntil::of(&record.progress),
+            archived: ArchivedSoFar::of(&record),
             record,
             begun: Instant::now(),
         }
@@ -132,6 +135,7 @@ impl<'a> Lease<'a> {
             settings,
             owner: new_owner(),
             paid_until: PaidUntil::of(&seen.progress),
+            archived: ArchivedSoFar::of(&seen),
             record: seen,
             begun: Instant::now(),
         };
@@ -148,6 +152,28 @@ impl<'a> Lease<'a> {
     /// Returns the debt that every write of the record stores.
     pub(super) fn paid_until(&self) -> PaidUntil {
         self.paid_until.clone()
+    }
+
+    /// Returns what was archived, which every write of the record stores.
+    pub(super) fn archived(&self) -> ArchivedSoFar {
+        self.archived.clone()
+    }
+
+    /// Awaits work that is no write of the record, and renews the lease meanwhile.
+    pub(super) async fn renew_while<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+        deadline: Instant,
+    ) -> Result<T, NotWritten> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            let done = timeout_at(self.renew_at(), work.as_mut()).await;
+            if let Ok(done) = done {
+                return Ok(done);
+            }
+            let renewed = self.renew(deadline).await;
+            self.end(renewed)?;
+        }
     }
 
     /// Returns the write units per second that this deletion may consume.
@@ -226,8 +252,13 @@ impl<'a> Lease<'a> {
         let kept = kept.map(|kept| i64::try_from(kept.as_secs()).unwrap_or(i64::MAX));
         Completion {
             completed_at: now_rfc3339(),
+            archived: self.archived_now(),
             ttl_at: kept.map(|kept| now_seconds().saturating_add(kept)),
         }
+    }
+
+    fn archived_now(&self) -> Option<Archived> {
+        self.record.archive.as_ref().map(|_| self.archived.get())
     }
 
     async fn write(
@@ -248,6 +279,7 @@ impl<'a> Lease<'a> {
         let written = Written {
             lease_until_ms,
             paid_until_ms: self.paid_until.get(),
+            archived: self.archived_now(),
             change,
         };
         Box::pin(async move {

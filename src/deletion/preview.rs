@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{Budget, DeletionRequest, Deletions, Error, read_ahead::ReadAhead};
+use super::{Budget, DeletionRequest, Deletions, Error, error::WorkError, read_ahead::ReadAhead};
 use crate::{
     campaign::{Campaign, CampaignId, Status},
     counts::Counts,
@@ -20,6 +20,8 @@ pub struct Preview {
     pub counts: Counts,
     /// Whether everything was counted before the time was over.
     pub complete: bool,
+    /// Whether it would be archived; `None` where there is no archive.
+    pub would_archive: Option<bool>,
 }
 
 impl Deletions {
@@ -45,6 +47,10 @@ impl Deletions {
             campaign,
             counts,
             complete,
+            would_archive: self.settings.archive.as_ref().map(|settings| {
+                let archive = request.archive_in(Some(settings));
+                archive.is_some()
+            }),
         })
     }
 
@@ -52,24 +58,26 @@ impl Deletions {
     /// was counted. Writes nothing.
     ///
     /// # Errors
-    /// [`TableError`].
+    /// [`Error::Table`].
     pub async fn count(
         &self,
         campaign: &CampaignId,
         until: Instant,
-    ) -> Result<(Counts, bool), TableError> {
+    ) -> Result<(Counts, bool), Error> {
         let mut counts = Counts::default();
-        let mut pages = ReadAhead::start(&self.table, campaign, &Range::default(), until);
+        let mut pages = ReadAhead::start(&self.table, campaign, &Range::default(), None, until);
         loop {
             match pages.next().await {
                 Ok(Some(page)) => page.sort_keys.iter().for_each(|key| counts.add(key)),
                 Ok(None) => return Ok((counts, true)),
                 // The time was over before the table gave the next page.
-                Err(TableError::Busy(_) | TableError::NoAnswer(_)) if counts.total() > 0 => {
+                Err(WorkError::Table(TableError::Busy(_) | TableError::NoAnswer(_)))
+                    if counts.total() > 0 =>
+                {
                     return Ok((counts, false));
                 }
                 Err(_) if Instant::now() >= until => return Ok((counts, false)),
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
     }

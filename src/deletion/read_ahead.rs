@@ -7,6 +7,7 @@ use tokio::{
     time::Instant,
 };
 
+use super::{archiver::Archiver, error::WorkError};
 use crate::{
     campaign::CampaignId,
     record::Range,
@@ -15,7 +16,7 @@ use crate::{
 
 /// The pages of a range, in order. Dropping it stops the reading.
 pub(super) struct ReadAhead {
-    pages: mpsc::Receiver<Result<Page, TableError>>,
+    pages: mpsc::Receiver<Result<Page, WorkError>>,
     /// The last key that belongs to the range; `None` for the end of the partition.
     through: watch::Sender<Option<String>>,
     at_the_end: bool,
@@ -23,11 +24,13 @@ pub(super) struct ReadAhead {
 }
 
 impl ReadAhead {
-    /// Starts to read a range where its marks say.
+    /// Starts to read a range where its marks say. With an archiver, a page is archived before
+    /// it can be taken.
     pub(super) fn start(
         table: &Table,
         campaign: &CampaignId,
         range: &Range,
+        archiver: Option<Archiver>,
         deadline: Instant,
     ) -> Self {
         let (sender, pages) = mpsc::channel(1);
@@ -38,12 +41,14 @@ impl ReadAhead {
         task.spawn(async move {
             loop {
                 let through = bound.borrow().clone();
-                let page = if through.is_some() && after >= through {
+                let (from, to) = (after.as_deref(), through.as_deref());
+                let page = if to.is_some() && from >= to {
                     Ok(Page::default())
+                } else if let Some(archiver) = &archiver {
+                    archiver.page(&table, &campaign, from, to, deadline).await
                 } else {
-                    table
-                        .page(&campaign, after.as_deref(), through.as_deref(), deadline)
-                        .await
+                    let page = table.page(&campaign, from, to, deadline).await;
+                    page.map_err(WorkError::from)
                 };
                 after = page.as_ref().ok().and_then(|page| page.next.clone());
                 if sender.send(page).await.is_err() || after.is_none() {
@@ -72,7 +77,7 @@ impl ReadAhead {
     /// Returns the next page that has children in it; `None` at the end of the range. Only a
     /// page without a next one is the end: a read that broke off must not pass for an
     /// empty partition. (Nothing is lost if it is not awaited to its end.)
-    pub(super) async fn next(&mut self) -> Result<Option<Page>, TableError> {
+    pub(super) async fn next(&mut self) -> Result<Option<Page>, WorkError> {
         while !self.at_the_end {
             let mut page = self
                 .pages
@@ -136,7 +141,8 @@ mod tests {
     async fn an_interrupted_read_is_not_the_end_of_the_partition() {
         for pages in [vec![], vec![page(&[], Some("CAMPAIGN"))]] {
             let error = ReadAhead::of(pages).next().await.unwrap_err();
-            assert!(matches!(error, TableError::ReadingBrokeOff));
+            let is_broken_off = WorkError::Table(TableError::ReadingBrokeOff);
+            assert_eq!(error.to_string(), is_broken_off.to_string());
         }
     }
 

@@ -5,8 +5,9 @@ use crate::{
     auth::Principal,
     campaign::{Campaign, CampaignId},
     clock::now_seconds,
+    config::{ArchiveMode, ArchiveSettings},
     idempotency::IdempotencyKey,
-    record::Requester,
+    record::{Archive, Archived, Requester},
     refusal::Refusal,
     table::NewKeyUse,
 };
@@ -24,6 +25,8 @@ pub struct DeletionRequest {
     pub if_match: Option<Vec<String>>,
     /// The key under which a repetition of the request is recognised.
     pub idempotency_key: Option<IdempotencyKey>,
+    /// Whether everything is archived before it is deleted; `None` for what the settings say.
+    pub archive: Option<bool>,
     /// Whether the campaign is deleted only if it still is what the requester
     /// found, instead of being checked again when it has changed.
     pub(super) only_as_found: bool,
@@ -41,6 +44,7 @@ impl DeletionRequest {
             requested_by: Requester::Key(principal.key_id),
             if_match: None,
             idempotency_key: None,
+            archive: None,
             only_as_found: false,
             paid_until_ms: None,
         }
@@ -89,9 +93,26 @@ impl DeletionRequest {
             requested_by,
             if_match: None,
             idempotency_key: None,
+            archive: None,
             only_as_found: false,
             paid_until_ms: None,
         }
+    }
+
+    /// Returns where the deletion archives; `None` for nowhere. The settings never forbid a
+    /// deletion without an archive: an erasure that the law asks for must not leave a copy.
+    pub(super) fn archive_in(&self, settings: Option<&ArchiveSettings>) -> Option<Archive> {
+        let settings = settings?;
+        let is_wanted = self
+            .archive
+            .unwrap_or(settings.mode == ArchiveMode::Default);
+        is_wanted.then(|| Archive {
+            bucket: settings.bucket.clone(),
+            prefix: settings.prefix.clone(),
+            days: settings.days,
+            has_campaign: false,
+            archived: Archived::default(),
+        })
     }
 
     /// Returns the use of its idempotency key, now.

@@ -57,19 +57,35 @@ fn parameters(
     Ok(parameters)
 }
 
-/// Returns whether this is a dry run.
+/// The query of a DELETE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct DeleteQuery {
+    /// Whether this is a dry run.
+    pub(super) validate_only: bool,
+    /// Whether everything is archived before it is deleted, if the query says so.
+    pub(super) archive: Option<bool>,
+}
+
+/// Reads the query of a DELETE.
 ///
 /// # Errors
 /// [`Refusal::Validation`].
-pub(super) fn validate_only(event: &ApiGatewayV2httpRequest) -> Result<bool, Refusal> {
-    match parameters(event, &["validateOnly"])?
-        .get("validateOnly")
-        .map(String::as_str)
-    {
-        None | Some("false") => Ok(false),
-        Some("true") => Ok(true),
-        Some(_) => Err(invalid(
-            "The query parameter 'validateOnly' must be 'true' or 'false'",
+pub(super) fn delete(event: &ApiGatewayV2httpRequest) -> Result<DeleteQuery, Refusal> {
+    let parameters = parameters(event, &["validateOnly", "archive"])?;
+    Ok(DeleteQuery {
+        validate_only: flag(&parameters, "validateOnly")?.unwrap_or(false),
+        archive: flag(&parameters, "archive")?,
+    })
+}
+
+/// Reads a parameter that is `true` or `false`, if it is given.
+fn flag(parameters: &BTreeMap<String, String>, name: &str) -> Result<Option<bool>, Refusal> {
+    match parameters.get(name).map(String::as_str) {
+        None => Ok(None),
+        Some("true") => Ok(Some(true)),
+        Some("false") => Ok(Some(false)),
+        Some(_) => Err(Refusal::Validation(
+            format!("The query parameter '{name}' must be 'true' or 'false'").into(),
         )),
     }
 }
@@ -121,6 +137,29 @@ mod tests {
 
     use super::*;
     use crate::http::request::event;
+
+    fn validate_only(event: &ApiGatewayV2httpRequest) -> Result<bool, Refusal> {
+        delete(event).map(|query| query.validate_only)
+    }
+
+    #[test]
+    fn an_archive_is_wanted_or_not_or_left_to_the_settings() {
+        for (query, expected) in [
+            ("", Some(None)),
+            ("archive=true", Some(Some(true))),
+            ("archive=false", Some(Some(false))),
+            ("validateOnly=true&archive=false", Some(Some(false))),
+            ("archive=yes", None),
+            ("archive=", None),
+            ("archive", None),
+            ("Archive=true", None),
+            ("archive=true&archive=true", None),
+            ("archive=true&archive=false", None),
+        ] {
+            let read = delete(&event(json!({"rawQueryString": query}))).ok();
+            assert_eq!(read.map(|query| query.archive), expected, "{query}");
+        }
+    }
 
     #[test]
     fn only_one_well_spelt_validate_only_is_taken() {

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::{
     counts::Counts,
-    deletion::{DeletionView, Error, Preview},
+    deletion::{ArchiveView, DeletionView, Error, Preview},
     rate_limit::Usage,
     record::{Record, RecordState},
     refusal::Refusal,
@@ -60,6 +60,12 @@ struct Summary<'a> {
     started_at: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted_at: Option<&'a str>,
+    /// What is archived, and where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    archive: Option<ArchiveView>,
+    /// Whether it would be archived, in a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    would_archive: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -92,6 +98,8 @@ impl<'a> Summary<'a> {
             complete: None,
             started_at: None,
             deleted_at: record.completed_at(),
+            archive: ArchiveView::of(record),
+            would_archive: None,
         }
     }
 }
@@ -212,6 +220,8 @@ impl Answer {
                     complete: (!preview.complete).then_some(false),
                     started_at: None,
                     deleted_at: None,
+                    archive: None,
+                    would_archive: preview.would_archive,
                 },
             },
         );
@@ -242,7 +252,7 @@ impl Answer {
         let is_internal = status == StatusCode::INTERNAL_SERVER_ERROR;
         let refusal = match error {
             Error::Refused(refusal) => Some(refusal),
-            Error::Table(_) => None,
+            Error::Table(_) | Error::Archive(_) => None,
         };
         let answer = Self::json(
             status,

@@ -19,9 +19,12 @@ use super::{
     Backoff, Table, TableError, built,
     item::{self, Item},
     keys::{API_KEY_PREFIX, Key, PK, SK, STATUS_INDEX, TIME_TO_LIVE, UNFINISHED, UNFINISHED_INDEX},
-    retry::{Failure, Verdict, signed, unless_refused, until_answered, verdict},
+    retry::{Failure, Verdict, unless_refused, until_answered, verdict},
 };
-use crate::{auth::StoredKey, sdk::Cause};
+use crate::{
+    auth::StoredKey,
+    sdk::{Cause, signed},
+};
 
 /// The attributes in the keys of the table and its indexes, all of them text.
 pub const KEY_ATTRIBUTES: [&str; 6] = [

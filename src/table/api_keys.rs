@@ -12,9 +12,13 @@ use super::{
     Table, TableError,
     expressions::Expressions,
     item, keys,
-    retry::{Verdict, signed, verdict},
+    retry::{Verdict, verdict},
 };
-use crate::{auth::StoredKey, rate_limit::Counter, sdk::Cause};
+use crate::{
+    auth::StoredKey,
+    rate_limit::Counter,
+    sdk::{Cause, signed},
+};
 
 /// How long removing expired counters may take, beside the request's own work.
 const TIDYING: Duration = Duration::from_secs(1);

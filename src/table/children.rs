@@ -13,10 +13,12 @@ use aws_sdk_dynamodb::{
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Table, TableError, built, keys,
-    retry::{Verdict, signed, until_answered, verdict, whole},
+    Table, TableError, built,
+    item::Item,
+    keys,
+    retry::{Verdict, until_answered, verdict, whole},
 };
-use crate::{campaign::CampaignId, counts::CAMPAIGN_SORT_KEY};
+use crate::{campaign::CampaignId, counts::CAMPAIGN_SORT_KEY, sdk::signed};
 
 /// A `BatchWriteItem` takes at most 25 writes (API reference, `RequestItems`).
 pub const BATCH_SIZE: usize = 25;
@@ -62,9 +64,49 @@ impl Table {
         through: Option<&str>,
         deadline: Instant,
     ) -> Result<Page, TableError> {
+        let request = self.keys_of(campaign, through);
+        let (items, next) = self.query(request, campaign, after, deadline).await?;
+        let keys = items.into_iter().map(sort_key);
+        let mut sort_keys = keys.collect::<Result<Vec<_>, _>>()?;
+        sort_keys.retain(|key| key != CAMPAIGN_SORT_KEY);
+        Ok(Page { sort_keys, next })
+    }
+
+    /// Reads one page as [`Table::page`] does, with the whole items, for the same read units.
+    /// The campaign item is not among them.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn page_of_items(
+        &self,
+        campaign: &CampaignId,
+        after: Option<&str>,
+        through: Option<&str>,
+        deadline: Instant,
+    ) -> Result<(Page, Vec<Item>), TableError> {
+        let request = self.items_of(campaign, through);
+        let (mut items, next) = self.query(request, campaign, after, deadline).await?;
+        let is_campaign =
+            |key: &AttributeValue| key.as_s().is_ok_and(|key| key == CAMPAIGN_SORT_KEY);
+        items.retain(|item| !item.get(keys::SK).is_some_and(is_campaign));
+        let keys = items.iter().map(|item| {
+            let key = item.get(keys::SK).and_then(|key| key.as_s().ok());
+            key.cloned().ok_or_else(bad_key)
+        });
+        let sort_keys = keys.collect::<Result<Vec<_>, _>>()?;
+        Ok((Page { sort_keys, next }, items))
+    }
+
+    /// Sends the query of a page; returns its items, and where the next page starts.
+    async fn query(
+        &self,
+        request: QueryFluentBuilder,
+        campaign: &CampaignId,
+        after: Option<&str>,
+        deadline: Instant,
+    ) -> Result<(Vec<Item>, Option<String>), TableError> {
         const OPERATION: &str = "Query";
-        let request = self
-            .keys_of(campaign, through)
+        let request = request
             .limit(PAGE_LIMIT)
             .set_exclusive_start_key(after.map(|key| keys::child(campaign, key).attributes()));
         // A deletion that took an empty answer for an empty partition would finish too early.
@@ -77,14 +119,7 @@ impl Table {
             .await
             .map_err(|failure| failure.into_table_error(OPERATION))?;
         let next = answer.last_evaluated_key.map(sort_key).transpose()?;
-        let mut sort_keys = Vec::new();
-        for item in answer.items.unwrap_or_default() {
-            let key = sort_key(item)?;
-            if key != CAMPAIGN_SORT_KEY {
-                sort_keys.push(key);
-            }
-        }
-        Ok(Page { sort_keys, next })
+        Ok((answer.items.unwrap_or_default(), next))
     }
 
     /// Reads the last key of a campaign's partition up to and including `through`, the campaign
@@ -110,6 +145,15 @@ impl Table {
 
     /// Returns the request for a campaign's keys, up to and including `through`.
     fn keys_of(&self, campaign: &CampaignId, through: Option<&str>) -> QueryFluentBuilder {
+        let request = self.items_of(campaign, through);
+        // `#SK` may be in the condition, too.
+        request
+            .projection_expression("#SK")
+            .expression_attribute_names("#SK", keys::SK)
+    }
+
+    /// Returns the request for a campaign's items, up to and including `through`.
+    fn items_of(&self, campaign: &CampaignId, through: Option<&str>) -> QueryFluentBuilder {
         let partition = AttributeValue::S(keys::campaign_partition(campaign));
         let request = self
             .client()
@@ -117,14 +161,13 @@ impl Table {
             .table_name(self.name())
             .consistent_read(true)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .projection_expression("#SK")
             .expression_attribute_names("#PK", keys::PK)
-            .expression_attribute_names("#SK", keys::SK)
             .expression_attribute_values(":PK", partition);
         match through {
             None => request.key_condition_expression("#PK = :PK"),
             Some(through) => request
                 .key_condition_expression("#PK = :PK AND #SK <= :through")
+                .expression_attribute_names("#SK", keys::SK)
                 .expression_attribute_values(":through", AttributeValue::S(through.to_owned())),
         }
     }
@@ -214,9 +257,13 @@ fn unprocessed(
 fn sort_key(mut key: HashMap<String, AttributeValue>) -> Result<String, TableError> {
     match key.remove(keys::SK) {
         Some(AttributeValue::S(sort_key)) => Ok(sort_key),
-        _ => Err(TableError::Corrupt {
-            kind: "item",
-            attribute: keys::SK,
-        }),
+        _ => Err(bad_key()),
+    }
+}
+
+fn bad_key() -> TableError {
+    TableError::Corrupt {
+        kind: "item",
+        attribute: keys::SK,
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::{TableError, keys, ranges};
+use super::{TableError, archive, keys, ranges};
 use crate::{
     auth::{StoredKey, is_account_id},
     campaign::CampaignId,
@@ -82,7 +82,7 @@ impl Attributes<'_> {
     }
 }
 
-fn number<T: std::str::FromStr>(value: &AttributeValue) -> Option<T> {
+pub(super) fn number<T: std::str::FromStr>(value: &AttributeValue) -> Option<T> {
     value.as_n().ok()?.parse().ok()
 }
 
@@ -228,6 +228,9 @@ pub fn record(item: &Item) -> Result<Record, TableError> {
             pass: attributes.counter("pass")?,
             paid_until_ms: attributes.optional_number("paidUntil")?,
         },
+        archive: attributes.optional("archive", |value| {
+            archive::read(value, item.get("archived"))
+        })?,
         version: attributes.counter("version")?,
         owner: attributes.optional_text("owner")?,
         lease_until_ms: attributes.number("leaseUntil")?,
@@ -290,12 +293,21 @@ pub fn new_record(record: &Record) -> Item {
     if let Some(owner) = &record.owner {
         item.insert("owner".to_owned(), text(owner));
     }
+    if let Some(archive) = &record.archive {
+        item.insert("archive".to_owned(), archive::attribute(archive));
+        let marks = ranges::attributes(&record.progress.ranges, true);
+        let marks = marks
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        item.extend(marks);
+    }
     item
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::{Archive, Archived};
 
     #[test]
     fn a_record_is_read_as_it_was_written() {
@@ -318,10 +330,22 @@ mod tests {
                 pass: 1,
                 paid_until_ms: Some(9),
             },
+            archive: None,
             version: 1,
             owner: Some("owner".into()),
             lease_until_ms: 7,
         };
         assert_eq!(super::record(&new_record(&record)).unwrap(), record);
+        let archived = Record {
+            archive: Some(Archive {
+                bucket: "bucket".into(),
+                prefix: "deletions/".into(),
+                days: Some(30),
+                has_campaign: true,
+                archived: Archived::default(),
+            }),
+            ..record
+        };
+        assert_eq!(super::record(&new_record(&archived)).unwrap(), archived);
     }
 }

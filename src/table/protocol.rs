@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     campaign::{Campaign, Status},
-    record::{Record, RecordState},
+    record::{Archive, Record, RecordState},
     sdk::Cause,
 };
 
@@ -235,9 +235,14 @@ impl Table {
             match self.transact(items.clone(), token, deadline).await {
                 Ok(()) => {
                     let completed_at = completion.completed_at.clone();
+                    let archive = seen.archive.clone().map(|archive| Archive {
+                        archived: completion.archived.unwrap_or(archive.archived),
+                        ..archive
+                    });
                     return Ok(FinishAnswer::Record(WriteAnswer::Written(Box::new(
                         Record {
                             state: RecordState::Succeeded { completed_at },
+                            archive,
                             version: seen.version + 1,
                             owner: Some(owner.to_owned()),
                             ..seen.clone()
@@ -265,7 +270,11 @@ impl Table {
         owner: &str,
         completion: &Completion,
     ) -> Result<Vec<TransactWriteItem>, TableError> {
-        let mut write = RecordWrite::new(seen, owner, &Written::lease(seen.lease_until_ms));
+        let written = Written {
+            archived: completion.archived,
+            ..Written::lease(seen.lease_until_ms)
+        };
+        let mut write = RecordWrite::new(seen, owner, &written);
         write.succeed(seen, completion, false);
         let mut ours = Expressions::default();
         let condition = format!(

@@ -1,7 +1,9 @@
 //! The ranges of a deletion as attributes of its record. A single range has its marks in
 //! `countedThrough` and `deletedThrough`; several are a list, `ranges`, and then
 //! `countedThrough` is a Boolean. A worker that knows of no ranges cannot read such a record,
-//! so it leaves the deletion alone instead of counting by the marks of another range.
+//! so it leaves the deletion alone instead of counting by the marks of another range. The
+//! record of a deletion that archives has a list even for a single range, so that no worker
+//! that knows of no archive deletes anything.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -12,10 +14,13 @@ const COUNTED_THROUGH: &str = "countedThrough";
 const DELETED_THROUGH: &str = "deletedThrough";
 
 /// Returns each attribute of the ranges; `None` for one that has to be removed.
-pub(super) fn attributes(ranges: &[Range]) -> [(&'static str, Option<AttributeValue>); 3] {
+pub(super) fn attributes(
+    ranges: &[Range],
+    has_archive: bool,
+) -> [(&'static str, Option<AttributeValue>); 3] {
     let mark = |mark: &Option<String>| mark.as_deref().map(text);
     match ranges {
-        [only] if only.is_whole() => [
+        [only] if only.is_whole() && !has_archive => [
             (COUNTED_THROUGH, mark(&only.counted_through)),
             (DELETED_THROUGH, mark(&only.deleted_through)),
             (RANGES, None),
@@ -52,7 +57,7 @@ fn range(range: &Range) -> AttributeValue {
 /// of them.
 pub(super) fn unreadable(record: &Record) -> &'static [&'static str] {
     match &record.progress.ranges[..] {
-        [only] if only.is_whole() => &[],
+        [only] if only.is_whole() && record.archive.is_none() => &[],
         _ => &[COUNTED_THROUGH, RANGES],
     }
 }
@@ -117,7 +122,7 @@ mod tests {
     }
 
     fn read_again(ranges: &[Range]) -> Option<Vec<Range>> {
-        let [_, _, (_, list)] = attributes(ranges);
+        let [_, _, (_, list)] = attributes(ranges, false);
         read(&list.unwrap())
     }
 
@@ -131,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_knows_of_no_ranges_cannot_read_several() {
-        let [(name, value), ..] = attributes(&split(&["CHAT#"]));
+        let [(name, value), ..] = attributes(&split(&["CHAT#"]), false);
         assert_eq!(
             (name, value),
             (COUNTED_THROUGH, Some(AttributeValue::Bool(true)))

@@ -4,13 +4,14 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::{
+    archive,
     expressions::{Expressions, number, text},
     item::{self, Item},
     keys, ranges,
 };
 use crate::{
     clock::now_rfc3339,
-    record::{Progress, Record, RecordState},
+    record::{Archived, Progress, Record, RecordState},
 };
 
 /// What a write of the record changes, besides version, owner, lease and time.
@@ -32,6 +33,8 @@ pub struct Written {
     /// When what was consumed is paid for by the pace, epoch milliseconds; `None` if it
     /// is already.
     pub paid_until_ms: Option<i64>,
+    /// What was put into the archive so far; `None` without one.
+    pub archived: Option<Archived>,
     /// What else changes.
     pub change: Change,
 }
@@ -43,6 +46,7 @@ impl Written {
         Self {
             lease_until_ms,
             paid_until_ms: None,
+            archived: None,
             change: Change::Lease,
         }
     }
@@ -53,6 +57,8 @@ impl Written {
 pub struct Completion {
     /// RFC 3339.
     pub completed_at: String,
+    /// What was put into the archive; `None` without one.
+    pub archived: Option<Archived>,
     /// When the record expires, epoch seconds; `None` if it does not.
     pub ttl_at: Option<i64>,
 }
@@ -71,6 +77,7 @@ impl RecordWrite {
         let Written {
             lease_until_ms,
             paid_until_ms,
+            archived,
             change,
         } = written;
         let mut of = Expressions::default();
@@ -94,11 +101,14 @@ impl RecordWrite {
             let until = AttributeValue::N(until.to_string());
             sets.push(of.assign("paidUntil", "paid", until));
         }
+        if let Some(archived) = archived {
+            sets.push(of.assign("archived", "put", archive::archived(*archived)));
+        }
         let mut removes = Vec::new();
         if let Change::Progress(progress) = change {
             sets.push(of.assign("counted", "counts", item::counted(&progress.counted)));
             sets.push(of.assign("pass", "currentPass", number(progress.pass)));
-            for (name, value) in ranges::attributes(&progress.ranges) {
+            for (name, value) in ranges::attributes(&progress.ranges, seen.archive.is_some()) {
                 match value {
                     Some(value) => sets.push(of.assign(name, name, value)),
                     None => removes.push(of.name(name)),

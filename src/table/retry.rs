@@ -97,7 +97,7 @@ where
     let mut backoff = Backoff::default();
     let mut unknown = None;
     loop {
-        let Ok(answer) = timeout_at(deadline, Box::pin(signed(&call))).await else {
+        let Ok(answer) = timeout_at(deadline, Box::pin(sdk::signed(&call))).await else {
             let cause = unknown.unwrap_or_else(|| Cause::deadline(operation));
             return Err(Failure::Table(TableError::NoAnswer(cause)));
         };
@@ -118,18 +118,6 @@ where
                 None => TableError::Busy(cause),
             }));
         }
-    }
-}
-
-/// Makes a call, and once more if it was refused because of its signature.
-pub(super) async fn signed<T, E, F>(call: impl Fn() -> F) -> Result<T, SdkError<E>>
-where
-    E: ProvideErrorMetadata,
-    F: Future<Output = Result<T, SdkError<E>>>,
-{
-    match call().await {
-        Err(error) if sdk::is_of_signing(&error) => call().await,
-        answer => answer,
     }
 }
 

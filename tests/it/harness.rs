@@ -173,6 +173,7 @@ impl World {
                 pace: None,
                 retention_pace: None,
                 audit_retention: None,
+                archive: None,
             },
             retention: RetentionSettings {
                 age: None,

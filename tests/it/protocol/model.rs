@@ -49,6 +49,8 @@ struct Bounds {
     writer: Writer,
     /// Where the writer's key sorts.
     writer_key: usize,
+    /// Whether the deletion archives.
+    archive: bool,
 }
 
 /// What is wrong with the protocol.
@@ -75,6 +77,8 @@ enum Mutation {
     EndsWithARangeUnfinished,
     JoinsBeforeAllIsDeleted,
     DeletedThroughSkipsWhatIsOpen,
+    DeletesBeforeTheUpload,
+    FinishesWithoutTheManifest,
 }
 
 /// `record::Range`: the keys from one number to below another, and its marks, which
@@ -139,6 +143,8 @@ struct Lane {
     read_to: usize,
     /// A page that was read ahead.
     ahead: BTreeSet<usize>,
+    /// Whether that page's object is not acknowledged yet.
+    uploading: bool,
     /// Whether the write that is on its way counts that page.
     counting: bool,
     /// Where the last page ends that is counted and may be deleted.
@@ -160,11 +166,17 @@ struct Worker {
     finished: Option<Range>,
     from_the_start: bool,
     found: bool,
+    /// Its manifest is acknowledged.
+    manifest: bool,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq)]
 struct World {
     present: [bool; MOST_KEYS],
+    /// Keys in an acknowledged object. (An upload that arrives late only adds to them.)
+    archived: [bool; MOST_KEYS],
+    /// There is a manifest.
+    manifest: bool,
     campaign: bool,
     record: Record,
     /// The record when it was done first.
@@ -194,6 +206,10 @@ enum Action {
     ReadAhead(usize),
     /// `ReadAhead::next`, of a lane.
     ReadPage(usize, usize),
+    /// `Archiver::put`: the object of a lane's page is acknowledged.
+    Uploaded(usize, usize),
+    /// `Archiver::finish`: the manifest is acknowledged.
+    Manifest(usize),
     /// `Lane::split_off`: a lane, and where the new one begins.
     Split(usize, usize, usize),
     /// `Drain::count_ahead`: what every lane has read ahead, in one write.
@@ -275,6 +291,7 @@ impl Lane {
             range,
             read_to: range.deleted_through,
             ahead: BTreeSet::new(),
+            uploading: false,
             counting: false,
             open_to: range.deleted_through,
             open: BTreeSet::new(),
@@ -310,6 +327,7 @@ impl Worker {
             finished: None,
             from_the_start: false,
             found: false,
+            manifest: false,
         }
     }
 
@@ -411,6 +429,7 @@ impl Protocol {
             _ => lane.range.to,
         };
         worker.found |= !page.is_empty();
+        lane.uploading = self.bounds.archive && !page.is_empty();
         if self.is(Mutation::CountAfterDelete) {
             lane.open.extend(&page);
             lane.open_to = page.last().map_or(lane.open_to, |last| last + 1);
@@ -466,7 +485,8 @@ impl Protocol {
         } else {
             self.bounds.page
         };
-        !lane.ahead.is_empty() && lane.open.len() <= most
+        let is_archived = !lane.uploading || self.is(Mutation::DeletesBeforeTheUpload);
+        !lane.ahead.is_empty() && lane.open.len() <= most && is_archived
     }
 
     /// `Drain::count_ahead`: the record that counts what the lanes have read ahead, or none if
@@ -645,6 +665,9 @@ impl Protocol {
                 if !lane.at_the_end() && lane.ahead.is_empty() {
                     actions.push(Action::ReadPage(of, number));
                 }
+                if lane.uploading {
+                    actions.push(Action::Uploaded(of, number));
+                }
             }
         }
         self.splits_of(world, of, actions);
@@ -664,7 +687,12 @@ impl Protocol {
         }
         if self.may_end_the_pass(worker) {
             let empty = worker.from_the_start && !worker.found;
-            if empty || self.is(Mutation::NoEmptyRead) {
+            let has_manifest = !self.bounds.archive
+                || worker.manifest
+                || self.is(Mutation::FinishesWithoutTheManifest);
+            if (empty || self.is(Mutation::NoEmptyRead)) && !has_manifest {
+                actions.push(Action::Manifest(of));
+            } else if empty || self.is(Mutation::NoEmptyRead) {
                 actions.push(Action::Finish(of));
             } else {
                 actions.push(Action::NextPass(of));
@@ -697,6 +725,17 @@ impl Protocol {
                 self.read_page(&mut world, of, 0);
             }
             Action::ReadPage(of, lane) => self.read_page(&mut world, of, lane),
+            Action::Uploaded(of, lane) => {
+                let lane = &mut world.workers[of].lanes[lane];
+                lane.uploading = false;
+                for key in &lane.ahead {
+                    world.archived[*key] = true;
+                }
+            }
+            Action::Manifest(of) => {
+                world.workers[of].manifest = true;
+                world.manifest = true;
+            }
             Action::Split(of, lane, at) => self.split(&mut world, of, lane, at),
             Action::CountAhead(of) => {
                 let worker = &mut world.workers[of];
@@ -860,6 +899,8 @@ impl Model for Protocol {
         }
         vec![World {
             present,
+            archived: [false; MOST_KEYS],
+            manifest: false,
             campaign: true,
             record: Record::NONE,
             closed: None,
@@ -927,6 +968,21 @@ impl Model for Protocol {
                 },
             ),
             Property::always(
+                "whatever is deleted is archived",
+                |this: &Self, world: &World| {
+                    let was_there = |key: usize| this.is_original(key) || world.written;
+                    let is_deleted = |key: usize| was_there(key) && !world.present[key];
+                    let mut keys = 0..this.keys();
+                    !this.bounds.archive || keys.all(|key| world.archived[key] || !is_deleted(key))
+                },
+            ),
+            Property::always(
+                "done is an archive with its manifest",
+                |this: &Self, world: &World| {
+                    !this.bounds.archive || !world.record.done || world.manifest
+                },
+            ),
+            Property::always(
                 "the campaign goes last, with the record",
                 |_: &Self, world: &World| world.campaign != world.record.done,
             ),
@@ -964,6 +1020,7 @@ const SMALL: Bounds = Bounds {
     splits: 0,
     writer: Writer::None,
     writer_key: 0,
+    archive: false,
 };
 
 /// States explored, if every property holds in all of them.
@@ -1032,6 +1089,30 @@ fn the_protocol_holds_in_every_state_within_the_bounds() {
             splits,
             writer,
             writer_key: 0,
+            archive: false,
+        };
+        assert!(states(bounds) > 1_000);
+    }
+}
+
+#[test]
+fn an_archive_holds_in_every_state_within_the_bounds() {
+    for (keys, page, holds, late, splits, writer) in [
+        (2, 1, 2, 0, 0, Writer::None),
+        (2, 2, 2, 1, 0, Writer::None),
+        (2, 1, 2, 0, 1, Writer::None),
+        (1, 1, 2, 0, 0, Writer::Unfenced),
+    ] {
+        let bounds = Bounds {
+            keys,
+            page,
+            holds,
+            late,
+            renewals: 0,
+            splits,
+            writer,
+            archive: true,
+            ..SMALL
         };
         assert!(states(bounds) > 1_000);
     }
@@ -1055,6 +1136,10 @@ fn every_mutation_breaks_a_property() {
         splits: 1,
         ..small
     };
+    let archive = Bounds {
+        archive: true,
+        ..small
+    };
     for (mutation, bounds) in [
         (Mutation::CountAfterDelete, small),
         (Mutation::CountAheadWithoutVersion, small),
@@ -1076,6 +1161,8 @@ fn every_mutation_breaks_a_property() {
         (Mutation::CountsByMarksOfAnotherRange, split),
         (Mutation::EndsWithARangeUnfinished, split),
         (Mutation::JoinsBeforeAllIsDeleted, split),
+        (Mutation::DeletesBeforeTheUpload, archive),
+        (Mutation::FinishesWithoutTheManifest, archive),
     ] {
         let property = broken(mutation, bounds);
         assert!(property.is_some(), "{mutation:?} breaks nothing");

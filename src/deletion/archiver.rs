@@ -1,0 +1,196 @@
+//! Archives what a worker reads: a page is read whole, and put into an object, before it can
+//! be counted, and so before any of it is deleted.
+//!
+//! An object's name has the worker's lease in it, so no two workers write the same one, and a
+//! late upload of a worker that is gone adds an object and changes none.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
+};
+
+use tokio::{sync::Semaphore, time::Instant};
+
+use super::error::WorkError;
+use crate::{
+    archive::{ArchiveError, ArchiveStore, Object, Unwritable, campaign_key, data_folder},
+    campaign::CampaignId,
+    record::{Archived, Record},
+    table::{Page, Table, item::Item},
+};
+
+/// How many pages are read, compressed and uploaded at a time, by all lanes together. A page
+/// has 1 MB at most, and a few times that while its items are in memory.
+const PAGES_AT_A_TIME: usize = 4;
+
+/// How much was put into the archive, by this worker and those before it. The archiver knows
+/// it, and the lease writes it with every write of the record.
+#[derive(Clone, Debug)]
+pub(super) struct ArchivedSoFar(Arc<Mutex<Archived>>);
+
+impl ArchivedSoFar {
+    /// Returns what a record shows.
+    pub(super) fn of(record: &Record) -> Self {
+        let archived = record.archive.as_ref().map(|archive| archive.archived);
+        Self(Arc::new(Mutex::new(archived.unwrap_or_default())))
+    }
+
+    /// Returns how much it is.
+    pub(super) fn get(&self) -> Archived {
+        *self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn add(&self, bytes: usize) {
+        let mut archived = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        archived.objects += 1;
+        archived.bytes += bytes as u64;
+    }
+}
+
+/// Puts what one worker reads into the archive of its deletion.
+#[derive(Clone, Debug)]
+pub(super) struct Archiver {
+    store: ArchiveStore,
+    bucket: String,
+    /// The folder of the deletion.
+    folder: String,
+    /// The worker's lease.
+    owner: String,
+    /// The version of the record when the lease began.
+    record_version: u64,
+    /// The number of the last page.
+    pages: Arc<AtomicU64>,
+    archived: ArchivedSoFar,
+    slots: Arc<Semaphore>,
+}
+
+impl Archiver {
+    /// Returns the archiver of a worker that holds this record; `None` if the deletion does
+    /// not archive.
+    pub(super) fn of(
+        store: &ArchiveStore,
+        record: &Record,
+        archived: ArchivedSoFar,
+    ) -> Option<Self> {
+        let archive = record.archive.as_ref()?;
+        Some(Self {
+            store: store.clone(),
+            bucket: archive.bucket.clone(),
+            folder: archive.folder(&record.account_id, &record.deletion_id),
+            owner: record.owner.clone().unwrap_or_default(),
+            record_version: record.version,
+            pages: Arc::default(),
+            archived,
+            slots: Arc::new(Semaphore::new(PAGES_AT_A_TIME)),
+        })
+    }
+
+    /// Reads one page as [`Table::page`] does, and archives it.
+    pub(super) async fn page(
+        &self,
+        table: &Table,
+        campaign: &CampaignId,
+        after: Option<&str>,
+        through: Option<&str>,
+        deadline: Instant,
+    ) -> Result<Page, WorkError> {
+        // Err: never, since it is not closed.
+        let _slot = self.slots.acquire().await;
+        // Before the page is read: where an item is in two objects of one lease, the one
+        // with the higher number was read later.
+        let number = self.pages.fetch_add(1, Ordering::Relaxed);
+        let read = table.page_of_items(campaign, after, through, deadline);
+        let (page, items) = read.await?;
+        if !items.is_empty() {
+            let key = format!(
+                "{}{}-{number}.json.gz",
+                data_folder(&self.folder),
+                self.owner
+            );
+            self.put_items(key, items, deadline).await?;
+        }
+        Ok(page)
+    }
+
+    /// Archives the campaign item as it was before the claim, unless that was done: before
+    /// the claim, or by an earlier worker, of which the record shows an object.
+    pub(super) async fn campaign(
+        &self,
+        table: &Table,
+        record: &Record,
+        deadline: Instant,
+    ) -> Result<(), WorkError> {
+        let has_campaign = record
+            .archive
+            .as_ref()
+            .is_some_and(|archive| archive.has_campaign);
+        if has_campaign || self.archived.get().objects > 0 {
+            return Ok(());
+        }
+        // Without it, an unfenced writer has deleted or replaced it: it is not this
+        // deletion's any more, which then deletes none.
+        if let Some(item) = table.claimed_item(record, deadline).await? {
+            self.put_items(campaign_key(&self.folder), vec![item], deadline)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Puts the manifest: everything is archived and deleted.
+    pub(super) async fn finish(
+        &self,
+        table: &str,
+        record: &Record,
+        deadline: Instant,
+    ) -> Result<(), ArchiveError> {
+        let manifest = Object::manifest(&self.folder, table, record, self.archived.get());
+        self.put(manifest, deadline).await
+    }
+
+    async fn put_items(
+        &self,
+        key: String,
+        items: Vec<Item>,
+        deadline: Instant,
+    ) -> Result<(), ArchiveError> {
+        let version = self.record_version;
+        // In a thread of its own: compressing takes as long as several answers of the table.
+        let object = tokio::task::spawn_blocking(move || Object::of_items(key, &items, version));
+        let object = object.await.unwrap_or(Err(Unwritable))?;
+        self.put(object, deadline).await
+    }
+
+    async fn put(&self, object: Object, deadline: Instant) -> Result<(), ArchiveError> {
+        let bytes = object.body.len();
+        self.store.put(&self.bucket, object, deadline).await?;
+        self.archived.add(bytes);
+        Ok(())
+    }
+}
+
+/// Archives a campaign item as it is before its claim, which changes it in a way that the item
+/// afterwards does not show.
+pub(super) async fn before_the_claim(
+    store: &ArchiveStore,
+    table: &Table,
+    record: &Record,
+    deadline: Instant,
+) -> Result<(), WorkError> {
+    let Some(archive) = &record.archive else {
+        return Ok(());
+    };
+    let item = table.campaign_item(&record.campaign_id, deadline).await?;
+    // The claim that follows finds that it is gone.
+    let Some(item) = item else { return Ok(()) };
+    let folder = archive.folder(&record.account_id, &record.deletion_id);
+    let object = Object::of_items(campaign_key(&folder), &[item], record.version);
+    let object = object.map_err(ArchiveError::from)?;
+    store.put(&archive.bucket, object, deadline).await?;
+    Ok(())
+}
