@@ -94,9 +94,8 @@ fn bucket(value: Option<String>) -> Result<Option<String>, ConfigError> {
 fn prefix(value: Option<String>) -> Result<String, ConfigError> {
     let prefix = value.unwrap_or_else(|| DEFAULT_ARCHIVE_PREFIX.to_owned());
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"/-_.=".contains(&b);
-    let parts = || prefix.trim_end_matches('/').split('/');
+    let parts = || prefix.strip_suffix('/').unwrap_or_default().split('/');
     let is_prefix = prefix.len() <= LONGEST_PREFIX
-        && prefix.ends_with('/')
         && prefix.bytes().all(allowed)
         && parts().all(|part| !part.is_empty() && part.trim_matches('.') != "");
     if is_prefix {

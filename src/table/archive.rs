@@ -5,7 +5,6 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::item::number;
 use crate::record::{Archive, Archived};
 
 /// Returns the attribute `archive`.
@@ -61,6 +60,10 @@ pub(super) fn read(archive: &AttributeValue, archived: Option<&AttributeValue>) 
             None => Archived::default(),
         },
     })
+}
+
+fn number(value: &AttributeValue) -> Option<u64> {
+    value.as_n().ok()?.parse().ok()
 }
 
 fn read_archived(value: &AttributeValue) -> Option<Archived> {

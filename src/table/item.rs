@@ -82,7 +82,7 @@ impl Attributes<'_> {
     }
 }
 
-pub(super) fn number<T: std::str::FromStr>(value: &AttributeValue) -> Option<T> {
+fn number<T: std::str::FromStr>(value: &AttributeValue) -> Option<T> {
     value.as_n().ok()?.parse().ok()
 }
 
