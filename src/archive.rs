@@ -4,10 +4,20 @@
 //! one for the campaign item, in the format that DynamoDB imports; `manifest.json`, which is
 //! put last, says that the archive is whole.
 
+#[cfg(feature = "cli")]
+mod contents;
 mod lines;
 mod object;
+#[cfg(feature = "cli")]
+mod reader;
 mod store;
 
+#[cfg(feature = "cli")]
+pub use self::{
+    contents::{BadArchive, Contents, Folder},
+    lines::write_line,
+    reader::Read,
+};
 pub use self::{
     lines::{BadLine, Unwritable, read_lines, write_lines},
     object::{MANIFEST, Manifest, Object, campaign_key, data_folder, manifest_key},

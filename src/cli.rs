@@ -1,6 +1,7 @@
 //! The terminal: the whole service on this machine (`serve`), and the commands of
 //! operators and developers on a table. None of this is in a Lambda function.
 
+mod archive;
 mod audit;
 mod cleanup;
 pub mod connect;
@@ -13,6 +14,7 @@ pub mod gateway;
 mod key;
 mod list;
 mod print;
+mod restore;
 pub mod seed;
 mod serve;
 mod status;
@@ -22,7 +24,7 @@ use std::{ffi::OsString, num::NonZeroUsize, process::ExitCode};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, builder::Resettable};
 
 use crate::{
-    archive::ArchiveError,
+    archive::{ArchiveError, BadArchive},
     config::ConfigError,
     sdk::SetupError,
     table::TableError,
@@ -69,6 +71,11 @@ enum Command {
     List(list::List),
     /// Export an account's deletions.
     Audit(audit::Audit),
+    /// List, show and verify what deletions have archived.
+    #[command(subcommand)]
+    Archive(archive::Archive),
+    /// Put back what a deletion has archived.
+    Restore(restore::Restore),
     /// Resume stalled deletions and delete campaigns past retention.
     Cleanup(cleanup::Cleanup),
     /// Check a table and a deployment, and say what to do.
@@ -93,6 +100,9 @@ pub enum CliError {
     /// The archive failed.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// An archive is not whole.
+    #[error(transparent)]
+    BadArchive(#[from] BadArchive),
     /// A setting is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -172,6 +182,8 @@ fn start(command: Option<Command>) -> Result<(), CliError> {
                 Command::Status(status) => status.run().await,
                 Command::List(list) => list.run().await,
                 Command::Audit(audit) => audit.run().await,
+                Command::Archive(archive) => Box::pin(archive.run()).await,
+                Command::Restore(restore) => Box::pin(restore.run()).await,
                 Command::Cleanup(cleanup) => Box::pin(cleanup.run()).await,
                 Command::Doctor(doctor) => Box::pin(doctor.run()).await,
                 Command::Key(key) => key.run().await,

@@ -17,6 +17,8 @@ mod pages;
 mod protocol;
 mod ranges;
 mod record_write;
+#[cfg(feature = "cli")]
+mod restore;
 mod retry;
 #[cfg(feature = "cli")]
 mod sample;
@@ -37,6 +39,7 @@ use tokio::time::Instant;
 #[cfg(feature = "cli")]
 pub use self::{
     admin::{KEY_ATTRIBUTES, ListedKey, STATUS_INDEX_PROJECTION},
+    restore::are_same,
     sample::{Sample, Sampled},
     settings::{ServiceClock, Unread},
     trials::Trial,

@@ -45,6 +45,15 @@ pub fn write_lines(items: &[Item]) -> Result<Vec<u8>, Unwritable> {
     gzip.finish().map_err(|_| Unwritable)
 }
 
+/// Returns an item as a line, without its end.
+///
+/// # Errors
+/// [`Unwritable`].
+#[cfg(feature = "cli")]
+pub fn write_line(item: &Item) -> Result<String, Unwritable> {
+    serde_json::to_string(&Line(item)).map_err(|_| Unwritable)
+}
+
 /// Reads compressed lines, one item after the other.
 pub fn read_lines(compressed: impl Read) -> impl Iterator<Item = Result<Item, BadLine>> {
     let lines = BufReader::new(MultiGzDecoder::new(compressed)).lines();

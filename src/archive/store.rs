@@ -27,6 +27,12 @@ pub enum ArchiveError {
     /// S3 refused: a retry would be refused, too.
     #[error("the archive cannot be written: {0}")]
     Refused(Cause),
+    /// There is no such object.
+    #[error("there is no such object in the archive: {0}")]
+    Missing(Cause),
+    /// An object's bytes are not those of its checksum, or it has none.
+    #[error("{0} is damaged: its bytes do not match its checksum")]
+    Damaged(String),
     /// There was no answer before the deadline.
     #[error("the archive gave no answer before the deadline: {0}")]
     NoAnswer(Cause),
@@ -112,7 +118,7 @@ pub(super) const ITEMS: &str = "items";
 pub(super) const RECORD_VERSION: &str = "record-version";
 
 /// Makes a call until it is answered or the deadline comes.
-async fn until_answered<T, E, F>(
+pub(super) async fn until_answered<T, E, F>(
     operation: &'static str,
     deadline: Instant,
     call: impl Fn() -> F,
@@ -133,6 +139,9 @@ where
             Err(error) => error,
         };
         let cause = Cause::of(operation, &error);
+        if error.code() == Some("NoSuchKey") {
+            return Err(ArchiveError::Missing(cause));
+        }
         if is_final(&error) {
             return Err(ArchiveError::Refused(cause));
         }

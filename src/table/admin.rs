@@ -16,7 +16,7 @@ use aws_sdk_dynamodb::{
 use tokio::time::Instant;
 
 use super::{
-    Backoff, Table, TableError, built,
+    Backoff, Table, TableError, are_same, built,
     item::{self, Item},
     keys::{API_KEY_PREFIX, Key, PK, SK, STATUS_INDEX, TIME_TO_LIVE, UNFINISHED, UNFINISHED_INDEX},
     retry::{Failure, Verdict, unless_refused, until_answered, verdict},
@@ -167,9 +167,10 @@ impl Table {
         match until_answered(OPERATION, deadline, || request.clone().send()).await {
             Ok(_) => Ok(true),
             Err(Failure::Answered(error)) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(failed)) => {
-                    Ok(failed.item.as_ref() == Some(&item))
-                }
+                Some(PutItemError::ConditionalCheckFailedException(failed)) => Ok(failed
+                    .item
+                    .as_ref()
+                    .is_some_and(|there| are_same(there, &item))),
                 _ => Err(TableError::refused(OPERATION, &error)),
             },
             Err(failure) => Err(failure.into_table_error(OPERATION)),
