@@ -416,6 +416,9 @@ impl Outcome {
 /// it stopped; nothing if its time was up and none is left.
 fn log_halt(record: &Record, halt: &Halt) {
     let left = halt.unacknowledged;
+    if matches!(halt.cause, Some(WorkError::Archive(_))) {
+        metrics::archive_failed();
+    }
     let why = match &halt.cause {
         Some(error) => error.to_string(),
         None if left == 0 => return,

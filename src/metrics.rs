@@ -34,18 +34,21 @@ pub const DELETES_SENT_AGAIN: &str = "DeletesSentAgain";
 pub const WRITE_UNITS_CONSUMED: &str = "WriteUnitsConsumed";
 /// Counter: hand-offs to the state machine that have failed.
 pub const HAND_OFFS_FAILED: &str = "HandOffsFailed";
+/// Counter: slices that stopped because the archive could not be written.
+pub const ARCHIVE_FAILURES: &str = "ArchiveFailures";
 /// Counter: requests that were admitted although their key's use could not be
 /// counted.
 pub const RATE_LIMIT_FAILED_OPEN: &str = "RateLimitFailedOpen";
 
 /// Every metric.
-pub const ALL: [&str; 9] = [
+pub const ALL: [&str; 10] = [
     REQUESTS,
     DELETIONS_FINISHED,
     ITEMS_DELETED,
     DELETES_SENT_AGAIN,
     WRITE_UNITS_CONSUMED,
     HAND_OFFS_FAILED,
+    ARCHIVE_FAILURES,
     RATE_LIMIT_FAILED_OPEN,
     STALLED_DELETIONS,
     MASS_DELETION_GUARDED,
@@ -110,6 +113,10 @@ pub(crate) fn deletes(acknowledged: u64, unprocessed: u64, consumed: f64) {
 
 pub(crate) fn hand_off_failed() {
     counter!(HAND_OFFS_FAILED).increment(1);
+}
+
+pub(crate) fn archive_failed() {
+    counter!(ARCHIVE_FAILURES).increment(1);
 }
 
 pub(crate) fn rate_limit_failed_open() {

@@ -5,7 +5,7 @@
 //! late upload of a worker that is gone adds an object and changes none.
 
 use std::sync::{
-    Arc, Mutex,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -37,19 +37,12 @@ impl ArchivedSoFar {
 
     /// Returns how much it is.
     pub(super) fn get(&self) -> Archived {
-        *self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, bytes: usize) {
-        let mut archived = self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        archived.objects += 1;
-        archived.bytes += bytes as u64;
+    fn change(&self, change: impl FnOnce(&mut Archived)) {
+        let mut archived = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut archived);
     }
 }
 
@@ -119,25 +112,23 @@ impl Archiver {
     }
 
     /// Archives the campaign item as it was before the claim, unless that was done: before
-    /// the claim, or by an earlier worker, of which the record shows an object.
+    /// the claim, or by an earlier worker.
     pub(super) async fn campaign(
         &self,
         table: &Table,
         record: &Record,
         deadline: Instant,
     ) -> Result<(), WorkError> {
-        let has_campaign = record
-            .archive
-            .as_ref()
-            .is_some_and(|archive| archive.has_campaign);
-        if has_campaign || self.archived.get().objects > 0 {
+        if self.archived.get().has_campaign {
             return Ok(());
         }
         // Without it, an unfenced writer has deleted or replaced it: it is not this
         // deletion's any more, which then deletes none.
         if let Some(item) = table.claimed_item(record, deadline).await? {
-            self.put_items(campaign_key(&self.folder), vec![item], deadline)
-                .await?;
+            let key = campaign_key(&self.folder);
+            self.put_items(key, vec![item], deadline).await?;
+            self.archived
+                .change(|archived| archived.has_campaign = true);
         }
         Ok(())
     }
@@ -169,28 +160,37 @@ impl Archiver {
     async fn put(&self, object: Object, deadline: Instant) -> Result<(), ArchiveError> {
         let bytes = object.body.len();
         self.store.put(&self.bucket, object, deadline).await?;
-        self.archived.add(bytes);
+        self.archived.change(|archived| {
+            archived.objects += 1;
+            archived.bytes += bytes as u64;
+        });
         Ok(())
     }
 }
 
 /// Archives a campaign item as it is before its claim, which changes it in a way that the item
-/// afterwards does not show.
+/// afterwards does not show. Returns what was archived: nothing if the item is gone, as the
+/// claim will find.
 pub(super) async fn before_the_claim(
     store: &ArchiveStore,
     table: &Table,
     record: &Record,
     deadline: Instant,
-) -> Result<(), WorkError> {
-    let Some(archive) = &record.archive else {
-        return Ok(());
+) -> Result<Archived, WorkError> {
+    let (Some(archive), Some(item)) = (
+        &record.archive,
+        table.campaign_item(&record.campaign_id, deadline).await?,
+    ) else {
+        return Ok(Archived::default());
     };
-    let item = table.campaign_item(&record.campaign_id, deadline).await?;
-    // The claim that follows finds that it is gone.
-    let Some(item) = item else { return Ok(()) };
     let folder = archive.folder(&record.account_id, &record.deletion_id);
     let object = Object::of_items(campaign_key(&folder), &[item], record.version);
     let object = object.map_err(ArchiveError::from)?;
+    let bytes = object.body.len() as u64;
     store.put(&archive.bucket, object, deadline).await?;
-    Ok(())
+    Ok(Archived {
+        objects: 1,
+        bytes,
+        has_campaign: true,
+    })
 }

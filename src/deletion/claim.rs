@@ -216,10 +216,14 @@ impl<'a> Claimant<'a> {
     /// Archives the campaign item before the claim, if the deletion archives: afterwards, the
     /// item does not show what it was.
     async fn archive_campaign(&self, mut claim: Claim) -> Result<Claim, Error> {
+        let record = &claim.record;
+        if record.archive.is_none() {
+            return Ok(claim);
+        }
         let deadline = self.budget.claim_until;
-        before_the_claim(self.store, self.table, &claim.record, deadline).await?;
+        let archived = before_the_claim(self.store, self.table, record, deadline).await?;
         if let Some(archive) = &mut claim.record.archive {
-            archive.has_campaign = true;
+            archive.archived = archived;
         }
         Ok(claim)
     }

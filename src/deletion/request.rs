@@ -110,7 +110,6 @@ impl DeletionRequest {
             bucket: settings.bucket.clone(),
             prefix: settings.prefix.clone(),
             days: settings.days,
-            has_campaign: false,
             archived: Archived::default(),
         })
     }

@@ -17,9 +17,6 @@ pub struct Archive {
     /// After how many days the bucket's lifecycle removes an object; `None` if that is
     /// not known.
     pub days: Option<u64>,
-    /// Whether the campaign item was archived before the claim, which has changed it in
-    /// a way that cannot be undone.
-    pub has_campaign: bool,
     /// What was put so far.
     pub archived: Archived,
 }
@@ -31,6 +28,8 @@ pub struct Archived {
     pub objects: u64,
     /// Bytes, compressed.
     pub bytes: u64,
+    /// Whether the campaign item is among them.
+    pub has_campaign: bool,
 }
 
 /// The most bytes of an account's id in a key, escaped: a key has 1,024 at most (S3 user
@@ -115,7 +114,6 @@ mod tests {
             bucket: "b".to_owned(),
             prefix: String::new(),
             days,
-            has_campaign: false,
             archived: Archived::default(),
         };
         for (days, completed_at, expected) in [

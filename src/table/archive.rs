@@ -1,5 +1,5 @@
 //! The archive of a deletion as attributes of its record: `archive`, which the claim writes
-//! once, and `archived`, how much was put so far.
+//! once, and `archived`, what was put so far.
 
 use std::collections::HashMap;
 
@@ -16,9 +16,6 @@ pub(super) fn attribute(archive: &Archive) -> AttributeValue {
     if let Some(days) = archive.days {
         members.insert("days", AttributeValue::N(days.to_string()));
     }
-    if archive.has_campaign {
-        members.insert("hasCampaign", AttributeValue::Bool(true));
-    }
     map(members)
 }
 
@@ -27,6 +24,7 @@ pub(super) fn archived(archived: Archived) -> AttributeValue {
     map(HashMap::from([
         ("objects", AttributeValue::N(archived.objects.to_string())),
         ("bytes", AttributeValue::N(archived.bytes.to_string())),
+        ("hasCampaign", AttributeValue::Bool(archived.has_campaign)),
     ]))
 }
 
@@ -43,17 +41,12 @@ fn map(members: HashMap<&'static str, AttributeValue>) -> AttributeValue {
 pub(super) fn read(archive: &AttributeValue, archived: Option<&AttributeValue>) -> Option<Archive> {
     let members = archive.as_m().ok()?;
     let text = |name: &str| members.get(name)?.as_s().ok().cloned();
-    let is_true = |value: &AttributeValue| value.as_bool().ok().copied();
     Some(Archive {
         bucket: text("bucket")?,
         prefix: text("prefix")?,
         days: match members.get("days") {
             Some(days) => Some(number(days)?),
             None => None,
-        },
-        has_campaign: match members.get("hasCampaign") {
-            Some(value) => is_true(value)?,
-            None => false,
         },
         archived: match archived {
             Some(archived) => read_archived(archived)?,
@@ -71,5 +64,6 @@ fn read_archived(value: &AttributeValue) -> Option<Archived> {
     Some(Archived {
         objects: number(members.get("objects")?)?,
         bytes: number(members.get("bytes")?)?,
+        has_campaign: *members.get("hasCampaign")?.as_bool().ok()?,
     })
 }

@@ -295,6 +295,7 @@ pub fn new_record(record: &Record) -> Item {
     }
     if let Some(archive) = &record.archive {
         item.insert("archive".to_owned(), archive::attribute(archive));
+        item.insert("archived".to_owned(), archive::archived(archive.archived));
         let marks = ranges::attributes(&record.progress.ranges, true);
         let marks = marks
             .into_iter()
@@ -341,8 +342,10 @@ mod tests {
                 bucket: "bucket".into(),
                 prefix: "deletions/".into(),
                 days: Some(30),
-                has_campaign: true,
-                archived: Archived::default(),
+                archived: Archived {
+                    has_campaign: true,
+                    ..Archived::default()
+                },
             }),
             ..record
         };
