@@ -1,5 +1,6 @@
 //! Items as lines of DynamoDB-JSON, compressed: `{"Item": {"PK": {"S": "..."}, ...}}`, the
-//! format of DynamoDB's import from S3 (developer guide, "DynamoDB data import formats").
+//! format of DynamoDB's import from S3 (developer guide, "Amazon S3 import formats for
+//! DynamoDB").
 //! Numbers stay text and bytes stay bytes, so that what is read again is what was written.
 
 use std::{

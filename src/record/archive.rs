@@ -54,7 +54,7 @@ impl Archive {
 
     /// Returns when the last object expires, RFC 3339, if the deletion was completed at this
     /// time: S3 adds the days to when an object was put, and rounds up to the next midnight
-    /// UTC (S3 user guide, "Lifecycle configuration elements").
+    /// UTC.
     #[must_use]
     pub fn expires_at(&self, completed_at: &str) -> Option<String> {
         let days = i64::try_from(self.days?).ok()?;

@@ -1,0 +1,221 @@
+//! S3 fails in every way, and workers die at every request: no item is deleted that is not in
+//! an acknowledged object, counts are exact, and the archive is complete in the end.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::json;
+use tokio::sync::Notify;
+
+use super::{archived, archiving, only_deletion, partition, read};
+use crate::harness::{
+    World, delete_event,
+    proxy::{Action, access_denied, expired_token, slow_down},
+    send,
+};
+
+const CHILDREN: u64 = 23;
+
+async fn world() -> World {
+    let world = archiving(30).await;
+    world.proxy.page_limit(8);
+    world.put_campaign("campaign_1", &[]).await;
+    let children: Vec<_> = (0..CHILDREN).map(|n| format!("TASK#{n:05}")).collect();
+    world.put_children("campaign_1", &children).await;
+    world
+}
+
+fn counts() -> serde_json::Value {
+    json!({
+        "prospects": 0, "chats": 0, "messages": 0, "tasks": CHILDREN, "webhookEvents": 0,
+        "analytics": 0,
+    })
+}
+
+/// The keys of the items in all objects so far, the manifest aside.
+async fn archived_keys(world: &World) -> Vec<String> {
+    let mut keys = Vec::new();
+    for key in world.s3.keys("").await {
+        let object = world.s3.object(&key).await.unwrap();
+        if key.ends_with(".gz") {
+            let items = campaigns::archive::read_lines(&object.bytes[..]);
+            keys.extend(items.map(|item| item.unwrap()["SK"].as_s().unwrap().clone()));
+        }
+    }
+    keys
+}
+
+/// Asserts that whatever is gone from the table is in an object.
+async fn assert_nothing_is_lost(world: &World, before: impl Iterator<Item = &String>) {
+    // First the table: what is archived meanwhile only adds.
+    let left = world.left("campaign_1").await;
+    let archived = archived_keys(world).await;
+    for key in before.filter(|key| !left.contains(*key)) {
+        assert!(archived.contains(key), "{key} is deleted and not archived");
+    }
+}
+
+/// Asserts that the deletion is finished, and its archive exactly what was there before.
+async fn assert_archived(world: &World, before: &std::collections::BTreeMap<String, serde_json::Value>) {
+    world.assert_gone("campaign_1", &counts()).await;
+    let contents = read(world, &only_deletion(world).await).await.unwrap();
+    contents.check_complete().unwrap();
+    assert_eq!(&archived(&contents).await, before);
+}
+
+/// Which of the two endpoints a worker dies at.
+#[derive(Clone, Copy, Debug)]
+enum At {
+    Table,
+    Archive,
+}
+
+/// Whether a worker died: it does at its `boundary`-th request, if it gets there.
+async fn dies_at(at: At, boundary: usize, applied: bool) -> bool {
+    let world = world().await;
+    let before = partition(&world, "campaign_1").await;
+    let dead = Arc::new(Notify::new());
+    let dying = dead.clone();
+    let fate = move |number: usize| {
+        if number < boundary {
+            return Action::Pass;
+        }
+        dying.notify_one();
+        if applied && number == boundary {
+            Action::LoseAnswer
+        } else {
+            Action::LoseRequest
+        }
+    };
+    match at {
+        At::Table => world.proxy.policy(move |call| fate(call.number)),
+        At::Archive => world.s3.policy(move |call| fate(call.number)),
+    }
+    let api = world.api().await;
+    let mut worker =
+        tokio::spawn(async move { send(&api, delete_event("campaign_1")).await.status });
+    let died = tokio::select! {
+        status = &mut worker => {
+            assert_eq!(status.unwrap(), 200);
+            false
+        }
+        () = dead.notified() => {
+            worker.abort();
+            assert!(worker.await.is_err());
+            world.proxy.settle().await;
+            world.s3.settle().await;
+            true
+        }
+    };
+    assert_nothing_is_lost(&world, before.keys()).await;
+    world.proxy.pass();
+    world.s3.pass();
+    tokio::time::sleep(world.settings.lease + Duration::from_millis(5)).await;
+    let reply = world.delete_until_done("campaign_1").await;
+    assert!([200, 404].contains(&reply.status), "{at:?} {boundary}: {reply:?}");
+    assert_archived(&world, &before).await;
+    died
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_may_die_at_any_request_to_table_or_archive() {
+    // The campaign, three pages, and the manifest; and what a deletion asks of the table, with
+    // the campaign item read once more.
+    for (at, least) in [(At::Archive, 5), (At::Table, 15)] {
+        for applied in [false, true] {
+            let mut boundary = 0;
+            while dies_at(at, boundary, applied).await {
+                boundary += 1;
+            }
+            assert!(boundary >= least, "only {boundary} boundaries of {at:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_of_the_archive_that_passes_delays_the_deletion_only() {
+    for fault in [
+        slow_down(),
+        expired_token(),
+        Action::LoseRequest,
+        Action::LoseAnswer,
+        Action::HalfRequest,
+        Action::Delay(Duration::from_millis(60)),
+        Action::Late(Duration::from_millis(20)),
+    ] {
+        let world = world().await;
+        let before = partition(&world, "campaign_1").await;
+        // Every other put.
+        world.s3.policy(move |call| match call.number % 2 {
+            0 => fault.clone(),
+            _ => Action::Pass,
+        });
+        let reply = world.delete_until_done("campaign_1").await;
+        assert!([200, 404].contains(&reply.status), "{reply:?}");
+        world.s3.settle().await;
+        assert_archived(&world, &before).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_deleted_while_the_archive_fails() {
+    for fault in [access_denied(), slow_down(), Action::LoseRequest] {
+        let world = world().await.inline_budget(1_000);
+        let before = partition(&world, "campaign_1").await;
+        world.s3.policy(move |_| fault.clone());
+        let reply = world.delete("campaign_1").await;
+        assert_eq!(reply.status, 202, "{}", reply.text);
+        assert_eq!(world.left("campaign_1").await.len(), before.len());
+        assert!(archived_keys(&world).await.is_empty());
+        world.s3.pass();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let world = world.inline_budget(20_000);
+        let reply = world.delete_until_done("campaign_1").await;
+        assert_eq!(reply.status, 200);
+        assert_archived(&world, &before).await;
+    }
+}
+
+/// The lease is renewed while S3 takes longer than the lease.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_archive_does_not_cost_the_lease() {
+    let world = world().await.lease(1_000);
+    let before = partition(&world, "campaign_1").await;
+    let slow = Duration::from_millis(1_500);
+    world.s3.policy(move |call| match call.path {
+        path if path.ends_with("campaign.json.gz") || path.ends_with("manifest.json") => {
+            Action::Delay(slow)
+        }
+        _ => Action::Pass,
+    });
+    let reply = world.delete("campaign_1").await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    let owners: std::collections::BTreeSet<_> = world
+        .proxy
+        .exchanges()
+        .iter()
+        .filter_map(|call| {
+            let values = call.body["ExpressionAttributeValues"].as_object()?;
+            values.get(":writer").map(ToString::to_string)
+        })
+        .collect();
+    assert_eq!(owners.len(), 1, "{owners:?}");
+    assert_archived(&world, &before).await;
+}
+
+/// A page that a worker of a lost lease archives late adds an object and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_upload_of_a_lost_lease_changes_nothing() {
+    let world = world().await;
+    let before = partition(&world, "campaign_1").await;
+    let pause = world.s3.pause_at(|call| call.nth == 1);
+    let api = world.api().await;
+    let first = tokio::spawn(async move { send(&api, delete_event("campaign_1")).await });
+    pause.reached().await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let reply = world.delete_until_done("campaign_1").await;
+    assert!([200, 404].contains(&reply.status), "{reply:?}");
+    pause.resume();
+    assert!([200, 202].contains(&first.await.unwrap().status));
+    world.s3.settle().await;
+    assert_archived(&world, &before).await;
+}
