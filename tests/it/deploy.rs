@@ -2,4 +2,5 @@
 
 mod documentation;
 mod logs;
+mod metrics;
 mod template;

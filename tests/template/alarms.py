@@ -13,7 +13,7 @@ import math
 import pathlib
 import sys
 
-from translated import ROOT, Stack, expect
+from stack import ROOT, Stack, expect
 
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:alarms"
 NONE = []

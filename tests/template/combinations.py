@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 
-from translated import ROOT, Stack, expect
+from stack import ROOT, Stack, expect
 
 # What makes each condition hold, and what does not.
 SETTINGS = {
@@ -27,6 +27,8 @@ SETTINGS = {
     "ReservesDrain": ("DrainReservedConcurrency", "5", ""),
     "ReservesCleanup": ("CleanupReservedConcurrency", "5", ""),
     "HasBoundary": ("PermissionsBoundaryArn", "arn:aws:iam::123456789012:policy/boundary", ""),
+    "Traces": ("Tracing", "ENABLED", "DISABLED"),
+    "MeasuresRoutes": ("DetailedMetrics", "ENABLED", "DISABLED"),
     "NotifiesAlarms": ("AlarmTopicArn", "arn:aws:sns:us-east-1:123456789012:alarms", ""),
 }
 # SAM puts this parameter in.
@@ -54,33 +56,49 @@ def named(value):
                 yield from named(part)
 
 
-def check(stack, settings):
-    stack.values |= settings
-    conditional = lambda parts: {
-        name: part
-        for name, part in parts.items()
-        if "Condition" not in part or stack.holds(part["Condition"])
-    }
-    resources = conditional(stack.template["Resources"])
-    known = resources.keys() | stack.values.keys()
-    for name, part in (resources | conditional(stack.template["Outputs"])).items():
-        needs = part.get("DependsOn", [])
-        needs = {needs} if isinstance(needs, str) else set(needs)
-        body = stack.resolve({k: v for k, v in part.items() if k not in ("Condition", "DependsOn")})
-        missing = (needs | set(named(body))) - known
-        expect(f"what {name} names and is not there with {settings}", sorted(missing), [])
-    return len(resources)
+class Parts:
+    """The resources and outputs of a stack. What each of them names depends on the conditions in it alone,
+    so it is found once for each combination of those."""
+
+    def __init__(self, stack):
+        self.stack = stack
+        self.parts = stack.template["Resources"] | stack.template["Outputs"]
+        self.within = {name: [c for c in SETTINGS if f'"{c}"' in json.dumps(p)] for name, p in self.parts.items()}
+        self.found = {}
+
+    def named_by(self, name, held):
+        key = (name, *(held[condition] for condition in self.within[name]))
+        if key not in self.found:
+            part = self.parts[name]
+            needs = part.get("DependsOn", [])
+            body = self.stack.resolve({k: v for k, v in part.items() if k not in ("Condition", "DependsOn")})
+            self.found[key] = {needs} if isinstance(needs, str) else set(needs)
+            self.found[key].update(named(body))
+        return self.found[key]
+
+    def check(self, settings):
+        self.stack.values |= settings
+        held = {condition: self.stack.holds(condition) for condition in SETTINGS}
+        there = [n for n, part in self.parts.items() if "Condition" not in part or held[part["Condition"]]]
+        resources = [name for name in there if name in self.stack.template["Resources"]]
+        known = {*resources, *self.stack.values}
+        for name in there:
+            missing = self.named_by(name, held) - known
+            expect(f"what {name} names and is not there with {settings}", sorted(missing), [])
+        return len(resources)
 
 
 def look_at(stack):
     expect("the conditions", sorted(SETTINGS), sorted(stack.template["Conditions"]))
+    expect("a condition of conditions", "Condition" in json.dumps(list(stack.template["Conditions"].values())), False)
     for condition, (parameter, on, off) in SETTINGS.items():
         for value, holds in ((on, True), (off, False)):
             stack.values[parameter] = value
             expect(f"{condition} with {parameter}={value}", stack.holds(condition), holds)
     parameters = [parameter for parameter, *_ in SETTINGS.values()]
     combinations = list(itertools.product(*(values for _, *values in SETTINGS.values())))
-    sizes = {check(stack, dict(zip(parameters, values))) for values in combinations}
+    parts = Parts(stack)
+    sizes = {parts.check(dict(zip(parameters, values))) for values in combinations}
     print(f"  whatever is named is there, in {len(combinations)} combinations of {len(SETTINGS)} conditions ({min(sizes)} to {max(sizes)} resources)")
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(stack.template, file)

@@ -14,7 +14,7 @@ os.environ.update(AWS_DEFAULT_REGION="us-east-1", AWS_ACCESS_KEY_ID="local", AWS
 import boto3  # noqa: E402
 from botocore.config import Config  # noqa: E402
 
-from translated import ROOT, Stack, expect  # noqa: E402
+from stack import ROOT, Stack, expect  # noqa: E402
 
 sys.path.append(str(ROOT / "tests/emulator"))
 from emulated import free_port, stopped_after, wait_for  # noqa: E402

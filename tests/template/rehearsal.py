@@ -18,7 +18,7 @@ import sys
 import time
 
 from deployed import UNKNOWN_OUTPUTS, UNKNOWN_TYPES, Deployed, arns, moto
-from translated import expect
+from stack import expect
 from uses import PARAMETERS, USES, World, removed
 
 

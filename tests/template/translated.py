@@ -8,114 +8,14 @@ resolves the parameters and conditions that it is about; what the template says 
 translated is checked by tests/it/deploy/template.rs."""
 
 import json
-import logging
-import os
 import pathlib
 import re
 import sys
 import tomllib
 
-os.environ.setdefault("AWS_DEFAULT_REGION", "eu-central-1")
+import yaml
 
-import yaml  # noqa: E402
-from samtranslator.translator.transform import transform  # noqa: E402
-
-# It warns of usage metrics that nobody publishes.
-logging.getLogger("samtranslator").setLevel(logging.ERROR)
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-NO_VALUE = {"Ref": "AWS::NoValue"}
-
-
-class Loader(yaml.SafeLoader):
-    """Reads CloudFormation's short forms."""
-
-
-def intrinsic(loader, suffix, node):
-    construct = {
-        yaml.ScalarNode: loader.construct_scalar,
-        yaml.SequenceNode: lambda n: loader.construct_sequence(n, deep=True),
-        yaml.MappingNode: lambda n: loader.construct_mapping(n, deep=True),
-    }
-    value = construct[type(node)](node)
-    if suffix == "Ref":
-        return {"Ref": value}
-    if suffix == "GetAtt":
-        return {"Fn::GetAtt": value.split(".", 1)}
-    return {f"Fn::{suffix}": value}
-
-
-Loader.add_multi_constructor("!", intrinsic)
-
-
-class Policies:
-    """Stands in for the managed policies that the translator would look up."""
-
-    def load(self):
-        return {}
-
-
-def translated(path, parameters):
-    """The template as SAM translates it, with packaged code. Parameters matter: CloudFormation
-    hands them to SAM, which puts some of them in."""
-    template = yaml.load(path.read_text(), Loader)
-    unknown = parameters.keys() - template["Parameters"].keys()
-    if unknown:
-        sys.exit(f"the template has no parameter {unknown}")
-    for resource in template["Resources"].values():
-        if resource["Type"] == "AWS::Serverless::Function":
-            resource["Properties"]["CodeUri"] = {"Bucket": "bucket", "Key": "key"}
-    return transform(template, dict(parameters), Policies())
-
-
-class Stack:
-    """A translated template with these parameters."""
-
-    def __init__(self, path, **given):
-        self.template = translated(path, given)
-        declared = self.template["Parameters"].items()
-        self.values = {name: str(p.get("Default", "")) for name, p in declared} | given
-
-    def holds(self, condition):
-        return self.resolve(self.template["Conditions"][condition])
-
-    def resolve(self, value):
-        """The value with parameters and conditions put in, and NoValue left out."""
-        if isinstance(value, list):
-            return [self.resolve(part) for part in value if part != NO_VALUE]
-        if not isinstance(value, dict):
-            return value
-        if len(value) == 1:
-            [(name, argument)] = value.items()
-            if name == "Ref" and argument in self.values:
-                return self.values[argument]
-            if name == "Condition" and isinstance(argument, str):
-                return self.holds(argument)
-            if name == "Fn::If":
-                condition, yes, no = argument
-                return self.resolve(yes if self.holds(condition) else no)
-            if name == "Fn::Equals":
-                one, other = self.resolve(argument)
-                return one == other
-            if name == "Fn::Not":
-                return not self.resolve(argument)[0]
-            if name == "Fn::Or":
-                return any(self.resolve(argument))
-            if name == "Fn::And":
-                return all(self.resolve(argument))
-            if name == "Fn::Split":
-                separator, text = self.resolve(argument)
-                return text.split(separator)
-        resolved = {name: self.resolve(part) for name, part in value.items()}
-        return {name: part for name, part in resolved.items() if part != NO_VALUE}
-
-    def resource(self, name):
-        return self.resolve(self.template["Resources"][name]["Properties"])
-
-
-def expect(what, got, expected):
-    if got != expected:
-        sys.exit(f"{what}: {json.dumps(got, indent=1)}\nexpected: {json.dumps(expected, indent=1)}")
+from stack import ROOT, Loader, Stack, expect
 
 
 def cors(path):
@@ -202,6 +102,74 @@ def roles(path):
     [config] = [r for r in invoked if r["Type"] == "AWS::Lambda::EventInvokeConfig"]
     sent = config["Properties"]["DestinationConfig"]["OnFailure"]["Destination"]
     expect("where failed runs go", sent, failed)
+
+
+def xray(stack, name):
+    """The rights on X-Ray that a role has."""
+    statements = [s for policy in stack.resource(name)["Policies"] for s in policy["PolicyDocument"]["Statement"]]
+    actions = [a for s in statements for a in ([s["Action"]] if isinstance(s["Action"], str) else s["Action"])]
+    return [action for action in actions if action.startswith("xray:")]
+
+
+def tracing(path):
+    """traces are sent, or not, and then no role has a right to send any"""
+    for value, mode, sends in (("ENABLED", "Active", True), ("DISABLED", "PassThrough", False)):
+        stack = Stack(path, Tracing=value)
+        of_type = lambda kind: [n for n, r in stack.template["Resources"].items() if r["Type"] == kind]
+        functions = of_type("AWS::Lambda::Function")
+        for function in functions:
+            expect(f"{function} with {value}", stack.resource(function)["TracingConfig"], {"Mode": mode})
+        machine = stack.resource("DeletionStateMachine")
+        expect(f"the state machine with {value}", machine["TracingConfiguration"], {"Enabled": sends})
+        rights = {role: bool(xray(stack, role)) for role in of_type("AWS::IAM::Role")}
+        senders = [role for role, has in rights.items() if has]
+        senders_expected = ["ApiFunctionRole", "CleanupFunctionRole", "DeletionStateMachineRole", "DrainFunctionRole"]
+        expect(f"the roles that may send with {value}", sorted(senders), senders_expected if sends else [])
+        expect("functions", len(functions), 3)
+
+
+def routes_measured(path):
+    """the gateway has metrics of each route, or of the API alone"""
+    for value, measures in (("ENABLED", True), ("DISABLED", False)):
+        stage = Stack(path, DetailedMetrics=value).resource("HttpApiApiGatewayDefaultStage")
+        expect(f"with {value}", stage["DefaultRouteSettings"]["DetailedMetricsEnabled"], measures)
+    resources = Stack(path).template["Resources"].values()
+    watching = [json.dumps(r) for r in resources if r["Type"].startswith("AWS::CloudWatch::")]
+    expect("what watches a route", [text for text in watching if '"Route"' in text or '"Resource"' in text], [])
+
+
+# Of the API Gateway developer guide, "Monitor CloudWatch metrics for HTTP APIs".
+METRICS_OF_A_ROUTE = ("4xx", "5xx", "Count", "IntegrationLatency", "Latency", "DataProcessed")
+# In us-east-1, for a month, in cents.
+OF_AN_ALARMS_METRIC, OF_A_METRIC, OF_A_DASHBOARD = 10, 30, 300
+
+
+def standing(path):
+    """docs/deploying.md counts what is billed without any traffic"""
+    stack = Stack(path)
+    kinds = {name: resource["Type"] for name, resource in stack.template["Resources"].items()}
+    alarms = [stack.resource(name) for name, kind in kinds.items() if kind == "AWS::CloudWatch::Alarm"]
+    # "you incur a cost for each alarm-metric that's referenced in the metric math expression"
+    # (CloudWatch's user guide, "CloudWatch billing and cost").
+    watched = sum(len([m for m in a.get("Metrics", [{}]) if "Expression" not in m]) for a in alarms)
+    dashboards = list(kinds.values()).count("AWS::CloudWatch::Dashboard")
+    routes = sum(map(len, stack.resource("HttpApi")["Body"]["paths"].values()))
+    of_routes = routes * len(METRICS_OF_A_ROUTE)
+    # The one metric that a clean-up without anything to do writes: tests/it/deploy/metrics.rs.
+    cents = watched * OF_AN_ALARMS_METRIC + dashboards * OF_A_DASHBOARD + OF_A_METRIC
+    money = lambda cents: f"${cents / 100:.2f}"
+    text = " ".join((ROOT / "docs/deploying.md").read_text().split())
+    for said in (
+        f"| {len(alarms)} alarms, on {watched} metrics | {money(watched * OF_AN_ALARMS_METRIC)} |",
+        f"| {dashboards} dashboard | {money(dashboards * OF_A_DASHBOARD)} |",
+        f"| **in all** | **{money(cents)}** |",
+        f"{routes} routes times {len(METRICS_OF_A_ROUTE)} metrics are {of_routes}, {money(of_routes * OF_A_METRIC)} a month",
+    ):
+        expect(f"docs/deploying.md says '{said}'", said in text, True)
+    billed_by_time = [n for n, kind in kinds.items() if kind in ("AWS::KMS::Key", "AWS::SecretsManager::Secret", "AWS::EC2::NatGateway", "AWS::EC2::VPCEndpoint")]
+    expect("what is billed by its time", billed_by_time, [])
+    for name, function in ((n, stack.resource(n)) for n, kind in kinds.items() if kind == "AWS::Lambda::Function"):
+        expect(f"{name} is not billed while it waits", "ProvisionedConcurrencyConfig" in function, False)
 
 
 def numbers(path):
@@ -359,7 +327,7 @@ def references(path):
 
 def main():
     path = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "template.yaml"
-    for check in (cors, routes, endpoints, recovery, roles, boundary, numbers, concurrency, stop, settings, names, published, deployments, references):
+    for check in (cors, routes, endpoints, recovery, roles, tracing, routes_measured, standing, boundary, numbers, concurrency, stop, settings, names, published, deployments, references):
         check(path)
         print(f"  {check.__doc__}")
 

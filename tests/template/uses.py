@@ -12,7 +12,7 @@ import time
 from deployed import Deployed
 from emulated import ACCOUNT, REFERENCE, answer, event, in_proportion, invoke, under_emulator
 from gateway import gateway
-from translated import expect
+from stack import expect
 
 LEASE_SECONDS = 1
 # The clean-up has something to do within seconds.

@@ -1,0 +1,131 @@
+//! The metrics that the functions write, and what watches them.
+
+use std::collections::BTreeSet;
+
+use campaigns::metrics as named;
+use serde_json::{Value, json};
+
+use super::template::{drive, put, template};
+use crate::harness::{
+    World, delete_event, event,
+    function::{Binary, metrics},
+    proxy::{Action, internal_error},
+    step_functions::{ARN, Start, StepFunctions},
+};
+
+const OPERATING: &str = include_str!("../../../docs/operating.md");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_metric_is_emitted_and_watched() {
+    // What the functions emit, once in each way.
+    let mut emitted = BTreeSet::new();
+    let mut note = |printed: &str| {
+        for (name, _) in metrics(printed) {
+            emitted.insert(name.split(' ').next().unwrap().to_owned());
+        }
+    };
+    let world = World::new().await;
+    put(&world, "campaign_1", "paused").await;
+    put(&world, "campaign_2", "paused").await;
+    world.proxy.policy(|call| match (call.operation, call.nth) {
+        // A batch is unprocessed, and the count of the second use fails.
+        ("BatchWriteItem", 0) => Action::Unprocessed(3),
+        ("UpdateItem", _)
+            if call.body["UpdateExpression"] == "ADD #counter :one" && call.nth > 0 =>
+        {
+            internal_error()
+        }
+        _ => Action::Pass,
+    });
+    let refusing = StepFunctions::answering(&[Start::Refused]).await;
+    let mut handed_on = delete_event("campaign_2");
+    handed_on["headers"]["prefer"] = "respond-async".into();
+    let events = vec![delete_event("campaign_1"), handed_on, event("active")];
+    let state_machine = [
+        ("STATE_MACHINE_ARN", ARN),
+        ("AWS_ENDPOINT_URL_SFN", refusing.url.as_str()),
+    ];
+    let (_, printed, _) = drive(Binary::Api, &world, events, &state_machine).await;
+    for (name, value) in [
+        ("Requests deleted", 1),
+        ("Requests remaining", 1),
+        ("Requests not_found", 1),
+        ("DeletionsFinished", 1),
+        ("ItemsDeleted", 30),
+        ("WriteUnitsConsumed", 30),
+        ("DeletesSentAgain", 3),
+        ("HandOffsFailed", 1),
+        ("RateLimitFailedOpen", 1),
+    ] {
+        assert!(
+            metrics(&printed).contains(&(name.to_owned(), json!(value))),
+            "{name}: {printed}"
+        );
+    }
+    note(&printed);
+    world.proxy.pass();
+    for number in 0..20 {
+        put(&world, &format!("old_{number}"), "completed").await;
+    }
+    let retention = [("RETENTION_DAYS", "30")];
+    let report = vec![event("cleanup-report")];
+    note(&drive(Binary::Cleanup, &world, report, &retention).await.1);
+    let payload =
+        json!({"accountId": ACCOUNT, "deletionId": world.records().await[0]["deletionId"]});
+    let (_, printed, _) = drive(Binary::Drain, &world, vec![payload], &[]).await;
+    note(&printed);
+
+    // What the alarms and the dashboard watch.
+    let template = template();
+    let resources = template["Resources"].as_object().unwrap();
+    let mut watched = BTreeSet::new();
+    for alarm in resources
+        .values()
+        .filter(|r| r["Type"] == "AWS::CloudWatch::Alarm")
+    {
+        let properties = &alarm["Properties"];
+        if properties["Namespace"] == named::NAMESPACE {
+            assert_eq!(properties["Dimensions"][0]["Name"], named::FUNCTION_NAME);
+            watched.insert(properties["MetricName"].as_str().unwrap().to_owned());
+        }
+    }
+    let body = resources["Dashboard"]["Properties"]["DashboardBody"]["!Sub"][0]
+        .as_str()
+        .unwrap();
+    let dashboard: Value = serde_json::from_str(body).unwrap();
+    for widget in dashboard["widgets"].as_array().unwrap() {
+        for shown in widget["properties"]["metrics"].as_array().unwrap() {
+            match &shown[0] {
+                Value::String(namespace) if namespace == named::NAMESPACE => {
+                    assert_eq!(shown[2], named::FUNCTION_NAME);
+                    watched.insert(shown[1].as_str().unwrap().to_owned());
+                }
+                Value::Object(computed) => {
+                    let expression = computed["expression"].as_str().unwrap();
+                    if let Some((_, name)) = expression.split_once("MetricName=\"") {
+                        watched.insert(name.split('"').next().unwrap().to_owned());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    let every: BTreeSet<String> = named::ALL.map(ToOwned::to_owned).into();
+    assert_eq!(emitted, every);
+    assert_eq!(watched, every);
+    for name in named::ALL {
+        assert!(
+            OPERATING.contains(&format!("`{name}`")),
+            "docs/operating.md does not describe {name}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clean_up_with_nothing_to_do_writes_one_metric() {
+    let world = World::new().await;
+    let schedule = vec![event("schedule")];
+    let (_, printed, _) = drive(Binary::Cleanup, &world, schedule, &[]).await;
+    let written = metrics(&printed);
+    assert_eq!(written, [("StalledDeletions".to_owned(), json!(0))]);
+}
