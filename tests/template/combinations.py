@@ -21,6 +21,7 @@ from stack import ROOT, Stack, expect
 # What makes each condition hold, and what does not.
 SETTINGS = {
     "MakesTable": ("ExistingTableName", "", "existing"),
+    "HasTableKey": ("TableKeyArn", "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab", ""),
     "AllowsCors": ("CorsOrigins", "https://a.example", ""),
     "RunsCleanup": ("CleanupScheduleState", "ENABLED", "DISABLED"),
     "ReservesApi": ("ApiReservedConcurrency", "5", ""),

@@ -138,6 +138,43 @@ def routes_measured(path):
     expect("what watches a route", [text for text in watching if '"Route"' in text or '"Resource"' in text], [])
 
 
+TABLE_KEY = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+# What the developer guide of DynamoDB says that it requires on a customer-managed key at a minimum, without
+# CreateGrant, which is of whoever chooses the key; each by its name.
+KEY_ACTIONS = ["Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo"]
+
+
+def table_key(path):
+    """the table is encrypted with the key that is given, which the functions use through DynamoDB alone"""
+    for given in ("", TABLE_KEY):
+        for existing in ("", "existing"):
+            stack = Stack(path, TableKeyArn=given, ExistingTableName=existing)
+            roles = [name for name, r in stack.template["Resources"].items() if r["Type"] == "AWS::IAM::Role"]
+            users = []
+            for role in roles:
+                policies = stack.resource(role)["Policies"]
+                statements = [s for policy in policies for s in policy["PolicyDocument"]["Statement"]]
+                for statement in (s for s in statements if "kms:" in json.dumps(s)):
+                    users.append(role)
+                    actions = [f"kms:{action}" for action in KEY_ACTIONS]
+                    expect(f"what {role} may do", sorted(statement["Action"]), actions)
+                    expect(f"the key of {role}", statement["Resource"], given)
+                    [(operator, condition)] = statement["Condition"].items()
+                    services = [value["Fn::Sub"] for value in condition["kms:ViaService"]]
+                    of_dynamodb = [f"dynamodb.${{AWS::Region}}.{suffix}" for suffix in ("amazonaws.com", "${AWS::URLSuffix}")]
+                    expect("through which service", (operator, list(condition), services), ("StringEquals", ["kms:ViaService"], of_dynamodb))
+            functions = ["ApiFunctionRole", "CleanupFunctionRole", "DrainFunctionRole"]
+            expect(f"who uses the key '{given}'", sorted(users), functions if given else [])
+        specification = {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": given}
+        table = Stack(path, TableKeyArn=given).resource("Table")
+        expect("the table's encryption", table.get("SSESpecification"), specification if given else None)
+    pattern = Stack(path).template["Parameters"]["TableKeyArn"]["AllowedPattern"]
+    govcloud, alias = TABLE_KEY.replace("aws:", "aws-us-gov:", 1), TABLE_KEY.replace("key/", "alias/")
+    multi_region = TABLE_KEY.split("key/")[0] + "key/mrk-1234abcd12ab34cd56ef1234567890ab"
+    for value, allowed in ((TABLE_KEY, True), (govcloud, True), (multi_region, True), (alias, False), ("alias/aws/dynamodb", False)):
+        expect(f"the key '{value}' is allowed", bool(re.fullmatch(pattern, value)), allowed)
+
+
 # Of the API Gateway developer guide, "Monitor CloudWatch metrics for HTTP APIs".
 METRICS_OF_A_ROUTE = ("4xx", "5xx", "Count", "IntegrationLatency", "Latency", "DataProcessed")
 # In us-east-1, for a month, in cents.
@@ -327,7 +364,7 @@ def references(path):
 
 def main():
     path = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "template.yaml"
-    for check in (cors, routes, endpoints, recovery, roles, tracing, routes_measured, standing, boundary, numbers, concurrency, stop, settings, names, published, deployments, references):
+    for check in (cors, routes, endpoints, recovery, roles, table_key, tracing, routes_measured, standing, boundary, numbers, concurrency, stop, settings, names, published, deployments, references):
         check(path)
         print(f"  {check.__doc__}")
 

@@ -246,8 +246,8 @@ fn checked(exchange: &Exchange) -> Vec<(String, bool)> {
 }
 
 /// What the role of a function allows: actions on the table, or on the index. What Lambda
-/// itself does with the role (logs, traces, failed events) is checked on the translated
-/// template.
+/// itself does with the role (logs, traces, failed events), and DynamoDB with the table's key,
+/// is checked on the translated template.
 fn allowed(name: &str) -> BTreeSet<(String, bool)> {
     assert_eq!(function(name)["Role"]["!GetAtt"], format!("{name}Role.Arn"));
     let role = function(&format!("{name}Role"));
@@ -261,7 +261,7 @@ fn allowed(name: &str) -> BTreeSet<(String, bool)> {
             None => statement,
         };
         let sid = statement["Sid"].as_str().unwrap();
-        if ["WriteLogs", "WriteTraces", "ReportFailures"].contains(&sid) {
+        if ["UseTableKey", "WriteLogs", "WriteTraces", "ReportFailures"].contains(&sid) {
             continue;
         }
         assert_eq!(statement["Effect"], "Allow");
