@@ -153,12 +153,14 @@ fn encryption(description: &TableDescription) -> Check {
         return Check::ok(NAME, "with a key that DynamoDB owns");
     };
     let key = encryption.kms_master_key_arn().unwrap_or("a KMS key");
-    if encryption.inaccessible_encryption_date_time().is_some() {
+    // The seven days: API reference, `TableDescription`, `TableStatus`.
+    if let Some(since) = encryption.inaccessible_encryption_date_time() {
         return Check::failed(
             NAME,
-            format!("{key} cannot be used"),
-            "Enable the key again within 7 days, and let the functions' roles use it: DynamoDB \
-             archives the table after that.",
+            format!("{key} cannot be used since {since}"),
+            "Enable the key again, and let the functions' roles use it (TableKeyArn of the \
+             template): when it was inaccessible for more than seven days, DynamoDB archives the \
+             table.",
         );
     }
     Check::ok(NAME, format!("with {key}"))
@@ -174,6 +176,7 @@ fn stream(description: &TableDescription) -> Check {
         return Check::ok(NAME, "none");
     };
     let view = view.map_or("of an unknown view", StreamViewType::as_str);
+    // The 24 hours: developer guide, "DynamoDB encryption at rest usage notes".
     if view.contains("OLD_IMAGE") || view.contains("OLD_AND") || view.contains("AND_OLD") {
         return Check::warning(
             NAME,
@@ -242,7 +245,7 @@ fn recovery(table: &Table, recovery: Result<PointInTimeRecoveryDescription, Unre
         Err(why) => return Check::unread(NAME, &why),
     };
     if recovery.point_in_time_recovery_status() == Some(&PointInTimeRecoveryStatus::Enabled) {
-        // A description without days is of the time when 35 were the only choice.
+        // What it is unless it was set: API reference, `PointInTimeRecoverySpecification`.
         let days = recovery.recovery_period_in_days().unwrap_or(35);
         return Check::ok(
             NAME,

@@ -290,6 +290,7 @@ fn described(
             };
         }
     };
+    // Developer guide of Step Functions, "Execution guarantees".
     if machine.r#type() != &StateMachineType::Standard {
         return Check::failed(
             NAME,

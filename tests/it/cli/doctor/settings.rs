@@ -335,7 +335,7 @@ async fn what_a_description_shows_is_judged() {
                 "InaccessibleEncryptionDateTime": 1_700_000_000.0}),
             "encryption",
             "failed",
-            key,
+            "cannot be used since 2023-11-14T22:13:20Z",
         ),
         (
             "TableStatus",
