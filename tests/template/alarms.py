@@ -74,6 +74,10 @@ CASES = {
         ("the hand-offs of a run fail", {}, {"HandOffsFailed": [[3], NONE]}, 1),
         ("every hand-off works", {}, {"HandOffsFailed": [NONE] * 12}, 0),
     ],
+    "ArchiveFailuresAlarm": [
+        ("a slice cannot archive", {}, {"ArchiveFailures": [NONE, [1], NONE]}, 1),
+        ("every slice archives", {}, {"ArchiveFailures": [NONE] * 12}, 0),
+    ],
     "RateLimitFailedOpenAlarm": [
         ("no use is counted", {}, {"RateLimitFailedOpen": [[1] * 40, [1] * 40]}, 1),
         ("one use is not counted", {}, {"RateLimitFailedOpen": [[1], NONE, NONE]}, 0),

@@ -32,6 +32,13 @@ SETTINGS = {
     "MeasuresRoutes": ("DetailedMetrics", "ENABLED", "DISABLED"),
     "NotifiesAlarms": ("AlarmTopicArn", "arn:aws:sns:us-east-1:123456789012:alarms", ""),
 }
+# Conditions of two parameters, with the values of both for which each holds.
+OF_TWO = {
+    "MakesArchive": {("", "30")},
+    "Archives": {("", "30"), ("my-bucket", "0"), ("my-bucket", "30")},
+}
+TWO = {"ExistingArchiveBucket": ("", "my-bucket"), "ArchiveDays": ("0", "30")}
+CONDITIONS = [*SETTINGS, *OF_TWO]
 # SAM puts this parameter in.
 BY_SAM = ("DeploymentPreference", ("AllAtOnce", "Canary10Percent5Minutes"))
 REGIONS = ("us-east-1", "eu-central-1", "us-gov-west-1", "cn-north-1")
@@ -64,7 +71,7 @@ class Parts:
     def __init__(self, stack):
         self.stack = stack
         self.parts = stack.template["Resources"] | stack.template["Outputs"]
-        self.within = {name: [c for c in SETTINGS if f'"{c}"' in json.dumps(p)] for name, p in self.parts.items()}
+        self.within = {name: [c for c in CONDITIONS if f'"{c}"' in json.dumps(p)] for name, p in self.parts.items()}
         self.found = {}
 
     def named_by(self, name, held):
@@ -79,7 +86,7 @@ class Parts:
 
     def check(self, settings):
         self.stack.values |= settings
-        held = {condition: self.stack.holds(condition) for condition in SETTINGS}
+        held = {condition: self.stack.holds(condition) for condition in CONDITIONS}
         there = [n for n, part in self.parts.items() if "Condition" not in part or held[part["Condition"]]]
         resources = [name for name in there if name in self.stack.template["Resources"]]
         known = {*resources, *self.stack.values}
@@ -90,17 +97,22 @@ class Parts:
 
 
 def look_at(stack):
-    expect("the conditions", sorted(SETTINGS), sorted(stack.template["Conditions"]))
+    expect("the conditions", sorted(CONDITIONS), sorted(stack.template["Conditions"]))
     expect("a condition of conditions", "Condition" in json.dumps(list(stack.template["Conditions"].values())), False)
     for condition, (parameter, on, off) in SETTINGS.items():
         for value, holds in ((on, True), (off, False)):
             stack.values[parameter] = value
             expect(f"{condition} with {parameter}={value}", stack.holds(condition), holds)
-    parameters = [parameter for parameter, *_ in SETTINGS.values()]
-    combinations = list(itertools.product(*(values for _, *values in SETTINGS.values())))
+    for both in itertools.product(*TWO.values()):
+        stack.values |= dict(zip(TWO, both))
+        for condition, holds_for in OF_TWO.items():
+            expect(f"{condition} with {both}", stack.holds(condition), both in holds_for)
+    parameters = [*(parameter for parameter, *_ in SETTINGS.values()), *TWO]
+    values_of_each = [*(values for _, *values in SETTINGS.values()), *TWO.values()]
+    combinations = list(itertools.product(*values_of_each))
     parts = Parts(stack)
     sizes = {parts.check(dict(zip(parameters, values))) for values in combinations}
-    print(f"  whatever is named is there, in {len(combinations)} combinations of {len(SETTINGS)} conditions ({min(sizes)} to {max(sizes)} resources)")
+    print(f"  whatever is named is there, in {len(combinations)} combinations of {len(CONDITIONS)} conditions ({min(sizes)} to {max(sizes)} resources)")
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(stack.template, file)
         file.flush()

@@ -175,6 +175,38 @@ def table_key(path):
         expect(f"the key '{value}' is allowed", bool(re.fullmatch(pattern, value)), allowed)
 
 
+def archive(path):
+    """the archive's bucket is private and expires, and the functions may put objects under the prefix alone"""
+    for days, existing, bucket in (("0", "", None), ("30", "", {"Ref": "ArchiveBucket"}), ("0", "my-bucket", "my-bucket"), ("30", "my-bucket", "my-bucket")):
+        stack = Stack(path, ArchiveDays=days, ExistingArchiveBucket=existing, ArchivePrefix="kept/")
+        for name in ("Api", "Drain", "Cleanup"):
+            [policy] = stack.resource(f"{name}FunctionRole")["Policies"]
+            statements = [s for s in policy["PolicyDocument"]["Statement"] if "s3:" in json.dumps(s)]
+            expect(f"{name} archives in {bucket}", len(statements), 1 if bucket else 0)
+            for statement in statements:
+                expect("what it may do", statement["Action"], "s3:PutObject")
+                [text, names] = statement["Resource"]["Fn::Sub"]
+                expect("where", text, "arn:${AWS::Partition}:s3:::${Bucket}/${ArchivePrefix}*")
+                expect("in which bucket", names, {"Bucket": bucket})
+            variables = stack.resource(f"{name}Function")["Environment"]["Variables"]
+            said = [variables[f"ARCHIVE_{v}"] for v in ("BUCKET", "PREFIX", "MODE", "DAYS")]
+            expect("its variables", said, [bucket or "", "kept/", "default", days])
+        expect("a bucket is made", stack.holds("MakesArchive"), bucket == {"Ref": "ArchiveBucket"})
+    made = stack.template["Resources"]["ArchiveBucket"]
+    expect("it stays", (made["DeletionPolicy"], made["UpdateReplacePolicy"]), ("Retain", "Retain"))
+    properties = Stack(path, ArchiveDays="30").resource("ArchiveBucket")
+    expect("public access", set(properties["PublicAccessBlockConfiguration"].values()), {True})
+    expect("owner", properties["OwnershipControls"]["Rules"], [{"ObjectOwnership": "BucketOwnerEnforced"}])
+    [rule] = properties["LifecycleConfiguration"]["Rules"]
+    expect("expiry", (rule["Prefix"], rule["ExpirationInDays"], rule["Status"]), ("deletions/", "30", "Enabled"))
+    expect("versions", "VersioningConfiguration" in properties, False)
+    [encryption] = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    expect("encryption", encryption["ServerSideEncryptionByDefault"]["SSEAlgorithm"], "AES256")
+    [statement] = Stack(path, ArchiveDays="30").resource("ArchiveBucketPolicy")["PolicyDocument"]["Statement"]
+    expect("without TLS", (statement["Effect"], statement["Principal"], statement["Action"]), ("Deny", "*", "s3:*"))
+    expect("is without TLS", statement["Condition"], {"Bool": {"aws:SecureTransport": "false"}})
+
+
 # Of the API Gateway developer guide, "Monitor CloudWatch metrics for HTTP APIs".
 METRICS_OF_A_ROUTE = ("4xx", "5xx", "Count", "IntegrationLatency", "Latency", "DataProcessed")
 # In us-east-1, for a month, in cents.
@@ -226,7 +258,7 @@ def numbers(path):
         for odd in ("", "0.5", "1.0", "-1", "1e3", " 5", "5 ", "many"):
             expect(f"{name} may be '{odd}'", bool(allows(odd)), False)
         expect(f"{name} may be its default", bool(allows(parameter["Default"])), True)
-    expect("numbers", checked, 10)
+    expect("numbers", checked, 11)
 
 
 def concurrency(path):
@@ -364,7 +396,7 @@ def references(path):
 
 def main():
     path = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "template.yaml"
-    for check in (cors, routes, endpoints, recovery, roles, table_key, tracing, routes_measured, standing, boundary, numbers, concurrency, stop, settings, names, published, deployments, references):
+    for check in (cors, routes, endpoints, recovery, roles, table_key, archive, tracing, routes_measured, standing, boundary, numbers, concurrency, stop, settings, names, published, deployments, references):
         check(path)
         print(f"  {check.__doc__}")
 
