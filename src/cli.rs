@@ -13,6 +13,7 @@ pub mod engine;
 pub mod gateway;
 mod key;
 mod list;
+pub mod local_s3;
 mod print;
 mod restore;
 pub mod seed;

@@ -55,6 +55,9 @@ pub const ENDPOINT_URLS: [&str; 4] = [
     "AWS_ENDPOINT_URL_S3",
 ];
 
+/// The access key of this machine's endpoints, and its secret.
+pub const LOCAL_KEY: &str = "local";
+
 /// A missing or wrong setting: no request can be sent, however long one waits.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
@@ -144,7 +147,7 @@ pub fn on_this_machine(endpoint_url: &str) -> SdkConfig {
 
 /// The same, with another time after which idle connections are closed.
 fn closing_after(idle: Duration, endpoint_url: &str) -> SdkConfig {
-    let credentials = Credentials::new("local", "local", None, None, "local");
+    let credentials = Credentials::new(LOCAL_KEY, LOCAL_KEY, None, None, "local");
     let scheme = endpoint_url.parse::<Uri>().ok();
     let scheme = scheme.and_then(|uri| uri.scheme().cloned());
     SdkConfig::builder()

@@ -34,7 +34,7 @@ impl Engine {
             None => Database::memory(),
             Some(file) => Database::new(&file_name(file)?),
         };
-        let lock = data.map(only_one).transpose()?;
+        let lock = data.map(|file| only_one(file, file)).transpose()?;
         let database = database.map_err(|error| {
             let file = data.map_or_else(|| "memory".into(), Path::to_string_lossy);
             CliError::Refused(format!("cannot keep data in {file}: {error}"))
@@ -55,14 +55,14 @@ impl Engine {
     }
 }
 
-/// Locks a data file for this process: two engines over one file would each see half.
-fn only_one(file: &Path) -> Result<File, CliError> {
+/// Locks data for this process by a file: two engines over one file would each see half.
+pub(super) fn only_one(data: &Path, file: &Path) -> Result<File, CliError> {
     let lock = File::open(file)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(CliError::Refused(format!(
             "{} is in use by another `campaigns serve`",
-            file.display()
+            data.display()
         ))),
         Err(TryLockError::Error(error)) => Err(error.into()),
     }
