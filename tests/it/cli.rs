@@ -1,6 +1,7 @@
 //! The terminal.
 
 mod doctor;
+mod local_s3;
 mod operator;
 mod output;
 mod settings;

@@ -1,5 +1,6 @@
 //! Faults: kills, races, lost, late and repeated requests.
 
+mod bucket;
 mod interleavings;
 mod kill;
 mod late;

@@ -1,6 +1,7 @@
 //! A world for one test: an engine, a fresh table, the fault layer in front of
 //! it, and the real handler behind that.
 
+pub(crate) mod bucket;
 pub(crate) mod front;
 pub(crate) mod function;
 pub(crate) mod proxy;
@@ -35,7 +36,7 @@ use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use self::proxy::Proxy;
+use self::{bucket::Bucket, proxy::Proxy};
 use crate::http::description;
 
 /// The environment variable that names another endpoint than the embedded one.
@@ -54,6 +55,7 @@ pub(crate) struct World {
     /// The table, without faults in between.
     pub(crate) table: Table,
     pub(crate) proxy: Proxy,
+    pub(crate) s3: Bucket,
     pub(crate) settings: DeletionSettings,
     pub(crate) retention: RetentionSettings,
     pub(crate) inline_budget: Duration,
@@ -168,6 +170,7 @@ impl World {
         let world = Self {
             table,
             proxy: Proxy::start(url).await,
+            s3: Bucket::start().await,
             settings: DeletionSettings {
                 lease: Duration::from_secs(30),
                 pace: None,

@@ -1,60 +1,70 @@
-//! The fault layer: an HTTP proxy in front of the endpoint that does what
-//! networks and DynamoDB do and no local engine does by itself. It throttles,
-//! returns unprocessed items, conflicts, fails, loses requests, loses answers, and
-//! delivers requests after their sender has given up on them.
+//! The fault layer: an HTTP proxy in front of an endpoint that does what networks
+//! and services do and no local engine does by itself. It throttles, conflicts, fails,
+//! loses requests, loses answers, breaks off in the middle of either, and delivers
+//! requests after their sender has given up on them. What it has to know of a service
+//! is in a file of the service's own.
+
+mod dynamodb;
+mod payload;
+mod s3;
+mod state;
 
 use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
-use http_body_util::{BodyExt, Full};
 use hyper::{
-    Request, Response, StatusCode,
-    body::{Bytes, Incoming},
-    http::request::Parts,
-    server::conn::http1,
+    Response, StatusCode, body::Bytes, http::request::Parts, server::conn::http1,
     service::service_fn,
 };
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioIo},
-};
-use serde_json::{Value, json};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 
+use self::state::State;
+pub(crate) use self::{
+    dynamodb::{
+        error, internal_error, is_claim, is_finish, is_progress, serial_round_trips, throttled,
+        transaction_conflict, transaction_in_progress,
+    },
+    s3::{Object, access_denied, expired_token, slow_down},
+};
+
+/// What the proxy has to know of a service: the bodies of its requests, as DynamoDB's
+/// are by default.
+pub(crate) trait Service: Clone + Send + Sync + 'static {
+    /// The service's name of a request's operation, and its body.
+    fn read(head: &Parts, body: Bytes) -> (String, Self);
+
+    /// The bytes of a body.
+    fn bytes(&self) -> Bytes;
+
+    /// An answer that the service could have given.
+    fn answer(status: StatusCode, value: &Value) -> Response<Bytes>;
+
+    /// The body without this many of its writes, unless that is all, and what says in its
+    /// answer that they are unprocessed.
+    fn split(&self, _unprocessed: usize) -> (Option<Self>, Unprocessed) {
+        panic!("this service has no unprocessed writes")
+    }
+}
+
+/// Makes an answer one with unprocessed writes; without one, nothing was left to apply.
+pub(crate) type Unprocessed = Box<dyn FnOnce(Option<Bytes>) -> Value + Send>;
+
 /// A request that arrived at the proxy.
-pub(crate) struct Call<'a> {
-    /// DynamoDB's name of the operation.
+pub(crate) struct Call<'a, S = Value> {
+    /// The service's name of the operation.
     pub(crate) operation: &'a str,
+    /// Its path, as it was sent.
+    pub(crate) path: &'a str,
     /// How many requests came before it.
     pub(crate) number: usize,
     /// How many of the same operation came before it.
     pub(crate) nth: usize,
     /// Its body, which may be changed.
-    pub(crate) body: &'a mut Value,
-}
-
-/// Whether this is the transaction that claims a campaign.
-pub(crate) fn is_claim(call: &Call<'_>) -> bool {
-    call.operation == "TransactWriteItems" && call.body["TransactItems"][0]["Update"].is_object()
-}
-
-/// Whether this is the transaction that finishes a deletion.
-pub(crate) fn is_finish(call: &Call<'_>) -> bool {
-    call.operation == "TransactWriteItems" && call.body["TransactItems"][0]["Delete"].is_object()
-}
-
-/// Whether this is a count-ahead or a release.
-pub(crate) fn is_progress(call: &Call<'_>) -> bool {
-    call.operation == "UpdateItem"
-        && call.body["UpdateExpression"]
-            .as_str()
-            .is_some_and(|update| update.contains("counted"))
+    pub(crate) body: &'a mut S,
 }
 
 /// What happens to a request.
@@ -80,55 +90,26 @@ pub(crate) enum Action {
     Hang,
     /// It goes through once this is notified.
     Wait(Arc<Notify>),
-}
-
-pub(crate) fn throttled() -> Action {
-    error(
-        StatusCode::BAD_REQUEST,
-        "ProvisionedThroughputExceededException",
-    )
-}
-
-pub(crate) fn internal_error() -> Action {
-    error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError")
-}
-
-pub(crate) fn transaction_in_progress() -> Action {
-    error(StatusCode::BAD_REQUEST, "TransactionInProgressException")
-}
-
-pub(crate) fn error(status: StatusCode, code: &str) -> Action {
-    let body = json!({
-        "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"),
-        "message": "made by the fault layer",
-    });
-    Action::Answer(status, body)
-}
-
-pub(crate) fn transaction_conflict() -> Action {
-    let body = json!({
-        "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
-        "message": "Transaction cancelled [TransactionConflict, None]",
-        "CancellationReasons": [
-            {"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"},
-            {"Code": "None"},
-        ],
-    });
-    Action::Answer(StatusCode::BAD_REQUEST, body)
+    /// The first half of it arrives, then its connection breaks.
+    HalfRequest,
+    /// It is applied, and the connection breaks in the middle of its answer.
+    HalfAnswer,
 }
 
 /// An exchange as the proxy saw it.
 #[derive(Clone, Debug)]
-pub(crate) struct Exchange {
+pub(crate) struct Exchange<S = Value> {
     pub(crate) operation: String,
-    pub(crate) body: Value,
+    pub(crate) path: String,
+    pub(crate) body: S,
     pub(crate) answer: Bytes,
     pub(crate) begun: Instant,
     pub(crate) ended: Instant,
 }
 
-type Policy = Arc<dyn Fn(&mut Call<'_>) -> Action + Send + Sync>;
-type Matches = Arc<dyn Fn(&Call<'_>) -> bool + Send + Sync>;
+type Policy<S> = Arc<dyn Fn(&mut Call<'_, S>) -> Action + Send + Sync>;
+type Matches<S> = Arc<dyn Fn(&Call<'_, S>) -> bool + Send + Sync>;
+type Edit<S> = Arc<dyn Fn(&str, &mut S) + Send + Sync>;
 
 /// A request that waits in the proxy.
 #[derive(Clone)]
@@ -149,54 +130,24 @@ impl Pause {
     }
 }
 
-pub(crate) struct Proxy {
-    state: Arc<State>,
+pub(crate) struct Proxy<S: Service = Value> {
+    state: Arc<State<S>>,
     url: String,
     task: JoinHandle<()>,
 }
 
-/// A request that may be a late one.
-struct Undecided(Arc<State>);
-
-impl Drop for Undecided {
-    fn drop(&mut self) {
-        self.0.late.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-struct State {
-    target: String,
-    client: Client<HttpConnector, Full<Bytes>>,
-    policy: Mutex<Policy>,
-    pauses: Mutex<Vec<(Matches, Pause)>>,
-    page_limit: Mutex<Option<u64>>,
-    date: Mutex<Option<String>>,
-    counts: Mutex<HashMap<String, usize>>,
-    exchanges: Mutex<Vec<Exchange>>,
-    late: AtomicUsize,
-}
-
-impl Drop for Proxy {
+impl<S: Service> Drop for Proxy<S> {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Proxy {
-    pub(crate) async fn start(target: String) -> Self {
+impl<S: Service> Proxy<S> {
+    /// Starts a proxy before an endpoint.
+    pub(crate) async fn before(target: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let state = Arc::new(State {
-            target,
-            client: Client::builder(TokioExecutor::new()).build_http(),
-            policy: Mutex::new(Arc::new(|_| Action::Pass)),
-            pauses: Mutex::default(),
-            page_limit: Mutex::new(None),
-            date: Mutex::new(None),
-            counts: Mutex::default(),
-            exchanges: Mutex::default(),
-            late: AtomicUsize::new(0),
-        });
+        let state = Arc::new(State::before(target));
         let serving = state.clone();
         let task = tokio::spawn(async move {
             loop {
@@ -220,7 +171,10 @@ impl Proxy {
     }
 
     /// Sets what happens to requests from now on; counting starts again.
-    pub(crate) fn policy(&self, policy: impl Fn(&mut Call<'_>) -> Action + Send + Sync + 'static) {
+    pub(crate) fn policy(
+        &self,
+        policy: impl Fn(&mut Call<'_, S>) -> Action + Send + Sync + 'static,
+    ) {
         *self.state.policy.lock().unwrap() = Arc::new(policy);
         self.state.pauses.lock().unwrap().clear();
         self.start_counting();
@@ -230,7 +184,7 @@ impl Proxy {
     /// subject to the policy. Counting starts again.
     pub(crate) fn pause_at(
         &self,
-        matches: impl Fn(&Call<'_>) -> bool + Send + Sync + 'static,
+        matches: impl Fn(&Call<'_, S>) -> bool + Send + Sync + 'static,
     ) -> Pause {
         let pause = Pause {
             reached: Arc::default(),
@@ -260,9 +214,9 @@ impl Proxy {
         self.policy(|_| Action::Pass);
     }
 
-    /// Pages of a campaign's partition have at most this many items.
-    pub(crate) fn page_limit(&self, items: u64) {
-        *self.state.page_limit.lock().unwrap() = Some(items);
+    /// Changes every request before the policy sees it.
+    fn edit(&self, edit: impl Fn(&str, &mut S) + Send + Sync + 'static) {
+        *self.state.edit.lock().unwrap() = Arc::new(edit);
     }
 
     /// Answers have this `Date`.
@@ -270,7 +224,7 @@ impl Proxy {
         *self.state.date.lock().unwrap() = Some(date.to_owned());
     }
 
-    pub(crate) fn exchanges(&self) -> Vec<Exchange> {
+    pub(crate) fn exchanges(&self) -> Vec<Exchange<S>> {
         self.state.exchanges.lock().unwrap().clone()
     }
 
@@ -280,190 +234,4 @@ impl Proxy {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
-}
-
-/// The longest chain of requests of which each was sent after the one before
-/// was answered.
-pub(crate) fn serial_round_trips(exchanges: &[Exchange]) -> usize {
-    let mut by_end: Vec<_> = exchanges.to_vec();
-    by_end.sort_by_key(|exchange| exchange.ended);
-    let mut chain = 0;
-    let mut free_from = None;
-    for exchange in by_end {
-        if free_from.is_none_or(|at| exchange.begun >= at) {
-            chain += 1;
-            free_from = Some(exchange.ended);
-        }
-    }
-    chain
-}
-
-impl State {
-    async fn serve(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-    ) -> Result<Response<Full<Bytes>>, std::io::Error> {
-        let begun = Instant::now();
-        let (head, body) = request.into_parts();
-        let body = body.collect().await.map_err(std::io::Error::other)?;
-        let target = head.headers.get("x-amz-target").unwrap();
-        let operation = target.to_str().unwrap().rsplit('.').next().unwrap();
-        let operation = operation.to_owned();
-        let mut body: Value = serde_json::from_slice(&body.to_bytes()).unwrap();
-        let page_limit = *self.page_limit.lock().unwrap();
-        if operation == "Query"
-            && let Some(limit) = page_limit
-        {
-            body["Limit"] = limit.into();
-        }
-        // Counted as late until it is clear that it is not, so that `settle`,
-        // called by whom the policy has woken, waits for it.
-        self.late.fetch_add(1, Ordering::SeqCst);
-        let action = self.decide(&operation, &mut body);
-        let mut undecided = Some(Undecided(self.clone()));
-        let lost = || std::io::Error::other("lost by the fault layer");
-        let begins_late = matches!(
-            action,
-            Action::Late(_) | Action::LateUntil(_) | Action::LoseAnswer | Action::Hang
-        );
-        if !begins_late {
-            undecided.take();
-        }
-        let mut answer = match action {
-            Action::Pass => self.forward(&head, &body).await,
-            Action::Delay(delay) => {
-                tokio::time::sleep(delay).await;
-                self.forward(&head, &body).await
-            }
-            Action::LoseRequest => return Err(lost()),
-            Action::LoseAnswer => {
-                // Applied even if the sender goes away meanwhile.
-                let applied = self.later(head, body, std::future::ready(()));
-                undecided.take();
-                applied.await.unwrap();
-                return Err(lost());
-            }
-            Action::Late(delay) => {
-                drop(self.later(head, body, async move { tokio::time::sleep(delay).await }));
-                return Err(lost());
-            }
-            Action::LateUntil(notify) => {
-                drop(self.later(head, body, async move { notify.notified().await }));
-                return Err(lost());
-            }
-            Action::Answer(status, value) => answer(status, &value),
-            Action::Unprocessed(count) => self.unprocessed(&head, &body, count).await,
-            Action::Hang => {
-                let applied = self.later(head, body.clone(), std::future::ready(()));
-                undecided.take();
-                applied.await.unwrap();
-                std::future::pending().await
-            }
-            Action::Wait(notify) => {
-                notify.notified().await;
-                self.forward(&head, &body).await
-            }
-        };
-        if let Some(date) = &*self.date.lock().unwrap() {
-            answer.headers_mut().insert("date", date.parse().unwrap());
-        }
-        let answered = answer.body().clone().collect().await;
-        self.exchanges.lock().unwrap().push(Exchange {
-            operation,
-            body,
-            answer: answered.unwrap().to_bytes(),
-            begun,
-            ended: Instant::now(),
-        });
-        Ok(answer)
-    }
-
-    fn decide(&self, operation: &str, body: &mut Value) -> Action {
-        let policy = self.policy.lock().unwrap().clone();
-        let (number, nth) = {
-            let mut counts = self.counts.lock().unwrap();
-            let number = counts.values().sum();
-            let nth = counts.entry(operation.to_owned()).or_default();
-            *nth += 1;
-            (number, *nth - 1)
-        };
-        let mut call = Call {
-            operation,
-            number,
-            nth,
-            body,
-        };
-        let mut pauses = self.pauses.lock().unwrap();
-        if let Some(at) = pauses.iter().position(|(matches, _)| matches(&call)) {
-            let (_, pause) = pauses.remove(at);
-            pause.reached.notify_one();
-            return Action::Wait(pause.resumed);
-        }
-        drop(pauses);
-        policy(&mut call)
-    }
-
-    fn later(
-        self: &Arc<Self>,
-        head: Parts,
-        body: Value,
-        when: impl Future<Output = ()> + Send + 'static,
-    ) -> JoinHandle<()> {
-        let state = self.clone();
-        state.late.fetch_add(1, Ordering::SeqCst);
-        tokio::spawn(async move {
-            when.await;
-            state.forward(&head, &body).await;
-            state.late.fetch_sub(1, Ordering::SeqCst);
-        })
-    }
-
-    async fn forward(&self, head: &Parts, body: &Value) -> Response<Full<Bytes>> {
-        let mut request = Request::post(&self.target);
-        for (name, value) in &head.headers {
-            if name != "content-length" && name != "host" {
-                request = request.header(name, value);
-            }
-        }
-        let request = request.body(Full::from(body.to_string())).unwrap();
-        let (head, body) = match self.client.request(request).await {
-            Ok(response) => response.into_parts(),
-            // The endpoint closed a connection that was idle: as if down.
-            Err(_) => return answer(StatusCode::SERVICE_UNAVAILABLE, &json!({})),
-        };
-        let body = body.collect().await.unwrap().to_bytes();
-        let mut response = Response::new(Full::new(body));
-        *response.status_mut() = head.status;
-        for name in ["content-type", "x-amzn-requestid"] {
-            if let Some(value) = head.headers.get(name) {
-                response.headers_mut().insert(name, value.clone());
-            }
-        }
-        response
-    }
-
-    async fn unprocessed(&self, head: &Parts, body: &Value, count: usize) -> Response<Full<Bytes>> {
-        let items = body["RequestItems"].as_object().unwrap();
-        let (table, writes) = items.iter().next().unwrap();
-        let writes = writes.as_array().unwrap();
-        let (back, through) = writes.split_at(count.min(writes.len()));
-        let mut said = json!({});
-        if !through.is_empty() {
-            let mut applied = body.clone();
-            applied["RequestItems"][table] = json!(through);
-            let response = self.forward(head, &applied).await;
-            let body = response.into_body().collect().await.unwrap().to_bytes();
-            said = serde_json::from_slice(&body).unwrap();
-        }
-        said["UnprocessedItems"] = json!({table: back});
-        answer(StatusCode::OK, &said)
-    }
-}
-
-fn answer(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(value.to_string()));
-    *response.status_mut() = status;
-    let json = "application/x-amz-json-1.0".parse().unwrap();
-    response.headers_mut().insert("content-type", json);
-    response
 }
