@@ -1,7 +1,7 @@
 //! `campaigns serve`: the whole service on this machine, with demo data, which
 //! prints commands to paste.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser};
 use tokio::{
@@ -17,10 +17,11 @@ use super::{
     engine::{Engine, listen},
     gateway,
     key::issue,
+    local_s3::{BUCKET, LocalS3},
     parse, print,
 };
 use crate::{
-    auth::SCOPES,
+    auth::{ApiKey, SCOPES},
     cleanup::Cleanup,
     config::{
         ApiSettings, ConfigError, DEFAULT_INLINE_BUDGET_SECONDS, DEFAULT_RATE_LIMIT,
@@ -41,7 +42,8 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
 #[command(after_help = "\
 Examples:
   campaigns serve
-  campaigns serve --data demo.db --port 3001 --dynamodb-port 8001")]
+  campaigns serve --data demo.db --port 3001 --dynamodb-port 8001
+  campaigns serve --archive archived")]
 pub(super) struct Serve {
     /// The port of the API on 127.0.0.1.
     #[arg(long, value_name = "N", default_value_t = 3000)]
@@ -52,6 +54,12 @@ pub(super) struct Serve {
     /// Keep the data in this file; without it, the data is in memory only.
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
+    /// Serve S3, too, and keep its objects in this directory.
+    #[arg(long, value_name = "DIR")]
+    archive: Option<PathBuf>,
+    /// The port of the local S3 on 127.0.0.1.
+    #[arg(long, value_name = "N", default_value_t = 9000, requires = "archive")]
+    s3_port: u16,
     /// The table.
     #[arg(long, env = TABLE_NAME, value_name = "NAME", default_value = DEFAULT_TABLE_NAME)]
     table_name: String,
@@ -114,6 +122,7 @@ impl Serve {
         let listener = listen(self.port, "--port").await?;
         let address = listener.local_addr()?;
         let engine = Engine::start(self.dynamodb_port, self.data.as_deref()).await?;
+        let s3 = self.start_s3().await?;
         let connect = Connect {
             table_name: self.table_name.clone(),
             endpoint_url: Some(engine.endpoint_url()),
@@ -142,14 +151,41 @@ impl Serve {
             settings.inline_budget,
             settings.rate_limit,
         );
+        print::line(&self.greeting(address, &engine, s3.as_ref(), &key, interval))?;
+        gateway::serve(listener, api).await;
+        Ok(())
+    }
+
+    /// Starts the local S3, if there is to be one.
+    async fn start_s3(&self) -> Result<Option<LocalS3>, CliError> {
+        match &self.archive {
+            None => Ok(None),
+            Some(directory) => LocalS3::start(self.s3_port, directory).await.map(Some),
+        }
+    }
+
+    /// Returns what is printed once everything runs: addresses, and commands to paste.
+    fn greeting(
+        &self,
+        address: SocketAddr,
+        engine: &Engine,
+        s3: Option<&LocalS3>,
+        key: &ApiKey,
+        interval: Duration,
+    ) -> String {
         let kept = self.data.as_ref().map_or_else(
             || "in memory".to_owned(),
             |file| format!("kept in {}", file.display()),
         );
+        let archive = self.archive.as_ref().zip(s3);
+        let archive = archive.map_or_else(String::new, |(directory, s3)| {
+            let (url, directory) = (s3.endpoint_url(), directory.display());
+            format!("\nIts S3 is at {url} (bucket {BUCKET}, kept in {directory}).")
+        });
         let url = format!("http://{address}/v1/campaigns");
         let header = format!("-H 'Authorization: Bearer {}'", key.reveal());
-        print::line(&format!(
-            "The API is at http://{address}, its DynamoDB at {} (table {}, {kept}).
+        format!(
+            "The API is at http://{address}, its DynamoDB at {} (table {}, {kept}).{archive}
 
 Show what would be deleted:
   curl -X DELETE '{url}/campaign_123?validateOnly=true' {header}
@@ -165,9 +201,7 @@ every {} seconds and resumes interrupted deletions. Ctrl-C stops.",
             engine.endpoint_url(),
             self.table_name,
             interval.as_secs(),
-        ))?;
-        gateway::serve(listener, api).await;
-        Ok(())
+        )
     }
 }
 

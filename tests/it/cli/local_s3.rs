@@ -1,7 +1,7 @@
 //! The local S3: what it takes, what it refuses, and what is left of a refusal. An archive
 //! is checked against it, so where it is milder than S3, a test would show nothing.
 
-use std::{collections::HashMap, fs};
+use std::{collections::HashMap, fs, process::Command};
 
 use aws_sdk_s3::{
     Client,
@@ -12,8 +12,9 @@ use aws_sdk_s3::{
 use campaigns::{cli::local_s3::BUCKET, sdk};
 
 use crate::harness::{
-    bucket::{Bucket, Stored, code, put},
+    bucket::{Bucket, Stored, client, code, put},
     proxy::Action,
+    terminal::{Serve, fails, run},
 };
 
 /// Some other SHA-256 than that of the object.
@@ -209,4 +210,55 @@ async fn a_directory_that_fails_is_an_error_of_s3() {
     fs::remove_dir_all(&bucket.directory).unwrap();
     let failed = put(&client, "deletions/key", b"bytes").await;
     assert_eq!(failed.unwrap_err(), "NoSuchBucket");
+}
+
+#[tokio::test]
+async fn a_full_disk_is_an_error_of_s3() {
+    let directory = std::env::temp_dir().join(format!("campaigns-{}", uuid::Uuid::new_v4()));
+    // No file may grow beyond 64 blocks of 512 or 1,024 bytes, as the shell has it.
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$0\" \"$@\""]);
+    let archive = ["--archive", directory.to_str().unwrap(), "--s3-port", "0"];
+    let serve = Serve::start_by(limited, &archive);
+    let client = client(serve.after("Its S3 is at "));
+    put(&client, "before", b"bytes").await.unwrap();
+    let failed = put(&client, "large", &vec![7; 128 * 1024]).await;
+    assert_eq!(failed.unwrap_err(), "InternalError");
+    put(&client, "after", b"bytes").await.unwrap();
+    let listed = client.list_objects_v2().bucket(BUCKET).send().await;
+    let listed = listed.unwrap().contents.unwrap();
+    let keys: Vec<_> = listed.iter().filter_map(|object| object.key()).collect();
+    assert_eq!(keys, ["after", "before"]);
+    drop(serve);
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[tokio::test]
+async fn serve_keeps_its_archive_and_has_it_alone() {
+    let directory = std::env::temp_dir().join(format!("campaigns-{}", uuid::Uuid::new_v4()));
+    let archive = ["--archive", directory.to_str().unwrap(), "--s3-port", "0"];
+    let serve = Serve::start(&archive);
+    let url = serve.after("Its S3 is at ").to_owned();
+    assert!(url.starts_with("http://127.0.0.1:"), "{url}");
+    put(&client(&url), "key", b"bytes").await.unwrap();
+    let other = [
+        &["serve", "--port", "0", "--dynamodb-port", "0"],
+        &archive[..],
+    ]
+    .concat();
+    fails(&run(&other), 1, "is in use by another `campaigns serve`");
+    serve.interrupt();
+    let stopped = put(&client(&url), "key", b"bytes").await;
+    assert_eq!(stopped.unwrap_err(), "lost");
+    let serve = Serve::start(&archive);
+    let again = client(serve.after("Its S3 is at "));
+    let got = again.get_object().bucket(BUCKET).key("key").send().await;
+    let got = got.unwrap().body.collect().await.unwrap();
+    assert_eq!(got.to_vec(), b"bytes");
+    drop(serve);
+    fs::remove_dir_all(&directory).unwrap();
+    fs::write(&directory, b"").unwrap();
+    fails(&run(&other), 1, "cannot keep an archive in ");
+    fs::remove_file(directory).unwrap();
+    fails(&run(&["serve", "--s3-port", "9001"]), 2, "--archive");
 }

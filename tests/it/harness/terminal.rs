@@ -14,7 +14,10 @@ use serde_json::Value;
 use super::function::signal;
 
 pub(crate) fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_campaigns"));
+    without_variables(Command::new(env!("CARGO_BIN_EXE_campaigns")))
+}
+
+fn without_variables(mut command: Command) -> Command {
     for variable in [
         "TABLE_NAME",
         "AWS_ENDPOINT_URL_DYNAMODB",
@@ -60,8 +63,19 @@ impl Serve {
 
     /// The same, in this directory.
     pub(crate) fn start_in(directory: &Path, arguments: &[&str]) -> Self {
-        let mut child = command()
-            .current_dir(directory)
+        let mut command = command();
+        command.current_dir(directory);
+        Self::spawn(command, arguments)
+    }
+
+    /// The same, by a command that is given the program and its arguments.
+    pub(crate) fn start_by(mut by: Command, arguments: &[&str]) -> Self {
+        by.arg(env!("CARGO_BIN_EXE_campaigns"));
+        Self::spawn(without_variables(by), arguments)
+    }
+
+    fn spawn(mut command: Command, arguments: &[&str]) -> Self {
+        let mut child = command
             .args(["serve", "--port", "0", "--dynamodb-port", "0"])
             .args(arguments)
             .stdout(Stdio::piped())
