@@ -8,6 +8,7 @@
 mod contents;
 mod lines;
 mod object;
+mod put;
 #[cfg(feature = "cli")]
 mod reader;
 mod store;

@@ -3,7 +3,6 @@
 
 mod cause;
 mod credentials;
-#[cfg(feature = "cli")]
 mod signed;
 
 use std::time::Duration;
@@ -27,11 +26,10 @@ use aws_smithy_runtime_api::client::{
 };
 use lambda_http::http::{Uri, uri::Scheme};
 
-#[cfg(feature = "cli")]
-pub use self::signed::{ToSign, signature};
 pub use self::{
     cause::Cause,
-    credentials::{has_no_credentials, is_of_signing},
+    credentials::{has_no_credentials, is_code_of_signing, is_of_signing},
+    signed::{SignedBody, ToSign, signature},
 };
 
 /// How long one attempt may take to connect. Within a region it takes a few
@@ -172,17 +170,27 @@ pub fn dynamodb(config: &SdkConfig) -> aws_sdk_dynamodb::Client {
     aws_sdk_dynamodb::Client::from_conf(builder.build())
 }
 
+/// Returns the endpoint of S3, if one is set: the configuration's own, else that of the
+/// environment for S3, else that for every service.
+#[must_use]
+pub fn s3_endpoint(config: &SdkConfig) -> Option<String> {
+    let general = set("AWS_ENDPOINT_URL");
+    match config.endpoint_url() {
+        Some(own) if general.as_deref() != Some(own) => Some(own.to_owned()),
+        _ => set("AWS_ENDPOINT_URL_S3").or(general),
+    }
+}
+
 /// Returns the S3 client of a configuration. At an endpoint that is set, the bucket's name is
 /// in the path: a server on this machine has one host name.
+#[cfg(feature = "cli")]
 #[must_use]
 pub fn s3(config: &SdkConfig) -> aws_sdk_s3::Client {
-    let mut builder = aws_sdk_s3::config::Builder::from(config);
-    let given = config.endpoint_url().map(ToOwned::to_owned);
-    if is_empty("AWS_ENDPOINT_URL_S3") {
-        builder.set_endpoint_url(given.clone());
-    }
-    let is_custom = given.is_some() || set("AWS_ENDPOINT_URL_S3").is_some();
-    aws_sdk_s3::Client::from_conf(builder.force_path_style(is_custom).build())
+    let endpoint = s3_endpoint(config);
+    let mut builder =
+        aws_sdk_s3::config::Builder::from(config).force_path_style(endpoint.is_some());
+    builder.set_endpoint_url(endpoint);
+    aws_sdk_s3::Client::from_conf(builder.build())
 }
 
 /// Returns the builder of a Step Functions client.
@@ -261,7 +269,6 @@ fn http_client(scheme: &Scheme, idle: Duration) -> SharedHttpClient {
 
 /// Returns a client for other servers than those of AWS, whose answers may take as long
 /// as `patience`.
-#[cfg(feature = "cli")]
 #[must_use]
 pub fn web_client(scheme: &Scheme, patience: Duration) -> SharedHttpConnector {
     connector(scheme, patience, IDLE_TIMEOUT)

@@ -2,18 +2,23 @@
 //! may do any of this.
 
 use aws_sdk_s3::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
     operation::get_object::GetObjectOutput,
     types::{ChecksumMode, CommonPrefix},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use sha2::{Digest, Sha256};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     ArchiveError, ArchiveStore,
-    store::{ITEMS, RECORD_VERSION, until_answered},
+    put::{ITEMS, RECORD_VERSION},
 };
-use crate::sdk::Cause;
+use crate::{
+    sdk::{self, Cause},
+    table::Backoff,
+};
 
 /// An object that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +32,11 @@ pub struct Read {
 }
 
 impl ArchiveStore {
+    /// Returns the SDK's client.
+    fn client(&self) -> Result<Client, ArchiveError> {
+        self.sdk().map(sdk::s3)
+    }
+
     /// Lists the keys that begin with `prefix`, in order.
     ///
     /// # Errors
@@ -105,7 +115,7 @@ impl ArchiveStore {
             let checksum = answer.checksum_sha256.clone();
             // The SDK checks the checksum while it reads, and so does this: a checksum that is
             // missing is one that does not match.
-            let body = tokio::time::timeout_at(deadline, answer.body.collect()).await;
+            let body = timeout_at(deadline, answer.body.collect()).await;
             let body = match body {
                 Ok(Ok(body)) => body.to_vec(),
                 Ok(Err(error)) if is_mismatch(&error) => {
@@ -126,6 +136,54 @@ impl ArchiveStore {
                 Err(ArchiveError::Damaged(key.to_owned()))
             };
         }
+    }
+}
+
+/// Makes a call until it is answered or the deadline comes.
+async fn until_answered<T, E, F>(
+    operation: &'static str,
+    deadline: Instant,
+    call: impl Fn() -> F,
+) -> Result<T, ArchiveError>
+where
+    E: ProvideErrorMetadata,
+    F: Future<Output = Result<T, SdkError<E>>>,
+{
+    let mut backoff = Backoff::default();
+    let mut first = None;
+    loop {
+        let Ok(answer) = timeout_at(deadline, Box::pin(sdk::signed(&call))).await else {
+            let cause = first.unwrap_or_else(|| Cause::deadline(operation));
+            return Err(ArchiveError::NoAnswer(cause));
+        };
+        let error = match answer {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let cause = Cause::of(operation, &error);
+        if error.code() == Some("NoSuchKey") {
+            return Err(ArchiveError::Missing(cause));
+        }
+        if is_final(&error) {
+            return Err(ArchiveError::Refused(cause));
+        }
+        let cause = first.get_or_insert(cause);
+        if !backoff.wait(deadline).await {
+            return Err(ArchiveError::NoAnswer(cause.clone()));
+        }
+    }
+}
+
+/// Returns whether sending the same request again is useless.
+fn is_final<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    match error {
+        SdkError::ConstructionFailure(_) => true,
+        error if sdk::has_no_credentials(error) => true,
+        SdkError::ServiceError(service) => {
+            let status = service.raw().status().as_u16();
+            status != 429 && status < 500
+        }
+        _ => false,
     }
 }
 

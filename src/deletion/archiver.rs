@@ -159,7 +159,7 @@ impl Archiver {
 
     async fn put(&self, object: Object, deadline: Instant) -> Result<(), ArchiveError> {
         let bytes = object.body.len();
-        self.store.put(&self.bucket, object, deadline).await?;
+        self.store.put(&self.bucket, &object, deadline).await?;
         self.archived.change(|archived| {
             archived.objects += 1;
             archived.bytes += bytes as u64;
@@ -187,7 +187,7 @@ pub(super) async fn before_the_claim(
     let object = Object::of_items(campaign_key(&folder), &[item], record.version);
     let object = object.map_err(ArchiveError::from)?;
     let bytes = object.body.len() as u64;
-    store.put(&archive.bucket, object, deadline).await?;
+    store.put(&archive.bucket, &object, deadline).await?;
     Ok(Archived {
         objects: 1,
         bytes,

@@ -49,7 +49,6 @@ impl Cause {
     }
 
     /// Returns the cause of a request to another server that was not answered.
-    #[cfg(feature = "cli")]
     #[must_use]
     pub fn of_connection(error: &ConnectorError) -> Self {
         Self(unsent(error))

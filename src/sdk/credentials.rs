@@ -107,6 +107,11 @@ pub fn is_of_signing<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     else {
         return false;
     };
+    is_code_of_signing(code)
+}
+
+/// The same, by the code of the error.
+pub fn is_code_of_signing(code: &str) -> bool {
     match code {
         "ExpiredTokenException" | "ExpiredToken" => {
             EXPIRED.store(true, Ordering::Relaxed);

@@ -17,9 +17,23 @@ use campaigns::{
 };
 use serde_json::Value;
 
-use crate::harness::{ACCOUNT, World, campaign, item, n, plain, s};
+use crate::harness::{ACCOUNT, World, campaign, event, item, plain, s};
 
 const PREFIX: &str = "deletions/";
+
+fn number(text: &str) -> AttributeValue {
+    AttributeValue::N(text.to_owned())
+}
+
+/// A GET of a deletion.
+fn get(id: &str) -> Value {
+    let mut event = event("get-deletion");
+    let path = format!("/v1/deletions/{id}");
+    event["rawPath"] = path.clone().into();
+    event["requestContext"]["http"]["path"] = path.into();
+    event["pathParameters"]["deletionId"] = id.into();
+    event
+}
 
 /// The settings of an archive in the test's bucket.
 fn settings(mode: ArchiveMode) -> ArchiveSettings {
@@ -44,9 +58,9 @@ fn of_every_type(campaign: &str) -> Vec<Item> {
     let values = [
         ("empty", s("")),
         ("text", s("\u{0}\n\"\\ä🦀</b>\u{202e}")),
-        ("long", n("12345678901234567890123456789012345678")),
-        ("small", n("-0.00000000000000000000000000000000000001")),
-        ("large", n("9.9999999999999999999999999999999999999E+125")),
+        ("long", number("12345678901234567890123456789012345678")),
+        ("small", number("-0.00000000000000000000000000000000000001")),
+        ("large", number("9.9999999999999999999999999999999999999E+125")),
         ("bytes", AttributeValue::B(Blob::new([0, 255, 10, 13]))),
         ("none", AttributeValue::B(Blob::new([]))),
         ("null", AttributeValue::Null(true)),
@@ -64,7 +78,7 @@ fn of_every_type(campaign: &str) -> Vec<Item> {
                     "list".to_owned(),
                     AttributeValue::L(vec![
                         s(""),
-                        n("0"),
+                        number("0"),
                         AttributeValue::L(Vec::new()),
                         AttributeValue::M([(String::new(), AttributeValue::Null(true))].into()),
                     ]),
@@ -87,7 +101,7 @@ fn odd_campaign(id: &str) -> Item {
         id,
         &[
             ("tags", AttributeValue::Ss(vec!["b".into(), "a".into()])),
-            ("budget", n("1234567890.12345678901234567890")),
+            ("budget", number("1234567890.1234567890123456789")),
             ("completedAt", AttributeValue::Null(true)),
         ],
     )

@@ -18,6 +18,7 @@ use std::{
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use campaigns::{
+    archive::ArchiveStore,
     campaign::CampaignId,
     cleanup::Cleanup,
     cli::{
@@ -29,7 +30,7 @@ use campaigns::{
     config::{DeletionSettings, Mode, RetentionSettings},
     deletion::{Deletions, HandOff, Slice},
     http::Api,
-    lambda,
+    lambda, sdk,
     table::Table,
 };
 use lambda_runtime::{Context, LambdaEvent};
@@ -56,6 +57,8 @@ pub(crate) struct World {
     pub(crate) table: Table,
     pub(crate) proxy: Proxy,
     pub(crate) s3: Bucket,
+    /// Whether workers have access to it.
+    pub(crate) has_s3: bool,
     pub(crate) settings: DeletionSettings,
     pub(crate) retention: RetentionSettings,
     pub(crate) inline_budget: Duration,
@@ -171,6 +174,7 @@ impl World {
             table,
             proxy: Proxy::start(url).await,
             s3: Bucket::start().await,
+            has_s3: true,
             settings: DeletionSettings {
                 lease: Duration::from_secs(30),
                 pace: None,
@@ -228,7 +232,12 @@ impl World {
     }
 
     fn deletions_in(&self, table: Table) -> Deletions {
-        Deletions::new(table, self.settings.clone(), self.hand_off.clone())
+        let store = if self.has_s3 {
+            ArchiveStore::new(sdk::on_this_machine(&self.s3.url()))
+        } else {
+            ArchiveStore::default()
+        };
+        Deletions::new(table, self.settings.clone(), self.hand_off.clone()).archiving_in(store)
     }
 
     /// Hands a payload to a new `drain` that may run for this long.
@@ -484,7 +493,7 @@ pub(crate) fn campaign(id: &str, attributes: &[(&str, AttributeValue)]) -> Item 
 }
 
 /// An item as plain JSON.
-fn plain(item: &Item) -> Value {
+pub(crate) fn plain(item: &Item) -> Value {
     fn value(attribute: &AttributeValue) -> Value {
         match attribute {
             AttributeValue::S(text) => text.as_str().into(),

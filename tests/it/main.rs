@@ -11,6 +11,7 @@
     reason = "a test that cannot continue has to fail"
 )]
 
+mod archive;
 mod cleanup;
 mod cli;
 mod deploy;

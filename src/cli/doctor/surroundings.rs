@@ -1,7 +1,7 @@
 //! What is around the functions: the state machine that continues deletions, the settings of
 //! `api`, and the schedule of the clean-up.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_sfn::{
     Client,
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     config::{STATE_MACHINE_ARN, TABLE_NAME},
-    sdk::{self, Cause, ToSign},
+    sdk::{self, Cause, SignedBody, ToSign},
     table::Table,
 };
 
@@ -179,7 +179,8 @@ impl Question<'_> {
             method: self.method,
             url: &url,
             headers: self.headers,
-            body: self.body,
+            body: SignedBody::Text(self.body),
+            time: SystemTime::now(),
         };
         let mut headers = sdk::signature(&config, request).await?;
         let given = self.headers.iter();

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use campaigns::config::ArchiveMode;
 use serde_json::json;
 
-use super::{archived, archiving, odd_campaign, of_every_type, only_deletion, partition, read, settings};
+use super::{archived, archiving, get, odd_campaign, of_every_type, only_deletion, partition, read, settings};
 use crate::harness::{World, delete_event, proxy::Action, proxy::is_finish, s};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,7 +36,7 @@ async fn everything_that_is_deleted_is_archived_as_it_was() {
     assert!(archive["bytes"].as_u64().unwrap() > contents.bytes);
     assert_eq!(contents.manifest.table, world.table.name());
     assert_eq!(contents.manifest.items, before.len() as u64 - 1);
-    let view = world.send(crate::harness::get_deletion(&id)).await;
+    let view = world.send(get(&id)).await;
     assert_eq!(&view.body["archive"], archive);
     assert_eq!(world.left("campaign_10").await, ["CAMPAIGN"]);
 }

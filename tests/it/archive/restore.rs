@@ -211,9 +211,11 @@ async fn only_a_whole_archive_of_ones_own_is_restored() {
         put(key, &kept.bytes).await;
         stdout(&run(&world, &["archive", "verify", &id, "--account", ACCOUNT]).await);
     }
-    world.s3.remove(page).await;
+    world.s3.damage(page);
+    fails(&restore(&world, &id, &[]).await, 1, "do not match its checksum");
+    world.s3.remove(page);
     fails(&restore(&world, &id, &[]).await, 1, "the archive has 64 items");
-    world.s3.remove(manifest).await;
+    world.s3.remove(manifest);
     fails(&restore(&world, &id, &[]).await, 1, "has no manifest.json");
     assert!(world.left("campaign_1").await.is_empty());
 }

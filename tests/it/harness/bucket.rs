@@ -67,6 +67,34 @@ impl Bucket {
         client(&self.server.endpoint_url())
     }
 
+    /// Where it is, without faults in between.
+    pub(crate) fn endpoint_url(&self) -> String {
+        self.server.endpoint_url()
+    }
+
+    /// Puts other bytes into an object, with its metadata and their own checksum.
+    pub(crate) async fn replace(&self, key: &str, bytes: &[u8]) {
+        let stored = self.object(key).await.unwrap();
+        let put = self.client().put_object().bucket(BUCKET).key(key);
+        let put = put.checksum_algorithm(Sha256);
+        let put = put.set_metadata(Some(stored.metadata));
+        let body = ByteStream::from(bytes.to_vec());
+        put.body(body).send().await.unwrap();
+    }
+
+    /// Removes an object, as S3 would not: its file.
+    pub(crate) fn remove(&self, key: &str) {
+        fs::remove_file(self.directory.join(BUCKET).join(key)).unwrap();
+    }
+
+    /// Changes the bytes of an object under its checksum.
+    pub(crate) fn damage(&self, key: &str) {
+        let file = self.directory.join(BUCKET).join(key);
+        let mut bytes = fs::read(&file).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(file, bytes).unwrap();
+    }
+
     /// The keys that begin with this prefix, without faults in between.
     pub(crate) async fn keys(&self, prefix: &str) -> Vec<String> {
         let client = self.client();

@@ -1,0 +1,276 @@
+//! One `PutObject`, signed by the SDK's own signer and sent by the SDK's own HTTP client. The
+//! whole S3 client of the SDK would add a sixth to every function: 9.01 MB instead of 7.66.
+
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::{Duration, SystemTime},
+};
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::{
+    config::{
+        endpoint::{DefaultResolver, Params, ResolveEndpoint},
+        http::HttpResponse,
+    },
+    primitives::{DateTime, DateTimeFormat},
+};
+use aws_smithy_runtime_api::client::{
+    http::{HttpConnector, SharedHttpConnector},
+    orchestrator::HttpRequest,
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use http_body_util::{BodyExt, Limited};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use sha2::{Digest, Sha256};
+
+use super::Object;
+use crate::{
+    clock::now_seconds,
+    sdk::{self, Cause, SignedBody, ToSign},
+};
+
+const OPERATION: &str = "PutObject";
+
+/// The object's metadata: how many items are in it.
+pub(super) const ITEMS: &str = "items";
+/// The object's metadata: the version of the record when they were read.
+pub(super) const RECORD_VERSION: &str = "record-version";
+
+/// How long the first byte of an answer may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How much of an answer is read. S3's errors have a few hundred bytes.
+const MOST_OF_AN_ERROR: usize = 64 * 1024;
+
+/// What is encoded in a path: all but the unreserved characters of RFC 3986, and slashes.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/');
+
+/// Why one attempt has not put an object.
+#[derive(Debug)]
+pub(super) enum NotPut {
+    /// S3 refused it, and would again.
+    Refused(Cause),
+    /// The signature was refused; another one may be accepted.
+    Signature(Cause),
+    /// It may be put: it was not acknowledged.
+    NoAnswer(Cause),
+}
+
+/// Sends puts to S3.
+#[derive(Debug)]
+pub(super) struct Sender {
+    sdk: SdkConfig,
+    /// The endpoint; the bucket's name follows in the path.
+    endpoint: String,
+    connector: SharedHttpConnector,
+    /// How far S3's clock is ahead of this machine's, seconds.
+    skew: AtomicI64,
+}
+
+impl Sender {
+    /// Returns a sender to the S3 of this configuration. Nothing is sent yet.
+    pub(super) async fn new(sdk: SdkConfig) -> Result<Self, Cause> {
+        let endpoint = match sdk::s3_endpoint(&sdk) {
+            Some(given) => given.trim_end_matches('/').to_owned(),
+            None => regional(&sdk).await?,
+        };
+        let uri = sdk::endpoint("AWS_ENDPOINT_URL_S3", &endpoint);
+        let uri = uri.map_err(|error| Cause::because(&error.to_string()))?;
+        let scheme = uri.scheme().cloned();
+        let scheme = scheme.ok_or_else(|| Cause::because("the endpoint of S3 has no scheme"))?;
+        Ok(Self {
+            sdk,
+            endpoint,
+            connector: sdk::web_client(&scheme, PATIENCE),
+            skew: AtomicI64::new(0),
+        })
+    }
+
+    /// Puts an object, once.
+    pub(super) async fn put(&self, bucket: &str, object: &Object) -> Result<(), NotPut> {
+        let unsent = |why: &dyn std::fmt::Display| {
+            NotPut::NoAnswer(Cause::because(&format!("{OPERATION}: {why}")))
+        };
+        let request = self.request(bucket, object).await;
+        let request = request.map_err(|why| unsent(&why))?;
+        let answer = self.connector.call(request).await;
+        let answer = answer.map_err(|error| unsent(&Cause::of_connection(&error)))?;
+        if answer.status().is_success() {
+            return Ok(());
+        }
+        Err(self.not_put(answer).await)
+    }
+
+    /// Returns the signed request.
+    async fn request(&self, bucket: &str, object: &Object) -> Result<HttpRequest, String> {
+        let path = utf8_percent_encode(&object.key, ENCODED);
+        let url = format!("{}/{bucket}/{path}", self.endpoint);
+        let digest = Sha256::digest(&object.body);
+        let checksum = BASE64_STANDARD.encode(digest);
+        let version = object.record_version.to_string();
+        let items = object.items.map(|items| items.to_string());
+        let mut headers = vec![
+            ("x-amz-checksum-sha256", checksum.as_str()),
+            ("x-amz-meta-record-version", &version),
+        ];
+        if let Some(items) = &items {
+            headers.push(("x-amz-meta-items", items));
+        }
+        let to_sign = ToSign {
+            service: "s3",
+            method: "PUT",
+            url: &url,
+            headers: &headers,
+            body: SignedBody::OfS3(&hex::encode(digest)),
+            time: self.now(),
+        };
+        let signature = sdk::signature(&self.sdk, to_sign).await?;
+        let mut request = HttpRequest::new(object.body.clone().into());
+        let set = request.set_uri(url.as_str());
+        set.map_err(|error| error.to_string())?;
+        let set = request.set_method("PUT");
+        set.map_err(|error| error.to_string())?;
+        for (name, value) in headers {
+            request.headers_mut().insert(name, value.to_owned());
+        }
+        for (name, value) in signature {
+            request.headers_mut().insert(name, value);
+        }
+        Ok(request)
+    }
+
+    /// Returns the time by S3's clock, as far as it is known.
+    fn now(&self) -> SystemTime {
+        let skew = self.skew.load(Ordering::Relaxed);
+        let by = Duration::from_secs(skew.unsigned_abs());
+        if skew < 0 {
+            SystemTime::now() - by
+        } else {
+            SystemTime::now() + by
+        }
+    }
+
+    /// Returns what an error of S3 means.
+    async fn not_put(&self, answer: HttpResponse) -> NotPut {
+        let status = answer.status().as_u16();
+        let date = answer.headers().get("date").map(ToOwned::to_owned);
+        let body = Limited::new(answer.into_body(), MOST_OF_AN_ERROR).collect();
+        let body = body.await.map(|body| body.to_bytes()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&body);
+        let code = element(&text, "Code").unwrap_or("no error code");
+        let message = element(&text, "Message").unwrap_or("no message");
+        let cause = Cause::because(&format!("{OPERATION}: {code} ({status}): {message}"));
+        if code == "RequestTimeTooSkewed" {
+            self.learn_skew(date.as_deref());
+        }
+        if sdk::is_code_of_signing(code) {
+            NotPut::Signature(cause)
+        } else if is_transient(code, status) {
+            NotPut::NoAnswer(cause)
+        } else {
+            NotPut::Refused(cause)
+        }
+    }
+
+    /// Notes how far this machine's clock is off, by an answer's `Date`.
+    fn learn_skew(&self, date: Option<&str>) {
+        let date = date.and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok());
+        if let Some(date) = date {
+            self.skew.store(date.secs() - now_seconds(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Returns whether the same request may be accepted later. S3 asks for another attempt with a
+/// status of 5xx (`SlowDown` is 503) and with these codes: the body came too slowly, not whole
+/// or changed, or another write of the same key was on its way.
+fn is_transient(code: &str, status: u16) -> bool {
+    let codes = ["RequestTimeout", "OperationAborted", "BadDigest", "IncompleteBody"];
+    codes.contains(&code) || status == 429 || status >= 500
+}
+
+/// Returns the text of an element of S3's errors, which are XML without attributes.
+fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("<{name}>"))?;
+    let (inner, _) = rest.split_once(&format!("</{name}>"))?;
+    Some(inner)
+}
+
+/// Returns the endpoint of S3 in this configuration's Region. The SDK knows the domain of each
+/// Region's partition; the names before it are those of "Amazon S3 endpoints and quotas".
+async fn regional(sdk: &SdkConfig) -> Result<String, Cause> {
+    let unknown = || Cause::because("the SDK knows no endpoints for this Region");
+    let region = sdk.region().map(ToString::to_string).ok_or_else(unknown)?;
+    let parameters = Params::builder().region(&region).build();
+    let parameters = parameters.map_err(|_| unknown())?;
+    let resolver = DefaultResolver::new();
+    let found = resolver.resolve_endpoint(&parameters).await;
+    let found = found.map_err(|_| unknown())?;
+    let domain = found.url().strip_prefix(&format!("https://dynamodb.{region}."));
+    let domain = domain.ok_or_else(unknown)?;
+    let fips = if sdk.use_fips() == Some(true) { "-fips" } else { "" };
+    let stack = if sdk.use_dual_stack() == Some(true) { ".dualstack" } else { "" };
+    Ok(format!("https://s3{fips}{stack}.{region}.{domain}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_config::{BehaviorVersion, Region};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_endpoint_is_that_of_region_and_rules() {
+        for (region, fips, dual, expected) in [
+            ("eu-central-1", false, false, "s3.eu-central-1.amazonaws.com"),
+            ("us-east-1", true, false, "s3-fips.us-east-1.amazonaws.com"),
+            ("us-east-1", false, true, "s3.dualstack.us-east-1.amazonaws.com"),
+            (
+                "us-gov-west-1",
+                true,
+                true,
+                "s3-fips.dualstack.us-gov-west-1.amazonaws.com",
+            ),
+            ("cn-north-1", false, false, "s3.cn-north-1.amazonaws.com.cn"),
+        ] {
+            let sdk = SdkConfig::builder()
+                .behavior_version(BehaviorVersion::latest())
+                .region(Region::new(region))
+                .use_fips(fips)
+                .use_dual_stack(dual)
+                .build();
+            let endpoint = regional(&sdk).await.unwrap();
+            assert_eq!(endpoint, format!("https://{expected}"));
+        }
+    }
+
+    #[test]
+    fn an_error_has_a_code_and_a_message() {
+        let text = "<?xml version=\"1.0\"?>\n<Error><Code>SlowDown</Code><Message>Please \
+                    reduce your request rate.</Message></Error>";
+        assert_eq!(element(text, "Code"), Some("SlowDown"));
+        assert_eq!(element(text, "Message"), Some("Please reduce your request rate."));
+        for text in ["", "<Code>", "<Error/>"] {
+            assert_eq!(element(text, "Code"), None);
+        }
+    }
+
+    #[test]
+    fn only_what_may_be_accepted_later_is_transient() {
+        for (code, status, expected) in [
+            ("SlowDown", 503, true),
+            ("InternalError", 500, true),
+            ("RequestTimeout", 400, true),
+            ("no error code", 429, true),
+            ("AccessDenied", 403, false),
+            ("NoSuchBucket", 404, false),
+            ("PermanentRedirect", 301, false),
+        ] {
+            assert_eq!(is_transient(code, status), expected, "{code}");
+        }
+    }
+}
