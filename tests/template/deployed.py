@@ -24,7 +24,7 @@ from emulated import free_port, stopped_after, wait_for  # noqa: E402
 UNKNOWN_TYPES = {
     "AWS::ApiGatewayV2::Api": "its integrations below; routes and CORS in tests/template/translated.py",
     "AWS::ApiGatewayV2::Stage": "its limit and its log below",
-    "AWS::CloudWatch::Alarm": "their dimensions below; their metrics in tests/it/deploy/template.rs",
+    "AWS::CloudWatch::Alarm": "their dimensions below; their metrics in tests/it/deploy/metrics.rs",
     "AWS::CodeDeploy::Application": "cfn-lint in tests/template/combinations.py",
     "AWS::CodeDeploy::DeploymentGroup": "its alarms and its role in tests/template/translated.py",
     "AWS::IAM::RolePolicy": "its statement below",

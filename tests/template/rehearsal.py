@@ -72,7 +72,8 @@ def roles(stack):
         [policy] = iam.list_role_policies(RoleName=stack.id(role))["PolicyNames"]
         document = iam.get_role_policy(RoleName=stack.id(role), PolicyName=policy)["PolicyDocument"]
         # moto keeps the document as Python prints it.
-        said = [s["Resource"] for s in ast.literal_eval(document)["Statement"]]
+        # moto leaves a None where CloudFormation leaves a statement out.
+        said = [s["Resource"] for s in ast.literal_eval(document)["Statement"] if s]
         resources = {arn for some in said for arn in (some if isinstance(some, list) else [some])}
         allowed[holder] = sorted(names.get(arn, arn) for arn in resources - {"*"})
     expected = {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::template::{drive, put, template};
 use crate::harness::{
-    World, delete_event, event,
+    ACCOUNT, World, delete_event, event,
     function::{Binary, metrics},
     proxy::{Action, internal_error},
     step_functions::{ARN, Start, StepFunctions},
@@ -127,5 +127,5 @@ async fn a_clean_up_with_nothing_to_do_writes_one_metric() {
     let schedule = vec![event("schedule")];
     let (_, printed, _) = drive(Binary::Cleanup, &world, schedule, &[]).await;
     let written = metrics(&printed);
-    assert_eq!(written, [("StalledDeletions".to_owned(), json!(0))]);
+    assert_eq!(written, [("StalledDeletions".to_owned(), json!([0.0]))]);
 }
