@@ -6,15 +6,17 @@
   tests/emulator/emulator.py cold           time from process start to the first answer
   tests/emulator/emulator.py state-machine  execute the template's state machine over `drain`
   tests/emulator/emulator.py scale          delete 1,000,000 children in slices of `drain`
+  tests/emulator/emulator.py versions       continue deletions that an older version has begun
   tests/emulator/emulator.py cleanup        schedule `cleanup` over 10,000 campaigns past retention
 
 Every mode takes --bootstrap (the built `api`), --emulator (aws-lambda-rie) and --campaigns (the
 command line, which makes the data). `events` takes --endpoint-url of an endpoint that runs
-already; without it, and in the other modes, the embedded DynamoDB is started. `state-machine` and
-`scale` take --drain (the built `drain`), `cleanup` takes --cleanup. `state-machine` needs Node.js, and
---node-modules with aws-local-stepfunctions, asl-validator and yaml. `cold` takes --runs, and from
-`cargo bench` --hello, --peers (a folder) and --json (a file for the result). `memory`, `scale` and
-`cleanup` take --items. Everything listens on 127.0.0.1 and is stopped by its process id.
+already; without it, and in the other modes, the embedded DynamoDB is started. `state-machine`, `scale`
+and `versions` take --drain (the built `drain`), `cleanup` takes --cleanup. `state-machine` needs Node.js,
+and --node-modules with aws-local-stepfunctions, asl-validator and yaml. `versions` takes --old, a folder
+with `api` and `drain` of the version before ranges (commit 6b53b79), to let both take turns. `cold` takes
+--runs, and from `cargo bench` --hello, --peers (a folder) and --json (a file for the result). `memory`,
+`scale` and `cleanup` take --items. Everything listens on 127.0.0.1 and is stopped by its process id.
 """
 
 import argparse
@@ -47,6 +49,7 @@ from emulated import (
     seed,
 )
 from state_machine import state_machine
+from versions import versions
 
 # The public reference's and this project's answers, by event.
 EXPECTED = {
@@ -261,6 +264,7 @@ def main():
         "cold": cold,
         "state-machine": state_machine,
         "scale": scale,
+        "versions": versions,
         "cleanup": cleanup,
     }
     parser.add_argument("mode", choices=modes)
@@ -275,6 +279,8 @@ def main():
     parser.add_argument("--peers", type=pathlib.Path)
     parser.add_argument("--hello", type=pathlib.Path)
     parser.add_argument("--json", type=pathlib.Path)
+    parser.add_argument("--old", type=pathlib.Path)
+    parser.add_argument("--record", action="store_true")
     parser.add_argument("--slice-seconds", type=int, default=30)
     parser.add_argument("--node-modules", default=tools() / "state-machine/node_modules")
     parser.add_argument("--template", default=ROOT / "template.yaml")
@@ -285,7 +291,7 @@ def main():
             "(samcli/local/rapid/aws-lambda-rie-x86_64); name it with --emulator"
         )
     needed = [(options.bootstrap, "cargo functions"), (options.campaigns, "cargo build")]
-    if options.mode in ("state-machine", "scale"):
+    if options.mode in ("state-machine", "scale", "versions"):
         needed.append((options.drain, "cargo functions"))
     if options.mode == "cleanup":
         needed.append((options.cleanup, "cargo functions"))
