@@ -369,6 +369,9 @@ impl Deletions {
         deleter: &mut Deleter<'_>,
         budget: Budget,
     ) -> Result<(), Stop> {
+        if budget.work_is_over() {
+            return Err(Halt::out_of_time(0).into());
+        }
         let failed = |error: WorkError| Halt::failed(0, error);
         let record = lease.record().clone();
         let put = archiver.campaign(&self.table, &record, budget.work_until);

@@ -180,7 +180,8 @@ impl Sender {
     fn learn_skew(&self, date: Option<&str>) {
         let date = date.and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok());
         if let Some(date) = date {
-            self.skew.store(date.secs() - now_seconds(), Ordering::Relaxed);
+            self.skew
+                .store(date.secs() - now_seconds(), Ordering::Relaxed);
         }
     }
 }
@@ -189,7 +190,12 @@ impl Sender {
 /// status of 5xx (`SlowDown` is 503) and with these codes: the body came too slowly, not whole
 /// or changed, or another write of the same key was on its way.
 fn is_transient(code: &str, status: u16) -> bool {
-    let codes = ["RequestTimeout", "OperationAborted", "BadDigest", "IncompleteBody"];
+    let codes = [
+        "RequestTimeout",
+        "OperationAborted",
+        "BadDigest",
+        "IncompleteBody",
+    ];
     codes.contains(&code) || status == 429 || status >= 500
 }
 
@@ -210,10 +216,20 @@ async fn regional(sdk: &SdkConfig) -> Result<String, Cause> {
     let resolver = DefaultResolver::new();
     let found = resolver.resolve_endpoint(&parameters).await;
     let found = found.map_err(|_| unknown())?;
-    let domain = found.url().strip_prefix(&format!("https://dynamodb.{region}."));
+    let domain = found
+        .url()
+        .strip_prefix(&format!("https://dynamodb.{region}."));
     let domain = domain.ok_or_else(unknown)?;
-    let fips = if sdk.use_fips() == Some(true) { "-fips" } else { "" };
-    let stack = if sdk.use_dual_stack() == Some(true) { ".dualstack" } else { "" };
+    let fips = if sdk.use_fips() == Some(true) {
+        "-fips"
+    } else {
+        ""
+    };
+    let stack = if sdk.use_dual_stack() == Some(true) {
+        ".dualstack"
+    } else {
+        ""
+    };
     Ok(format!("https://s3{fips}{stack}.{region}.{domain}"))
 }
 
@@ -226,9 +242,19 @@ mod tests {
     #[tokio::test]
     async fn the_endpoint_is_that_of_region_and_rules() {
         for (region, fips, dual, expected) in [
-            ("eu-central-1", false, false, "s3.eu-central-1.amazonaws.com"),
+            (
+                "eu-central-1",
+                false,
+                false,
+                "s3.eu-central-1.amazonaws.com",
+            ),
             ("us-east-1", true, false, "s3-fips.us-east-1.amazonaws.com"),
-            ("us-east-1", false, true, "s3.dualstack.us-east-1.amazonaws.com"),
+            (
+                "us-east-1",
+                false,
+                true,
+                "s3.dualstack.us-east-1.amazonaws.com",
+            ),
             (
                 "us-gov-west-1",
                 true,
@@ -253,7 +279,10 @@ mod tests {
         let text = "<?xml version=\"1.0\"?>\n<Error><Code>SlowDown</Code><Message>Please \
                     reduce your request rate.</Message></Error>";
         assert_eq!(element(text, "Code"), Some("SlowDown"));
-        assert_eq!(element(text, "Message"), Some("Please reduce your request rate."));
+        assert_eq!(
+            element(text, "Message"),
+            Some("Please reduce your request rate.")
+        );
         for text in ["", "<Code>", "<Error/>"] {
             assert_eq!(element(text, "Code"), None);
         }

@@ -87,7 +87,9 @@ impl ArchiveStore {
         deadline: Instant,
     ) -> Result<(), ArchiveError> {
         let access = self.access()?;
-        let sender = access.sender.get_or_try_init(|| Sender::new(access.sdk.clone()));
+        let sender = access
+            .sender
+            .get_or_try_init(|| Sender::new(access.sdk.clone()));
         let sender = sender.await.map_err(ArchiveError::Refused)?;
         let mut backoff = Backoff::default();
         let mut first = None;

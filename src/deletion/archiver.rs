@@ -16,7 +16,8 @@ use crate::{
     archive::{ArchiveError, ArchiveStore, Object, Unwritable, campaign_key, data_folder},
     campaign::CampaignId,
     record::{Archived, Record},
-    table::{Page, Table, item::Item},
+    sdk::Cause,
+    table::{Page, Table, TableError, item::Item},
 };
 
 /// How many pages are read, compressed and uploaded at a time, by all lanes together. A page
@@ -95,6 +96,9 @@ impl Archiver {
     ) -> Result<Page, WorkError> {
         // Err: never, since it is not closed.
         let _slot = self.slots.acquire().await;
+        if Instant::now() >= deadline {
+            return Err(TableError::NoAnswer(Cause::deadline("Query")).into());
+        }
         // Before the page is read: where an item is in two objects of one lease, the one
         // with the higher number was read later.
         let number = self.pages.fetch_add(1, Ordering::Relaxed);

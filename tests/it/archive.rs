@@ -5,19 +5,21 @@ mod deletion;
 mod faults;
 mod restore;
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use campaigns::{
     archive::{ArchiveStore, BadArchive, Contents, Folder},
+    campaign::CampaignId,
     cli::local_s3::BUCKET,
     config::{ArchiveMode, ArchiveSettings},
     record, sdk,
     table::item::Item,
 };
 use serde_json::Value;
+use tokio::time::Instant;
 
-use crate::harness::{ACCOUNT, World, campaign, event, item, plain, s};
+use crate::harness::{ACCOUNT, World, campaign, event, item, s};
 
 const PREFIX: &str = "deletions/";
 
@@ -54,13 +56,20 @@ async fn archiving(lease: u64) -> World {
 
 /// Children with every type of attribute, and what is odd in each.
 fn of_every_type(campaign: &str) -> Vec<Item> {
-    let texts = |all: &[&str]| all.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let texts = |all: &[&str]| {
+        all.iter()
+            .map(|text| (*text).to_owned())
+            .collect::<Vec<_>>()
+    };
     let values = [
         ("empty", s("")),
         ("text", s("\u{0}\n\"\\ä🦀</b>\u{202e}")),
         ("long", number("12345678901234567890123456789012345678")),
         ("small", number("-0.00000000000000000000000000000000000001")),
-        ("large", number("9.9999999999999999999999999999999999999E+125")),
+        (
+            "large",
+            number("9.9999999999999999999999999999999999999E+125"),
+        ),
         ("bytes", AttributeValue::B(Blob::new([0, 255, 10, 13]))),
         ("none", AttributeValue::B(Blob::new([]))),
         ("null", AttributeValue::Null(true)),
@@ -80,7 +89,7 @@ fn of_every_type(campaign: &str) -> Vec<Item> {
                         s(""),
                         number("0"),
                         AttributeValue::L(Vec::new()),
-                        AttributeValue::M([(String::new(), AttributeValue::Null(true))].into()),
+                        AttributeValue::M([(" ".to_owned(), AttributeValue::Null(true))].into()),
                     ]),
                 )]
                 .into(),
@@ -107,13 +116,52 @@ fn odd_campaign(id: &str) -> Item {
     )
 }
 
-/// What a campaign's partition has, by sort key, in JSON.
+/// An item in DynamoDB-JSON, attribute by attribute; the values of a set are in order.
+fn exact(item: &Item) -> Value {
+    fn in_order(value: &mut Value) {
+        match value {
+            Value::Object(members) => {
+                for (name, inner) in members {
+                    match inner {
+                        Value::Array(set) if ["SS", "NS", "BS"].contains(&name.as_str()) => {
+                            set.sort_by_key(ToString::to_string);
+                        }
+                        inner => in_order(inner),
+                    }
+                }
+            }
+            Value::Array(values) => values.iter_mut().for_each(in_order),
+            _ => {}
+        }
+    }
+    let line = campaigns::archive::write_line(item).unwrap();
+    let mut line: Value = serde_json::from_str(&line).unwrap();
+    in_order(&mut line);
+    line["Item"].take()
+}
+
+/// What a campaign's partition has, by sort key.
 async fn partition(world: &World, id: &str) -> BTreeMap<String, Value> {
-    let partition = format!("CAMPAIGN#{id}");
-    let dump = world.dump().await.into_iter();
-    dump.filter(|((pk, _), _)| *pk == partition)
-        .map(|((_, sk), item)| (sk, item))
-        .collect()
+    let id = CampaignId::parse(id).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let mut found = BTreeMap::new();
+    let mut put = |item: &Item| {
+        found.insert(item["SK"].as_s().unwrap().clone(), exact(item));
+    };
+    let campaign = world.table.campaign_item(&id, deadline).await.unwrap();
+    campaign.iter().for_each(&mut put);
+    let mut after = None;
+    loop {
+        let read = world
+            .table
+            .page_of_items(&id, after.as_deref(), None, deadline);
+        let (page, items) = read.await.unwrap();
+        items.iter().for_each(&mut put);
+        after = page.next;
+        if after.is_none() {
+            return found;
+        }
+    }
 }
 
 /// Where the archive of a deletion is, without faults in between.
@@ -130,12 +178,12 @@ async fn read(world: &World, deletion_id: &str) -> Result<Contents, BadArchive> 
     folder(world, deletion_id).read(|_| {}).await
 }
 
-/// What an archive has, by sort key, in JSON: the campaign item, too.
+/// What an archive has, by sort key: the campaign item, too.
 async fn archived(contents: &Contents) -> BTreeMap<String, Value> {
     let found = Mutex::new(BTreeMap::new());
     let put = |item: &Item| {
         let key = item["SK"].as_s().unwrap().clone();
-        let before = found.lock().unwrap().insert(key.clone(), plain(item));
+        let before = found.lock().unwrap().insert(key.clone(), exact(item));
         assert_eq!(before, None, "{key} is there twice");
     };
     contents.campaign.iter().for_each(put);

@@ -493,7 +493,7 @@ pub(crate) fn campaign(id: &str, attributes: &[(&str, AttributeValue)]) -> Item 
 }
 
 /// An item as plain JSON.
-pub(crate) fn plain(item: &Item) -> Value {
+fn plain(item: &Item) -> Value {
     fn value(attribute: &AttributeValue) -> Value {
         match attribute {
             AttributeValue::S(text) => text.as_str().into(),

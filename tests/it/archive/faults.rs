@@ -55,7 +55,10 @@ async fn assert_nothing_is_lost(world: &World, before: impl Iterator<Item = &Str
 }
 
 /// Asserts that the deletion is finished, and its archive exactly what was there before.
-async fn assert_archived(world: &World, before: &std::collections::BTreeMap<String, serde_json::Value>) {
+async fn assert_archived(
+    world: &World,
+    before: &std::collections::BTreeMap<String, serde_json::Value>,
+) {
     world.assert_gone("campaign_1", &counts()).await;
     let contents = read(world, &only_deletion(world).await).await.unwrap();
     contents.check_complete().unwrap();
@@ -111,7 +114,10 @@ async fn dies_at(at: At, boundary: usize, applied: bool) -> bool {
     world.s3.pass();
     tokio::time::sleep(world.settings.lease + Duration::from_millis(5)).await;
     let reply = world.delete_until_done("campaign_1").await;
-    assert!([200, 404].contains(&reply.status), "{at:?} {boundary}: {reply:?}");
+    assert!(
+        [200, 404].contains(&reply.status),
+        "{at:?} {boundary}: {reply:?}"
+    );
     assert_archived(&world, &before).await;
     died
 }

@@ -30,7 +30,11 @@ async fn restore(world: &World, id: &str, more: &[&str]) -> Output {
 }
 
 /// A world, what its campaign was, and the deletion that has archived it.
-async fn deleted() -> (World, std::collections::BTreeMap<String, serde_json::Value>, String) {
+async fn deleted() -> (
+    World,
+    std::collections::BTreeMap<String, serde_json::Value>,
+    String,
+) {
     let world = archiving(30).await;
     world.proxy.page_limit(9);
     world.put(odd_campaign("campaign_1")).await;
@@ -64,16 +68,16 @@ async fn under_another_id_only_keys_and_id_change() {
     let (world, before, id) = deleted().await;
     let arguments = ["--as", "campaign_2", "--status", "archived"];
     stdout(&restore(&world, &id, &arguments).await);
-    assert!(world.left("campaign_1").await.is_empty());
+    assert!(partition(&world, "campaign_1").await.is_empty());
     let mut after = partition(&world, "campaign_2").await;
     for item in after.values_mut() {
-        assert_eq!(item["PK"], "CAMPAIGN#campaign_2");
-        item["PK"] = "CAMPAIGN#campaign_1".into();
+        assert_eq!(item["PK"]["S"], "CAMPAIGN#campaign_2");
+        item["PK"]["S"] = "CAMPAIGN#campaign_1".into();
     }
     let campaign = after.get_mut("CAMPAIGN").unwrap();
-    assert_eq!(campaign["id"], "campaign_2");
-    assert_eq!(campaign["campaignStatus"], "archived");
-    campaign["id"] = "campaign_1".into();
+    assert_eq!(campaign["id"]["S"], "campaign_2");
+    assert_eq!(campaign["campaignStatus"]["S"], "archived");
+    campaign["id"]["S"] = "campaign_1".into();
     campaign["campaignStatus"] = before["CAMPAIGN"]["campaignStatus"].clone();
     assert_eq!(after, before);
 }
@@ -111,10 +115,7 @@ async fn a_restore_may_be_killed_at_any_write() {
 }
 
 /// Removes a campaign without a deletion.
-async fn remove_all(
-    world: &World,
-    items: &std::collections::BTreeMap<String, serde_json::Value>,
-) {
+async fn remove_all(world: &World, items: &std::collections::BTreeMap<String, serde_json::Value>) {
     for key in items.keys() {
         let key = item(&[("PK", s("CAMPAIGN#campaign_1")), ("SK", s(key))]);
         let delete = world.table.client().delete_item();
@@ -126,11 +127,13 @@ async fn remove_all(
 #[tokio::test(flavor = "multi_thread")]
 async fn unprocessed_and_throttled_items_are_put_again() {
     let (world, before, id) = deleted().await;
-    world.proxy.policy(|call| match (call.operation, call.nth % 3) {
-        ("BatchWriteItem", 0) => Action::Unprocessed(5),
-        ("BatchWriteItem", 1) => throttled(),
-        _ => Action::Pass,
-    });
+    world
+        .proxy
+        .policy(|call| match (call.operation, call.nth % 3) {
+            ("BatchWriteItem", 0) => Action::Unprocessed(5),
+            ("BatchWriteItem", 1) => throttled(),
+            _ => Action::Pass,
+        });
     stdout(&restore(&world, &id, &[]).await);
     assert_eq!(partition(&world, "campaign_1").await, before);
 }
@@ -144,16 +147,26 @@ async fn what_others_have_put_is_never_written_over_by_itself() {
         ("theirs", s("yes")),
     ]);
     world.put(other).await;
-    fails(&restore(&world, &id, &[]).await, 1, "TASK#00007 exists and differs");
+    fails(
+        &restore(&world, &id, &[]).await,
+        1,
+        "TASK#00007 exists and differs",
+    );
     let there = &partition(&world, "campaign_1").await["TASK#00007"];
-    assert_eq!(there["theirs"], "yes");
+    assert_eq!(there["theirs"]["S"], "yes");
     stdout(&restore(&world, &id, &["--overwrite"]).await);
     assert_eq!(partition(&world, "campaign_1").await, before);
     // A campaign that is there stays, whatever is asked.
     remove_all(&world, &before).await;
-    world.put_campaign("campaign_1", &[("name", s("new"))]).await;
+    world
+        .put_campaign("campaign_1", &[("name", s("new"))])
+        .await;
     for more in [&[][..], &["--overwrite"]] {
-        fails(&restore(&world, &id, more).await, 1, "there is a campaign campaign_1");
+        fails(
+            &restore(&world, &id, more).await,
+            1,
+            "there is a campaign campaign_1",
+        );
     }
     assert_eq!(world.left("campaign_1").await, ["CAMPAIGN"]);
 }
@@ -190,8 +203,14 @@ async fn only_a_whole_archive_of_ones_own_is_restored() {
     fails(&restore(&world, &running, &[]).await, 1, "still running");
     // Objects that are missing, changed, cut, or another deletion's.
     let objects = world.s3.keys(&format!("deletions/{ACCOUNT}/{id}/")).await;
-    let page = objects.iter().find(|key| key.ends_with("-1.json.gz")).unwrap();
-    let manifest = objects.iter().find(|key| key.ends_with("manifest.json")).unwrap();
+    let page = objects
+        .iter()
+        .find(|key| key.ends_with("-1.json.gz"))
+        .unwrap();
+    let manifest = objects
+        .iter()
+        .find(|key| key.ends_with("manifest.json"))
+        .unwrap();
     let whole = world.s3.object(page).await.unwrap().bytes;
     let put = async |key: &str, bytes: &[u8]| world.s3.replace(key, bytes).await;
     for (key, bytes, message) in [
@@ -212,9 +231,17 @@ async fn only_a_whole_archive_of_ones_own_is_restored() {
         stdout(&run(&world, &["archive", "verify", &id, "--account", ACCOUNT]).await);
     }
     world.s3.damage(page);
-    fails(&restore(&world, &id, &[]).await, 1, "do not match its checksum");
+    fails(
+        &restore(&world, &id, &[]).await,
+        1,
+        "do not match its checksum",
+    );
     world.s3.remove(page);
-    fails(&restore(&world, &id, &[]).await, 1, "the archive has 64 items");
+    fails(
+        &restore(&world, &id, &[]).await,
+        1,
+        "the archive has 64 items",
+    );
     world.s3.remove(manifest);
     fails(&restore(&world, &id, &[]).await, 1, "has no manifest.json");
     assert!(world.left("campaign_1").await.is_empty());
@@ -227,7 +254,10 @@ async fn archives_are_listed_shown_and_verified() {
     let bucket = ["--archive-bucket", BUCKET];
     let list = [&["archive", "list"][..], &of, &bucket].concat();
     let listed = stdout(&run(&world, &list).await);
-    assert!(listed.contains(&id) && listed.contains("campaign_1"), "{listed}");
+    assert!(
+        listed.contains(&id) && listed.contains("campaign_1"),
+        "{listed}"
+    );
     let show = [&["archive", "show", &id][..], &of].concat();
     let shown = stdout(&run(&world, &show).await);
     assert!(shown.contains("73 items"), "{shown}");
