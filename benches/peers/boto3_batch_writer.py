@@ -2,7 +2,9 @@
 
 from common import campaign, keys_of, report, table
 
+found = table()
+
 with report():
-    with table().batch_writer() as batch:
-        for key in keys_of(campaign()):
+    with found.batch_writer() as batch:
+        for key in keys_of(found, campaign()):
             batch.delete_item(Key=key)

@@ -10,9 +10,10 @@ const BAR: f64 = 16.0;
 const LEFT: f64 = 180.0;
 const RIGHT: f64 = 110.0;
 
-/// The SVG of `works.json`.
-pub(crate) fn svg(results: &Value) -> String {
-    let works = results.as_array().unwrap();
+/// The SVG of the results: of the works that several subjects have done.
+pub(crate) fn svg(results: &[Value]) -> String {
+    let is_comparison = |work: &&Value| work["subjects"].as_array().is_some_and(|it| it.len() > 1);
+    let works: Vec<&Value> = results.iter().filter(is_comparison).collect();
     let height: f64 = works
         .iter()
         .map(|work| 44.0 + work["subjects"].as_array().unwrap().len() as f64 * (BAR + 4.0))

@@ -1,10 +1,11 @@
 //! Whole deletions, side by side: the built `api` and what one would take
 //! instead, on the same embedded endpoint in another process, behind a proxy that
-//! models the network and a partition's ceiling; and cold starts under Amazon's
-//! Lambda Runtime Interface Emulator. Everything is on 127.0.0.1.
+//! models the network and partitions with their ceilings; a large one, simulated; and cold
+//! starts under Amazon's Lambda Runtime Interface Emulator. Everything is on 127.0.0.1.
 //!
-//! `cargo bench` runs every work; `cargo bench -- A C cold` runs these. Results are
-//! printed, and written to `target/bench/works.json` and `works.svg`.
+//! `cargo bench` runs every work; `cargo bench -- A C cold` runs these, and leaves the
+//! results of others as they were. With `--ours`, no peer runs and none is installed. Results
+//! are printed, and written to `target/bench/works.json` and `works.svg`.
 
 #![expect(
     clippy::unwrap_used,
@@ -17,136 +18,109 @@
 mod chart;
 mod cold;
 mod endpoint;
+mod partitions;
+mod proxy;
+mod report;
+mod service;
 mod settings;
+mod simulated;
 mod subjects;
+mod works;
 
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{cell::LazyCell, fs, path::Path};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use self::{
-    endpoint::{Ceiling, Engine, Proxy, Traffic},
+    endpoint::Engine,
+    proxy::Proxy,
+    report::{Run, Runs, report},
     subjects::{SUBJECTS, Subject, Tools},
+    works::{WORKS, Work},
 };
 
-/// What is to be deleted, and behind what.
-struct Work {
-    name: &'static str,
-    says: &'static str,
-    items: usize,
-    /// Of each request, and of its answer together.
-    latency: Duration,
-    /// Writes per second that the partition takes.
-    ceiling: Option<Ceiling>,
-    rounds: usize,
+/// What is run.
+struct Wanted {
+    names: Vec<String>,
+    only_ours: bool,
 }
 
-const WORKS: [Work; 5] = [
-    Work {
-        name: "A",
-        says: "837 children, 5 ms to the table",
-        items: 837,
-        latency: Duration::from_millis(5),
-        ceiling: None,
-        rounds: 7,
-    },
-    Work {
-        name: "B",
-        says: "24,000 children, 5 ms to the table",
-        items: 24_000,
-        latency: Duration::from_millis(5),
-        ceiling: None,
-        rounds: 3,
-    },
-    Work {
-        name: "C",
-        says: "4,000 children, 1,000 writes a second and half a second of burst",
-        items: 4_000,
-        latency: Duration::from_millis(5),
-        ceiling: Some(Ceiling {
-            per_second: 1_000.0,
-            burst: 500.0,
-            shares: &[1.0],
-        }),
-        rounds: 3,
-    },
-    Work {
-        name: "D",
-        says: "200,000 children, as fast as the endpoint goes",
-        items: 200_000,
-        latency: Duration::ZERO,
-        ceiling: None,
-        rounds: 1,
-    },
-    Work {
-        name: "E",
-        says: "100,000 children in partitions of 10, 20, 30 and 40 %, 1,000 writes a second each",
-        items: 100_000,
-        latency: Duration::from_millis(5),
-        ceiling: Some(Ceiling {
-            per_second: 1_000.0,
-            burst: 500.0,
-            shares: &[0.1, 0.2, 0.3, 0.4],
-        }),
-        rounds: 1,
-    },
-];
+impl Wanted {
+    fn read() -> Self {
+        let (options, names): (Vec<String>, _) =
+            std::env::args().skip(1).partition(|it| it.starts_with('-'));
+        Self {
+            names,
+            only_ours: options.iter().any(|option| option == "--ours"),
+        }
+    }
 
-/// One deletion by one subject.
-struct Run {
-    seconds: f64,
-    /// Of the subject's process, seconds.
-    cpu: f64,
-    traffic: Traffic,
-    /// Of the endpoint's process, seconds.
-    endpoint_cpu: f64,
-    /// Resident, KiB; of `api` alone.
-    peak_kib: Option<u64>,
+    fn has(&self, name: &str) -> bool {
+        self.names.is_empty() || self.names.iter().any(|it| it == name)
+    }
 }
+
+/// The peers' libraries, installed once they are needed.
+type LazyTools = LazyCell<Tools>;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
-    let wanted: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|a| !a.starts_with('-'))
-        .collect();
-    let tools = Tools::installed();
-    let engine = Engine::start();
-    let mut results = Vec::new();
-    for work in WORKS
-        .iter()
-        .filter(|work| wanted.is_empty() || wanted.iter().any(|w| w == work.name))
-    {
-        println!("\n{}: {}", work.name, work.says);
-        let mut runs: BTreeMap<&str, Vec<Run>> = BTreeMap::new();
-        for round in 0..work.rounds {
-            // Interleaved, and each round begins with another one.
-            for turn in 0..SUBJECTS.len() {
-                let subject = &SUBJECTS[(turn + round) % SUBJECTS.len()];
-                let run = measure(&engine, &tools, work, subject, round).await;
-                runs.entry(subject.name).or_default().push(run);
-            }
-        }
-        results.push(report(work, &runs));
-    }
-    if wanted.is_empty() || wanted.iter().any(|w| w == cold::NAME) {
-        results.push(cold::starts(&tools));
-    }
-    let results = Value::from(results);
+    let wanted = Wanted::read();
+    let tools = LazyTools::new(Tools::installed);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench");
     fs::create_dir_all(&folder).unwrap();
-    fs::write(
-        folder.join("works.json"),
-        serde_json::to_string_pretty(&results).unwrap(),
-    )
-    .unwrap();
-    fs::write(folder.join("works.svg"), chart::svg(&results)).unwrap();
+    for work in WORKS.iter().filter(|work| wanted.has(work.name)) {
+        println!("\n{}: {}", work.name, work.says);
+        let has_peers = work.has_peers && !wanted.only_ours;
+        let subjects = if has_peers {
+            &SUBJECTS[..]
+        } else {
+            &SUBJECTS[..1]
+        };
+        let runs = runs(work, subjects, &tools).await;
+        keep(&folder, report(work, &runs));
+    }
+    if wanted.has(simulated::NAME) {
+        let simulated = tokio::task::spawn_blocking(simulated::deletions);
+        keep(&folder, simulated.await.unwrap());
+    }
+    // Most of them are peers.
+    if wanted.has(cold::NAME) && !wanted.only_ours {
+        keep(&folder, cold::starts(&tools));
+    }
     println!("\nwritten to {}", folder.display());
+}
+
+/// Puts a result in place of an earlier one of the same work.
+fn keep(folder: &Path, result: Value) {
+    let file = folder.join("works.json");
+    let earlier = fs::read(&file).ok();
+    let earlier = earlier.and_then(|text| serde_json::from_slice(&text).ok());
+    let mut results: Vec<Value> = earlier.unwrap_or_default();
+    results.retain(|other| other["work"] != result["work"]);
+    results.push(result);
+    results.sort_by_key(|result| result["work"].as_str().unwrap().to_owned());
+    fs::write(&file, serde_json::to_string_pretty(&results).unwrap()).unwrap();
+    fs::write(folder.join("works.svg"), chart::svg(&results)).unwrap();
+}
+
+async fn runs(work: &Work, subjects: &'static [Subject], tools: &LazyTools) -> Runs {
+    let engine = Engine::start();
+    let mut runs = Runs::new();
+    for round in 0..work.rounds {
+        // Interleaved, and each round begins with another one.
+        for turn in 0..subjects.len() {
+            let subject = &subjects[(turn + round) % subjects.len()];
+            let run = measure(&engine, tools, work, subject, round).await;
+            runs.entry(subject.name).or_default().push(run);
+        }
+    }
+    runs
 }
 
 async fn measure(
     engine: &Engine,
-    tools: &Tools,
+    tools: &LazyTools,
     work: &Work,
     subject: &Subject,
     round: usize,
@@ -157,9 +131,8 @@ async fn measure(
         subject.file.unwrap_or("api").replace(['.', '_'], "-")
     );
     engine.seed(&campaign, work.items);
-    let shares = work.ceiling.map_or(&[1.0][..], |ceiling| ceiling.shares);
-    let borders = engine.borders(&campaign, shares).await;
-    let proxy = Proxy::start(engine.url(), work.latency, work.ceiling, borders).await;
+    let keys = engine.keys(&campaign).await;
+    let proxy = Proxy::start(engine.url(), work.latency, work.ceiling, keys).await;
     let cpu = engine.cpu();
     let done = subject.delete(tools, &proxy, &campaign).await;
     let run = Run {
@@ -177,68 +150,4 @@ async fn measure(
         subject.name
     );
     run
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-/// Prints what a work has come to, and gives it as JSON.
-fn report(work: &Work, runs: &BTreeMap<&str, Vec<Run>>) -> Value {
-    let of = |name: &str, value: fn(&Run) -> f64| median(runs[name].iter().map(value).collect());
-    let ours = SUBJECTS[0].name;
-    let fastest = SUBJECTS[1..].iter().map(|peer| peer.name);
-    let fastest = fastest
-        .min_by(|a, b| of(a, |r| r.seconds).total_cmp(&of(b, |r| r.seconds)))
-        .unwrap();
-    println!(
-        "  {:<22} {:>8} {:>8} {:>12} {:>10} {:>8}",
-        "", "seconds", "ratio", "CPU µs/item", "endpoint", "back"
-    );
-    let mut rows = Vec::new();
-    for Subject { name, .. } in &SUBJECTS {
-        let seconds = of(name, |run| run.seconds);
-        let ratio = seconds / of(fastest, |run| run.seconds);
-        let cpu = of(name, |run| run.cpu) / work.items as f64 * 1e6;
-        let endpoint = of(name, |run| run.endpoint_cpu / run.seconds);
-        let back = of(name, |run| {
-            run.traffic.handed_back as f64 / run.traffic.writes.max(1) as f64
-        });
-        println!(
-            "  {name:<22} {seconds:>8.3} {ratio:>8.2} {cpu:>12.1} {:>9.0}% {:>7.1}%",
-            endpoint * 100.0,
-            back * 100.0
-        );
-        rows.push(json!({
-            "subject": name, "seconds": seconds, "toTheFastestPeer": ratio, "cpuMicrosecondsPerItem": cpu,
-            "endpointCpuShare": endpoint, "handedBackShare": back,
-        }));
-    }
-    let peak = runs[ours].iter().filter_map(|run| run.peak_kib).max();
-    let requests = median(
-        runs[ours]
-            .iter()
-            .map(|run| run.traffic.requests as f64)
-            .collect(),
-    );
-    println!(
-        "  {ours}: {:.2} of the time of {fastest}, {:.3} of its CPU; {requests} requests, peak {} KiB",
-        of(ours, |r| r.seconds) / of(fastest, |r| r.seconds),
-        of(ours, |r| r.cpu) / of(fastest, |r| r.cpu),
-        peak.unwrap_or_default(),
-    );
-    let settings = settings::table(of(ours, |r| r.seconds), of(ours, |r| r.cpu));
-    let bound = work.ceiling.map(|ceiling| {
-        let largest = ceiling.shares.iter().copied().fold(0.0, f64::max);
-        (work.items as f64 * largest - ceiling.burst) / ceiling.per_second
-    });
-    if let Some(bound) = bound {
-        let share = bound / of(ours, |r| r.seconds) * 100.0;
-        println!("  the ceiling itself takes {bound:.2} s: {ours} works at {share:.0} % of it");
-    }
-    json!({
-        "work": work.name, "says": work.says, "items": work.items, "fastestPeer": fastest,
-        "ceilingSeconds": bound, "peakKib": peak, "requests": requests, "memorySettings": settings, "subjects": rows,
-    })
 }

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 /// Dollars for a GB of memory for a second, on x86 in us-east-1 (AWS Lambda's price
 /// list, first tier, November 2026); arm64 costs a fifth less.
-const GB_SECOND: f64 = 0.000_016_666_7;
+pub(crate) const GB_SECOND: f64 = 0.000_016_666_7;
 /// Dollars for a request.
-const REQUEST: f64 = 0.000_000_2;
+pub(crate) const REQUEST: f64 = 0.000_000_2;
 /// The memory that comes with one CPU, MB.
 const ONE_CPU: f64 = 1_769.0;
 

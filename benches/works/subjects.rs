@@ -1,6 +1,7 @@
 //! Who deletes: the built `api`, as Lambda runs it, and its peers.
 
 use std::{
+    cell::LazyCell,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{Arc, Mutex},
@@ -21,7 +22,10 @@ use tokio::{
     sync::{Notify, mpsc},
 };
 
-use crate::endpoint::{Proxy, cpu_of, json_answer};
+use crate::{
+    endpoint::cpu_of,
+    proxy::{Proxy, json_answer},
+};
 
 /// One who deletes.
 pub(crate) struct Subject {
@@ -31,7 +35,7 @@ pub(crate) struct Subject {
 }
 
 /// The first is ours.
-pub(crate) const SUBJECTS: [Subject; 5] = [
+pub(crate) const SUBJECTS: [Subject; 7] = [
     Subject {
         name: "api (this)",
         file: None,
@@ -51,6 +55,14 @@ pub(crate) const SUBJECTS: [Subject; 5] = [
     Subject {
         name: "ElectroDB",
         file: Some("electrodb.mjs"),
+    },
+    Subject {
+        name: "boto3, by kind",
+        file: Some("boto3_by_kind.py"),
+    },
+    Subject {
+        name: "Node SDK, by kind",
+        file: Some("node_by_kind.mjs"),
     },
 ];
 
@@ -156,7 +168,13 @@ fn environment(endpoint_url: &str) -> [(&'static str, String); 9] {
 }
 
 impl Subject {
-    pub(crate) async fn delete(&self, tools: &Tools, proxy: &Proxy, campaign: &str) -> Done {
+    /// Deletes a campaign. A peer needs its libraries.
+    pub(crate) async fn delete(
+        &self,
+        tools: &LazyCell<Tools>,
+        proxy: &Proxy,
+        campaign: &str,
+    ) -> Done {
         match self.file {
             None => delete_by_api(proxy, campaign).await,
             Some(file) => {
