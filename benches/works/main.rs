@@ -4,8 +4,9 @@
 //! starts under Amazon's Lambda Runtime Interface Emulator. Everything is on 127.0.0.1.
 //!
 //! `cargo bench` runs every work; `cargo bench -- A C cold` runs these, and leaves the
-//! results of others as they were. With `--ours`, no peer runs and none is installed. Results
-//! are printed, and written to `target/bench/works.json` and `works.svg`.
+//! results of others as they were. With `--ours`, no peer runs and none is installed; with
+//! `--simulated`, no process either, and nothing is written. Otherwise, results are printed, and
+//! written to `target/bench/works.json` and `works.svg`.
 
 #![expect(
     clippy::unwrap_used,
@@ -43,15 +44,18 @@ use self::{
 struct Wanted {
     names: Vec<String>,
     only_ours: bool,
+    is_simulated: bool,
 }
 
 impl Wanted {
     fn read() -> Self {
         let (options, names): (Vec<String>, _) =
             std::env::args().skip(1).partition(|it| it.starts_with('-'));
+        let has = |name: &str| options.iter().any(|option| option == name);
         Self {
             names,
-            only_ours: options.iter().any(|option| option == "--ours"),
+            only_ours: has("--ours"),
+            is_simulated: has("--simulated"),
         }
     }
 
@@ -71,6 +75,12 @@ async fn main() {
     fs::create_dir_all(&folder).unwrap();
     for work in WORKS.iter().filter(|work| wanted.has(work.name)) {
         println!("\n{}: {}", work.name, work.says);
+        if wanted.is_simulated {
+            tokio::task::spawn_blocking(|| simulated::work(work))
+                .await
+                .unwrap();
+            continue;
+        }
         let has_peers = work.has_peers && !wanted.only_ours;
         let subjects = if has_peers {
             &SUBJECTS[..]

@@ -39,7 +39,7 @@ pub(crate) struct Splits {
 }
 
 /// A partition that is or was.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Partition {
     /// Its keys, as positions among all keys.
     keys: std::ops::Range<usize>,
@@ -52,7 +52,7 @@ struct Partition {
 }
 
 /// The accesses of a partition, a time after another.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Heat {
     ends_at: Duration,
     /// Positions of the keys that were accessed.
@@ -65,7 +65,7 @@ struct Heat {
 }
 
 /// All of them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Partitions {
     ceiling: Ceiling,
     /// How many keys there are at the beginning.

@@ -104,18 +104,20 @@ fn of_ours(work: &Work, runs: &[Run], report: &mut Value) {
     println!(
         "  the partitions allow {best:.2} s at best: this is {to_best:.3} of it, with {units:.4} units a child"
     );
-    let followed = &runs[0].traffic.followed;
-    if !followed.is_empty() {
-        let said = followed
-            .iter()
-            .map(|it| it.map_or("never".to_owned(), |it| format!("{it:.1} s")));
-        println!(
-            "  splits followed after {}",
-            said.collect::<Vec<_>>().join(", ")
-        );
+    let splits = &runs[0].traffic.followed;
+    if !splits.is_empty() {
+        println!("  splits followed after {}", followed(splits));
     }
     report["bestSeconds"] = best.into();
     report["toTheBest"] = to_best.into();
     report["unitsPerChild"] = units.into();
-    report["splitsFollowedSeconds"] = json!(followed);
+    report["splitsFollowedSeconds"] = json!(splits);
+}
+
+/// The times until splits were followed, in words.
+pub(crate) fn followed(splits: &[Option<f64>]) -> String {
+    let times = splits
+        .iter()
+        .map(|it| it.map_or("never".to_owned(), |it| format!("{it:.1} s")));
+    times.collect::<Vec<_>>().join(", ")
 }

@@ -4,6 +4,7 @@
 
 use std::{
     fmt,
+    ops::Sub,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -116,11 +117,25 @@ pub(crate) struct Counted {
     pub(crate) requests: u64,
 }
 
+impl Sub for Counted {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self {
+            read_units: self.read_units - before.read_units,
+            write_units: self.write_units - before.write_units,
+            deleted: self.deleted - before.deleted,
+            unprocessed: self.unprocessed - before.unprocessed,
+            requests: self.requests - before.requests,
+        }
+    }
+}
+
 /// The service.
 pub(crate) struct Service {
     engine: Database,
     latency: Duration,
-    begun: Instant,
+    begun: Mutex<Instant>,
     children: Mutex<Children>,
 }
 
@@ -155,7 +170,7 @@ impl Service {
         Arc::new(Self {
             engine: Database::memory().unwrap(),
             latency,
-            begun: Instant::now(),
+            begun: Mutex::new(Instant::now()),
             children: Mutex::new(Children {
                 is_there: vec![true; children],
                 partitions: Partitions::new(children, ceiling),
@@ -169,13 +184,18 @@ impl Service {
         SharedHttpConnector::new(Connection(self.clone()))
     }
 
+    /// Notes that a deletion begins; what was counted before.
+    pub(crate) fn begin(&self) -> Counted {
+        *self.begun.lock().unwrap() = Instant::now();
+        self.counted()
+    }
+
     pub(crate) fn counted(&self) -> Counted {
         self.children.lock().unwrap().counted.clone()
     }
 
-    /// What the partitions allow at best.
-    pub(crate) fn best(&self) -> Duration {
-        self.children.lock().unwrap().partitions.best()
+    pub(crate) fn partitions(&self) -> Partitions {
+        self.children.lock().unwrap().partitions.clone()
     }
 
     /// How many children are left.
@@ -192,7 +212,9 @@ impl Service {
         let mut children = self.children.lock().unwrap();
         children.counted.requests += 1;
         match operation {
-            "BatchWriteItem" => return children.delete(&asked, self.begun.elapsed()),
+            "BatchWriteItem" => {
+                return children.delete(&asked, self.begun.lock().unwrap().elapsed());
+            }
             "Query" => return (200, children.page(&asked)),
             _ => {}
         }

@@ -20,8 +20,10 @@ use tokio::time::Instant;
 
 use crate::{
     partitions::Ceiling,
-    service::Service,
+    report::followed,
+    service::{Counted, Service},
     settings::{GB_SECOND, REQUEST},
+    works::{LATENCY, ONE, Work},
 };
 
 pub(crate) const NAME: &str = "H";
@@ -29,7 +31,6 @@ pub(crate) const NAME: &str = "H";
 const SAYS: &str = "10,000,000 children of 1 KB over 1, 4 and 16 partitions, simulated";
 
 const CHILDREN: usize = 10_000_000;
-const LATENCY: Duration = Duration::from_millis(5);
 const PARTITIONS: [&[f64]; 3] = [&[1.0], &[0.25; 4], &[1.0 / 16.0; 16]];
 
 /// As in the template: how long `api` works for a request, and the functions' own deadlines.
@@ -49,6 +50,15 @@ const TRANSITION: f64 = 0.025e-3;
 const OF_A_SLICE: f64 = 5.0;
 const OF_AN_EXECUTION: f64 = 4.0;
 
+/// What a simulated deletion came to.
+struct Done {
+    seconds: f64,
+    best: f64,
+    slices: u32,
+    counted: Counted,
+    followed: Vec<Option<f64>>,
+}
+
 /// Deletes each campaign, all at the same time.
 pub(crate) fn deletions() -> Value {
     println!("\n{NAME}: {SAYS}");
@@ -63,63 +73,93 @@ pub(crate) fn deletions() -> Value {
         "back",
         "dollars"
     );
-    let runs = PARTITIONS.map(|shares| std::thread::spawn(move || deletion(shares)));
-    let runs = runs.map(|run| run.join().unwrap());
-    for run in &runs {
-        let number = |name: &str| run[name].as_f64().unwrap();
+    let runs = PARTITIONS.map(|shares| {
+        let ceiling = Ceiling { shares, ..ONE };
+        (
+            shares.len(),
+            std::thread::spawn(move || deletion(CHILDREN, ceiling, LATENCY)),
+        )
+    });
+    let runs = runs.map(|(partitions, run)| {
+        let done = run.join().unwrap();
+        let of_best = done.seconds / done.best;
+        let back = done.counted.unprocessed as f64 / done.counted.deleted as f64;
+        let Counted { write_units, read_units, .. } = done.counted;
+        let (functions, transitions) = (functions(&done), transitions(&done));
+        let table = write_units * WRITE_UNIT + read_units * READ_UNIT;
+        let dollars = table + functions + transitions;
         println!(
-            "  {:>10} {:>10.1} {:>8.3} {:>7} {:>12} {:>12} {:>6.2}% {:>8.3}",
-            number("partitions"),
-            number("seconds"),
-            number("toTheBest"),
-            number("slices"),
-            number("writeUnits"),
-            number("readUnits"),
-            number("handedBackShare") * 100.0,
-            number("dollars"),
+            "  {partitions:>10} {:>10.1} {of_best:>8.3} {:>7} {write_units:>12} {read_units:>12} {:>6.2}% {dollars:>8.3}",
+            done.seconds,
+            done.slices,
+            back * 100.0,
         );
-    }
+        json!({
+            "partitions": partitions, "seconds": done.seconds, "toTheBest": of_best,
+            "slices": done.slices, "requests": done.counted.requests, "writeUnits": write_units,
+            "readUnits": read_units, "handedBackShare": back, "dollarsTable": table,
+            "dollarsFunctions": functions, "dollarsTransitions": transitions, "dollars": dollars,
+        })
+    });
     json!({ "work": NAME, "says": SAYS, "runs": runs })
 }
 
-/// Deletes a campaign over partitions with these shares.
-fn deletion(shares: &'static [f64]) -> Value {
+/// What the functions cost, by their time.
+fn functions(done: &Done) -> f64 {
+    let inline = INLINE.as_secs_f64().min(done.seconds);
+    let memory = inline * API_MEMORY + (done.seconds - inline) * DRAIN_MEMORY;
+    memory * GB_SECOND + (1.0 + f64::from(done.slices)) * REQUEST
+}
+
+fn transitions(done: &Done) -> f64 {
+    (OF_A_SLICE * f64::from(done.slices) + OF_AN_EXECUTION) * TRANSITION
+}
+
+/// Simulates another work: what our own deletion takes of the table, by the same clock.
+pub(crate) fn work(work: &Work) {
+    let Some(ceiling) = work.ceiling else {
+        println!("  not simulated: it has no ceiling");
+        return;
+    };
+    let done = deletion(work.items, ceiling, work.latency);
+    let items = work.items as f64;
+    println!(
+        "  simulated: {:.2} s, {:.3} of the {:.2} s that are best; {:.1} % back; {:.4} units a child",
+        done.seconds,
+        done.seconds / done.best,
+        done.best,
+        done.counted.unprocessed as f64 / items * 100.0,
+        (done.counted.write_units + done.counted.read_units) / items,
+    );
+    if !done.followed.is_empty() {
+        println!("  splits followed after {}", followed(&done.followed));
+    }
+}
+
+/// Deletes a campaign of this many children in these partitions.
+fn deletion(children: usize, ceiling: Ceiling, latency: Duration) -> Done {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
         .build()
         .unwrap();
     runtime.block_on(async {
-        let ceiling = Ceiling {
-            per_second: 1_000.0,
-            burst: 500.0,
-            shares,
-            splits: None,
-        };
-        let service = Service::new(CHILDREN, ceiling, LATENCY);
+        let service = Service::new(children, ceiling, latency);
         let (table, campaign) = table(&service).await;
-        let before = service.counted();
-        let (begun, slices) = (Instant::now(), run(&table, &campaign).await);
+        let before = service.begin();
+        let (begun, (slices, total)) = (Instant::now(), run(&table, &campaign).await);
         let seconds = begun.elapsed().as_secs_f64();
         assert_eq!(service.left(), 0, "children are left");
-        let counted = service.counted();
-        let (writes, reads) = (
-            counted.write_units - before.write_units,
-            counted.read_units - before.read_units,
-        );
-        let inline = INLINE.as_secs_f64().min(seconds);
-        let functions = (inline * API_MEMORY + (seconds - inline) * DRAIN_MEMORY) * GB_SECOND;
-        let calls = (1.0 + f64::from(slices)) * REQUEST;
-        let transitions = (OF_A_SLICE * f64::from(slices) + OF_AN_EXECUTION) * TRANSITION;
-        let dollars = writes * WRITE_UNIT + reads * READ_UNIT + functions + calls + transitions;
-        json!({
-            "partitions": shares.len(), "seconds": seconds,
-            "toTheBest": seconds / service.best().as_secs_f64(), "slices": slices,
-            "requests": counted.requests - before.requests, "writeUnits": writes, "readUnits": reads,
-            "handedBackShare": counted.unprocessed as f64 / counted.deleted as f64,
-            "dollarsWrites": writes * WRITE_UNIT, "dollarsReads": reads * READ_UNIT,
-            "dollarsFunctions": functions + calls, "dollarsTransitions": transitions, "dollars": dollars,
-        })
+        assert_eq!(total, children as u64, "children are not counted");
+        let partitions = service.partitions();
+        let followed = partitions.followed().into_iter();
+        Done {
+            seconds,
+            best: partitions.best().as_secs_f64(),
+            slices,
+            counted: service.counted() - before,
+            followed: followed.map(|it| it.map(|it| it.as_secs_f64())).collect(),
+        }
     })
 }
 
@@ -143,8 +183,9 @@ async fn table(service: &Arc<Service>) -> (Table, CampaignId) {
     (table, id)
 }
 
-/// Deletes the campaign as `api` and then `drain` do; how many slices `drain` took.
-async fn run(table: &Table, campaign: &CampaignId) -> u32 {
+/// Deletes the campaign as `api` and then `drain` do; how many slices `drain` took, and how
+/// many children the record has counted.
+async fn run(table: &Table, campaign: &CampaignId) -> (u32, u64) {
     let settings = DeletionSettings::read(|_| None).unwrap();
     let deletions = Deletions::new(table.clone(), settings, HandOff::None);
     let begun = Instant::now();
@@ -167,6 +208,5 @@ async fn run(table: &Table, campaign: &CampaignId) -> u32 {
         let budget = Budget::of_slice(begun, Some(begun + SLICE));
         outcome = deletions.resume(&of, budget).await.unwrap().unwrap();
     }
-    assert_eq!(outcome.record.progress.counted.total(), CHILDREN as u64);
-    slices
+    (slices, outcome.record.progress.counted.total())
 }

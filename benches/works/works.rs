@@ -18,10 +18,10 @@ pub(crate) struct Work {
     pub(crate) has_peers: bool,
 }
 
-const LATENCY: Duration = Duration::from_millis(5);
+pub(crate) const LATENCY: Duration = Duration::from_millis(5);
 
 /// One partition, which takes what a partition of DynamoDB does.
-const ONE: Ceiling = Ceiling {
+pub(crate) const ONE: Ceiling = Ceiling {
     per_second: 1_000.0,
     burst: 500.0,
     shares: &[1.0],
