@@ -36,6 +36,8 @@ pub(super) struct Deleter<'a> {
     in_flight: FuturesUnordered<BoxFuture<'a, Result<Sent, TableError>>>,
     stats: SliceStats,
     paid_until: PaidUntil,
+    /// Whether there are several lanes, before it is known what rate the table takes.
+    expects_more: bool,
 }
 
 /// A batch that was sent and answered.
@@ -64,6 +66,7 @@ impl<'a> Deleter<'a> {
             in_flight: FuturesUnordered::new(),
             stats: SliceStats::default(),
             paid_until,
+            expects_more: false,
         }
     }
 
@@ -82,8 +85,9 @@ impl<'a> Deleter<'a> {
         self.pacer.is_adaptive()
     }
 
-    /// Notes that there are twice as many lanes as before.
+    /// Notes that there are twice as many lanes as before, or several from the start.
     pub(super) fn expect_more(&mut self) {
+        self.expects_more = !self.feels_a_ceiling();
         self.pacer.expect_more();
     }
 
@@ -161,6 +165,9 @@ impl<'a> Deleter<'a> {
         } else if answer.is_answered {
             self.limit.throttled();
             self.pacer.throttled();
+            if std::mem::take(&mut self.expects_more) {
+                self.pacer.expect_more();
+            }
         } else {
             self.limit.unanswered(self.in_flight.len());
             self.pacer.unanswered();

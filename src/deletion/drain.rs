@@ -146,6 +146,10 @@ impl<'a> Drain<'a> {
         lease: &mut Lease<'a>,
         deleter: &mut Deleter<'_>,
     ) -> Result<(), Stop> {
+        // A takeover of several ranges: they may be on several partitions.
+        if self.lanes.len() > 1 {
+            deleter.expect_more();
+        }
         loop {
             if self.budget.work_is_over() {
                 return Err(Halt::out_of_time(0).into());

@@ -27,6 +27,10 @@ const STEEPER: f64 = 1.5;
 /// writes show late that a rate is too high.
 const MOST_RISE: f64 = 0.05;
 
+/// The rise when deletes go to more of the table than before, up to the next measure: nothing
+/// else shows how much more it takes.
+const EXPECTED_RISE: f64 = 0.25;
+
 /// The rate that a table was found to take.
 #[derive(Debug)]
 pub(super) struct AdaptiveRate {
@@ -66,12 +70,13 @@ impl AdaptiveRate {
     /// it could, which is its rate. Returns `false` if that was nothing at all, which
     /// says nothing about a rate.
     pub(super) fn throttled(&mut self, now: Instant) -> bool {
-        self.rise = RISE;
         self.rises_at = now + STEP;
         let measured = now - self.measured_from;
         if measured < SHORTEST_MEASURE {
+            // It may be the answer to what was sent before.
             return true;
         }
+        self.rise = RISE;
         if self.taken == 0.0 {
             self.measured_from = now;
             return false;
@@ -89,14 +94,14 @@ impl AdaptiveRate {
 
     /// Notes that deletes go to more of the table from now on, which may take more.
     pub(super) fn expect_more(&mut self) {
-        self.rise = MOST_RISE;
+        self.rise = EXPECTED_RISE;
     }
 
     /// Notes that a batch succeeded.
     pub(super) fn succeeded(&mut self, now: Instant) {
         if now >= self.rises_at {
             self.rate *= 1.0 + self.rise;
-            self.rise = (self.rise * STEEPER).min(MOST_RISE);
+            self.rise = self.rise.max((self.rise * STEEPER).min(MOST_RISE));
             self.rises_at = now + STEP;
         }
     }
@@ -131,6 +136,21 @@ mod tests {
         let before = rate.rate();
         let last = rate_after(&mut rate, &[13], from);
         assert!(is_near(last, before * 1.05), "{last} after {before}");
+    }
+
+    #[test]
+    fn a_rate_that_may_be_higher_rises_fast_up_to_the_next_measure() {
+        let from = Instant::now();
+        let mut rate = AdaptiveRate::first(from);
+        rate.expect_more();
+        // The answer to what was sent before.
+        assert!(rate.throttled(from + STEP / 2));
+        let risen = rate_after(&mut rate, &[2, 3, 4, 5], from);
+        assert!(is_near(risen, 1_000.0 * 1.25_f64.powi(4)), "{risen}");
+        rate.consumed(1_200.0);
+        assert!(rate.throttled(from + STEP * 5));
+        let risen = rate_after(&mut rate, &[6], from);
+        assert!(is_near(risen, 2_400.0 * 1.001), "{risen}");
     }
 
     #[test]

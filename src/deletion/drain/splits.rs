@@ -56,20 +56,27 @@ impl<'a> Splits<'a> {
         table: &'a Table,
         campaign: &CampaignId,
     ) -> Option<(usize, String)> {
-        let may_cut = pages >= PAGES_BEFORE && self.cuts < CUTS + pages / 4;
-        if !may_cut || lanes.len() >= most_ranges(self.longest_key) {
+        if pages < PAGES_BEFORE {
             return None;
         }
-        if !self.by_kind {
+        let has_room = lanes.len() < most_ranges(self.longest_key);
+        let may_cut = has_room && self.cuts < CUTS + pages / 4;
+        if may_cut && !self.by_kind {
             if let Some(cut) = next_kind(lanes) {
                 return Some(cut);
             }
             self.by_kind = true;
         }
         let unread = || lanes.iter().enumerate().filter(|(_, lane)| !lane.is_read());
+        // Also where nothing is cut any more: what is left in a lane decides its share. A
+        // worker that takes over begins with many lanes, and knows the end of none.
         let is_known = |lane: &Lane| self.last_keys.contains_key(&lane.id());
-        if let Some((_, lane)) = unread().find(|(_, lane)| !is_known(lane)) {
+        let is_looked_for = |lane: &Lane| lane.page().is_some() && !is_known(lane);
+        if let Some((_, lane)) = unread().find(|(_, lane)| is_looked_for(lane)) {
             self.look_for(lane, table, campaign);
+        }
+        if !may_cut {
+            return None;
         }
         let cuts = unread().filter_map(|(at, lane)| {
             let cut = self.next_cuts.get(&lane.id())?;
@@ -119,7 +126,7 @@ impl<'a> Splits<'a> {
 
     /// Looks for the last key of a lane, unless it looks for another one.
     fn look_for(&mut self, lane: &Lane, table: &'a Table, campaign: &CampaignId) {
-        if self.looking.is_some() || lane.page().is_none() {
+        if self.looking.is_some() {
             return;
         }
         let (id, through) = (lane.id(), lane.range().through.clone());
@@ -226,7 +233,8 @@ mod tests {
                 let next = self.splits.next(&self.lanes, self.found, table, campaign);
                 if self.splits.looking.take().is_some() {
                     let is_looked_for = |lane: &&Lane| {
-                        !lane.is_read() && !self.splits.last_keys.contains_key(&lane.id())
+                        let is_known = self.splits.last_keys.contains_key(&lane.id());
+                        !lane.is_read() && lane.page().is_some() && !is_known
                     };
                     let lane = self.lanes.iter().find(is_looked_for).unwrap();
                     let through = lane.range().through.clone();
@@ -277,13 +285,57 @@ mod tests {
         keys
     }
 
-    #[tokio::test]
-    async fn clustered_keys_are_cut_only_after_what_was_read() {
+    /// A table that is not called.
+    fn no_table() -> &'static Table {
         let sdk = aws_sdk_dynamodb::Config::builder()
             .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
             .build();
         let client = aws_sdk_dynamodb::Client::from_conf(sdk);
-        let table: &'static Table = Box::leak(Box::new(Table::new(client, "none".to_owned())));
+        Box::leak(Box::new(Table::new(client, "none".to_owned())))
+    }
+
+    #[tokio::test]
+    async fn a_takeover_of_as_many_ranges_as_possible_finds_out_what_is_left() {
+        let keys: Vec<String> = (0..8_000).map(|n| format!("CHAT#{n:05}")).collect();
+        let (table, campaign) = (no_table(), CampaignId::parse("campaign_1").unwrap());
+        let mut pass = Pass {
+            keys: &keys,
+            page: 10,
+            lanes: Vec::new(),
+            splits: Splits::default(),
+            begun: 0,
+            found: PAGES_BEFORE,
+            counted: BTreeMap::new(),
+        };
+        // The last one has as much as all others together.
+        let mut rest = Range::default();
+        for border in 1..MOST_RANGES {
+            let second = rest.split_off(format!("CHAT#{:05}", border * 250));
+            let lane = pass.lane(std::mem::replace(&mut rest, second));
+            pass.lanes.push(lane);
+        }
+        let last = pass.lane(rest);
+        pass.lanes.push(last);
+        for lane in &mut pass.lanes {
+            lane.read().await.1.unwrap();
+            pass.splits.read(lane);
+        }
+        for _ in 0..MOST_RANGES {
+            pass.split(table, &campaign);
+        }
+        assert_eq!(pass.lanes.len(), MOST_RANGES);
+        let weights: Vec<f64> = pass.lanes.iter().map(Lane::weight).collect();
+        let (last, others) = weights.split_last().unwrap();
+        assert!(*last > 2_000.0, "{weights:?}");
+        assert!(
+            others.iter().all(|other| (100.0..900.0).contains(other)),
+            "{weights:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn clustered_keys_are_cut_only_after_what_was_read() {
+        let table = no_table();
         let campaign = CampaignId::parse("campaign_1").unwrap();
         let mut cuts = 0;
         for (seed, page) in (0..90).zip([20, 100, 250].into_iter().cycle()) {
