@@ -108,6 +108,11 @@ impl Lane {
         (self.id, has_page)
     }
 
+    /// Returns whether anything was read.
+    pub(super) fn has_read(&self) -> bool {
+        self.read_through.is_some()
+    }
+
     /// Returns whether the page that was read is the last one.
     pub(super) fn is_read(&self) -> bool {
         self.pages.is_at_the_end()

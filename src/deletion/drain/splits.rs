@@ -71,11 +71,13 @@ impl<'a> Splits<'a> {
         // Also where nothing is cut any more: what is left in a lane decides its share. A
         // worker that takes over begins with many lanes, and knows the end of none.
         let is_known = |lane: &Lane| self.last_keys.contains_key(&lane.id());
-        let is_looked_for = |lane: &Lane| lane.page().is_some() && !is_known(lane);
-        if let Some((_, lane)) = unread().find(|(_, lane)| is_looked_for(lane)) {
+        if let Some((_, lane)) = unread().find(|(_, lane)| !is_known(lane)) {
             self.look_for(lane, table, campaign);
+            return None;
         }
-        if !may_cut {
+        // The one that has most left can be told only once each has read something: a half
+        // that was just cut off is often the largest.
+        if !may_cut || unread().any(|(_, lane)| !lane.has_read()) {
             return None;
         }
         let cuts = unread().filter_map(|(at, lane)| {
@@ -233,8 +235,7 @@ mod tests {
                 let next = self.splits.next(&self.lanes, self.found, table, campaign);
                 if self.splits.looking.take().is_some() {
                     let is_looked_for = |lane: &&Lane| {
-                        let is_known = self.splits.last_keys.contains_key(&lane.id());
-                        !lane.is_read() && lane.page().is_some() && !is_known
+                        !lane.is_read() && !self.splits.last_keys.contains_key(&lane.id())
                     };
                     let lane = self.lanes.iter().find(is_looked_for).unwrap();
                     let through = lane.range().through.clone();
