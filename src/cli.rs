@@ -14,6 +14,7 @@ pub mod gateway;
 mod key;
 mod list;
 pub mod local_s3;
+mod options;
 mod print;
 mod restore;
 pub mod seed;

@@ -1,7 +1,7 @@
 //! The partitions of one partition key, as far as a deletion notices them: where each
 //! ends in the sort key, how many writes it takes, and when it splits.
 //!
-//! As "Amazon DynamoDB: A Scalable, Predictably Performant, and Fully Managed NoSQL
+//! As "Amazon DynamoDB: A Scalable, Predictably Performant, and Fully Managed `NoSQL`
 //! Database Service" (USENIX ATC 2022, section 4.4) describes: what splits a partition is
 //! the throughput that it consumed, and a partition whose keys are accessed in sequence
 //! does not split.
@@ -271,7 +271,7 @@ impl Partitions {
             let after = seconds.map(|second| second.iter().sum::<f64>());
             let at = after.into_iter().position(|taken| taken >= wanted)?;
             let ends_at = TICK * u32::try_from(from + at + ticks).unwrap();
-            Some(ends_at - *split_at)
+            ends_at.checked_sub(*split_at)
         };
         splits.iter().enumerate().map(follow).collect()
     }

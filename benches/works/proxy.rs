@@ -142,8 +142,8 @@ impl Table {
             let position = self.keys.partition_point(|other| other.as_str() < key);
             partitions.takes(position, now)
         };
-        let (taken, back): (Vec<Value>, Vec<Value>) = writes.drain(..).partition(takes);
-        *writes = taken;
+        let (applied, back): (Vec<Value>, Vec<Value>) = writes.drain(..).partition(takes);
+        *writes = applied;
         Throttled {
             taken: writes.len(),
             handed_back: back.len(),

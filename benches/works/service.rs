@@ -298,7 +298,7 @@ impl Children {
     fn page(&mut self, asked: &Value) -> Value {
         let limit = asked["Limit"]
             .as_u64()
-            .map_or(MOST_OF_A_PAGE, |limit| limit as usize);
+            .map_or(MOST_OF_A_PAGE, |limit| usize::try_from(limit).unwrap());
         let after = asked["ExclusiveStartKey"]["SK"]["S"].as_str();
         // What comes before a text with a character of zero behind it, comes up to the text.
         let up_to = |text: &str| self.keys.before(&format!("{text}\0"));

@@ -159,7 +159,10 @@ impl Sender {
         let status = answer.status().as_u16();
         let date = answer.headers().get("date").map(ToOwned::to_owned);
         let body = Limited::new(answer.into_body(), MOST_OF_AN_ERROR).collect();
-        let body = body.await.map(|body| body.to_bytes()).unwrap_or_default();
+        let body = body
+            .await
+            .map(http_body_util::Collected::to_bytes)
+            .unwrap_or_default();
         let text = String::from_utf8_lossy(&body);
         let code = element(&text, "Code").unwrap_or("no error code");
         let message = element(&text, "Message").unwrap_or("no message");

@@ -62,7 +62,7 @@ impl ArchiveStore {
     }
 
     fn access(&self) -> Result<&Access, ArchiveError> {
-        let why = "this process was started without access to S3";
+        let why = "there is no access to S3 here (in a terminal: --s3-endpoint-url)";
         let access = self.0.as_deref();
         access.ok_or_else(|| ArchiveError::Refused(Cause::because(why)))
     }

@@ -5,12 +5,14 @@ use serde::Serialize;
 
 use super::{
     CliError,
-    connect::{ArchiveOptions, Connect, account_id, patience},
+    connect::{Connect, account_id, patience},
+    options::ArchiveOptions,
     print::{self, Column, Table, kinds},
 };
 use crate::{
-    archive::{Folder, Manifest, write_line},
+    archive::{ArchiveError, BadArchive, Folder, Manifest, write_line},
     record::{RecordState, account_folder, deletion_id, folder},
+    table::item::Item,
 };
 
 /// `campaigns archive`.
@@ -91,13 +93,13 @@ impl Find {
                 let why = format!("deletion {id} is still running: its archive is not whole yet");
                 return Err(CliError::Refused(why));
             }
-            Some(record) => match &record.archive {
-                Some(archive) => (archive.bucket.clone(), archive.prefix.clone()),
-                None => {
+            Some(record) => {
+                let Some(archive) = &record.archive else {
                     let why = format!("deletion {} was not archived", self.id);
                     return Err(CliError::Refused(why));
-                }
-            },
+                };
+                (archive.bucket.clone(), archive.prefix.clone())
+            }
             None => match self.archive.bucket() {
                 Some(bucket) => (bucket.to_owned(), self.archive.prefix().to_owned()),
                 None => {
@@ -201,19 +203,18 @@ impl Show {
         let folder = self.find.folder().await?;
         if self.items {
             let contents = folder.read(|_| {}).await?;
-            for item in contents.campaign.iter() {
-                print::line(&write_line(item).map_err(crate::archive::ArchiveError::from)?)?;
+            if let Some(campaign) = &contents.campaign {
+                print_item(campaign)?;
             }
             for page in 0..contents.pages() {
-                for item in contents.page(page).await? {
-                    print::line(&write_line(&item).map_err(crate::archive::ArchiveError::from)?)?;
-                }
+                let items = contents.page(page).await?;
+                items.iter().try_for_each(print_item)?;
             }
             return Ok(());
         }
         let location = format!("s3://{}/{}", folder.bucket, folder.prefix);
         let manifest = folder.manifest().await?;
-        let manifest = manifest.ok_or(crate::archive::BadArchive::NoManifest)?;
+        let manifest = manifest.ok_or(BadArchive::NoManifest)?;
         if self.json {
             return print::json(&manifest);
         }
@@ -227,6 +228,11 @@ impl Show {
             kinds(&manifest.deleted_items),
         ))
     }
+}
+
+fn print_item(item: &Item) -> Result<(), CliError> {
+    let line = write_line(item).map_err(ArchiveError::from)?;
+    print::line(&line)
 }
 
 impl Verify {

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use super::{
     CliError,
-    connect::{Confirm, Connect, DeletionOptions, patience, state_machine},
+    connect::{Confirm, Connect, patience, state_machine},
+    options::DeletionOptions,
     print::{self, Column, Table as TextTable, kinds, plain},
 };
 use crate::{

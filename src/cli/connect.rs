@@ -4,25 +4,18 @@
 use std::{
     io::{ErrorKind, IsTerminal, Write},
     net::IpAddr,
-    ops::RangeInclusive,
     time::Duration,
 };
 
 use aws_config::SdkConfig;
-use clap::{Args, builder::RangedI64ValueParser};
+use clap::Args;
 use lambda_http::http::{Uri, uri::Scheme};
 use tokio::{net::TcpStream, time::Instant};
 
 use super::{CliError, print::plain};
 use crate::{
-    archive::ArchiveStore,
     auth::{LONGEST_ACCOUNT_ID, is_account_id},
-    config::{
-        self, ARCHIVE_BUCKET, ARCHIVE_DAYS, ARCHIVE_MODE, ARCHIVE_PREFIX, AUDIT_RETENTION_DAYS,
-        ConfigError, DAYS_RANGE, DEFAULT_ARCHIVE_PREFIX, DEFAULT_LEASE_SECONDS, DEFAULT_TABLE_NAME,
-        DeletionSettings, LEASE_RANGE, LEASE_SECONDS, MAX_RETENTION_WRITE_UNITS_PER_SECOND,
-        MAX_WRITE_UNITS_PER_SECOND, PACE_RANGE, TABLE_NAME, environment, table_name,
-    },
+    config::{self, DEFAULT_TABLE_NAME, TABLE_NAME, environment, table_name},
     deletion::HandOff,
     sdk,
     table::Table,
@@ -34,7 +27,6 @@ pub const PATIENCE: Duration = Duration::from_secs(15);
 /// The variable that names the endpoint of DynamoDB.
 pub const ENDPOINT_URL: &str = "AWS_ENDPOINT_URL_DYNAMODB";
 const SFN_ENDPOINT_URL: &str = "AWS_ENDPOINT_URL_SFN";
-const S3_ENDPOINT_URL: &str = "AWS_ENDPOINT_URL_S3";
 
 /// The options that say which table.
 #[derive(Args, Clone, Debug)]
@@ -45,75 +37,6 @@ pub struct Connect {
     /// The DynamoDB endpoint; by default, the one in the SDK's own configuration.
     #[arg(long, env = ENDPOINT_URL, value_name = "URL")]
     pub endpoint_url: Option<String>,
-}
-
-/// The options that say how a deletion is done.
-#[derive(Args, Clone, Debug)]
-pub struct DeletionOptions {
-    /// Seconds that a worker may be silent before another one may take over.
-    #[arg(
-        long,
-        env = LEASE_SECONDS,
-        value_name = "N",
-        default_value_t = DEFAULT_LEASE_SECONDS,
-        value_parser = number_in(LEASE_RANGE)
-    )]
-    lease_seconds: u64,
-    /// Write units per second that a deletion may consume; 0 for no limit.
-    #[arg(
-        long,
-        env = MAX_WRITE_UNITS_PER_SECOND,
-        value_name = "N",
-        default_value_t = 0,
-        value_parser = number_in(PACE_RANGE)
-    )]
-    max_write_units_per_second: u32,
-    /// Write units per second that a deletion started by retention may consume; by
-    /// default, the value of --max-write-units-per-second.
-    #[arg(
-        long,
-        env = MAX_RETENTION_WRITE_UNITS_PER_SECOND,
-        value_name = "N",
-        value_parser = number_in(PACE_RANGE)
-    )]
-    max_retention_write_units_per_second: Option<u32>,
-    /// How many days the record of a finished deletion is kept; 0 to keep it indefinitely.
-    #[arg(
-        long,
-        env = AUDIT_RETENTION_DAYS,
-        value_name = "N",
-        default_value_t = 0,
-        value_parser = number_in(DAYS_RANGE)
-    )]
-    audit_retention_days: u64,
-    #[command(flatten)]
-    pub(super) archive: ArchiveOptions,
-}
-
-/// The options that say where deletions archive.
-#[derive(Args, Clone, Debug)]
-pub struct ArchiveOptions {
-    /// The S3 bucket that deletions archive in; without it, there is no archive.
-    #[arg(long, env = ARCHIVE_BUCKET, value_name = "NAME")]
-    archive_bucket: Option<String>,
-    /// The start of every key in that bucket.
-    #[arg(long, env = ARCHIVE_PREFIX, value_name = "PREFIX", default_value = DEFAULT_ARCHIVE_PREFIX)]
-    archive_prefix: String,
-    /// `default` to archive unless told otherwise, `request` to archive only if told to.
-    #[arg(long, env = ARCHIVE_MODE, value_name = "MODE", default_value = "default")]
-    archive_mode: String,
-    /// After how many days the bucket's lifecycle removes an archive; 0 if it does not.
-    #[arg(
-        long,
-        env = ARCHIVE_DAYS,
-        value_name = "N",
-        default_value_t = 0,
-        value_parser = number_in(DAYS_RANGE)
-    )]
-    archive_days: u64,
-    /// The S3 endpoint; by default, the one in the SDK's own configuration.
-    #[arg(long, env = S3_ENDPOINT_URL, value_name = "URL")]
-    s3_endpoint_url: Option<String>,
 }
 
 /// Parses the id of an account, by the rule that every part of the service uses.
@@ -127,82 +50,6 @@ pub fn account_id(text: &str) -> Result<String, String> {
         Err(format!(
             "must be 1 to {LONGEST_ACCOUNT_ID} bytes, not blank and free of control characters"
         ))
-    }
-}
-
-/// Returns a parser of numbers in this range, which says for any other number what is
-/// allowed.
-#[must_use]
-pub fn number_in<T>(range: RangeInclusive<T>) -> RangedI64ValueParser<T>
-where
-    T: TryFrom<i64> + TryInto<i64> + Clone + Send + Sync + 'static,
-    <T as TryFrom<i64>>::Error: std::error::Error + Send + Sync + 'static,
-{
-    let (least, most) = range.into_inner();
-    let bound = |number: T| number.try_into().unwrap_or(i64::MAX);
-    RangedI64ValueParser::new().range(bound(least)..=bound(most))
-}
-
-impl DeletionOptions {
-    /// Returns the settings of a deletion, read as a function reads them.
-    ///
-    /// # Errors
-    /// [`ConfigError`].
-    pub fn settings(&self) -> Result<DeletionSettings, ConfigError> {
-        DeletionSettings::read(|variable| self.value(variable))
-    }
-
-    /// Returns the value of the option that corresponds to a variable.
-    #[must_use]
-    pub fn value(&self, variable: &str) -> Option<String> {
-        match variable {
-            LEASE_SECONDS => Some(self.lease_seconds.to_string()),
-            MAX_WRITE_UNITS_PER_SECOND => Some(self.max_write_units_per_second.to_string()),
-            MAX_RETENTION_WRITE_UNITS_PER_SECOND => self
-                .max_retention_write_units_per_second
-                .map(|units| units.to_string()),
-            AUDIT_RETENTION_DAYS => Some(self.audit_retention_days.to_string()),
-            other => self.archive.value(other),
-        }
-    }
-}
-
-impl ArchiveOptions {
-    /// Returns the value of the option that corresponds to a variable.
-    fn value(&self, variable: &str) -> Option<String> {
-        match variable {
-            ARCHIVE_BUCKET => self.archive_bucket.clone(),
-            ARCHIVE_PREFIX => Some(self.archive_prefix.clone()),
-            ARCHIVE_MODE => Some(self.archive_mode.clone()),
-            ARCHIVE_DAYS => Some(self.archive_days.to_string()),
-            _ => None,
-        }
-    }
-
-    /// Returns the bucket, if one is given.
-    pub(super) fn bucket(&self) -> Option<&str> {
-        self.archive_bucket.as_deref()
-    }
-
-    /// Returns the start of every key.
-    pub(super) fn prefix(&self) -> &str {
-        &self.archive_prefix
-    }
-
-    /// Returns the store of archives for deletions in the table that `connect` names. Beside a
-    /// table on this machine, only an endpoint that is given is called: S3 of AWS is never
-    /// meant.
-    ///
-    /// # Errors
-    /// [`CliError`], as for [`Connect::table`].
-    pub(super) async fn store(&self, connect: &Connect) -> Result<ArchiveStore, CliError> {
-        let given = self.s3_endpoint_url.clone();
-        let config = match given.or_else(|| service_url(S3_ENDPOINT_URL)) {
-            Some(url) => configuration(S3_ENDPOINT_URL, &url).await?,
-            None if connect.is_loopback() => return Ok(ArchiveStore::default()),
-            None => from_environment().await?,
-        };
-        Ok(ArchiveStore::new(config))
     }
 }
 
@@ -306,7 +153,7 @@ pub(super) async fn service(
     Ok((config, url))
 }
 
-fn service_url(variable: &str) -> Option<String> {
+pub(super) fn service_url(variable: &str) -> Option<String> {
     let own = environment(variable).filter(|_| !ignores_endpoints());
     own.or_else(general_url)
 }
@@ -345,7 +192,7 @@ fn general_url() -> Option<String> {
 }
 
 /// Returns the configuration for this endpoint.
-async fn configuration(name: &'static str, url: &str) -> Result<SdkConfig, CliError> {
+pub(super) async fn configuration(name: &'static str, url: &str) -> Result<SdkConfig, CliError> {
     let uri = sdk::endpoint(name, url)?;
     if uri.scheme() == Some(&Scheme::HTTPS) {
         has_certificates()?;
@@ -372,7 +219,7 @@ async fn configuration(name: &'static str, url: &str) -> Result<SdkConfig, CliEr
 }
 
 /// Returns the configuration of the environment and of its profile.
-async fn from_environment() -> Result<SdkConfig, CliError> {
+pub(super) async fn from_environment() -> Result<SdkConfig, CliError> {
     has_certificates()?;
     Ok(sdk::load(None).await?)
 }

@@ -9,8 +9,9 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     CliError,
-    connect::{Confirm, Connect, DeletionOptions, PATIENCE, patience, state_machine},
+    connect::{Confirm, Connect, PATIENCE, patience, state_machine},
     driver::until_done,
+    options::DeletionOptions,
     print::{self, kinds, plain, print_deletion},
 };
 use crate::{
@@ -45,12 +46,16 @@ pub(super) struct Delete {
     /// command that deletes it.
     #[arg(long)]
     no_wait: bool,
-    /// Archive everything before it is deleted, whatever --archive-mode says.
-    #[arg(long)]
-    archive: bool,
-    /// Archive nothing, whatever --archive-mode says.
-    #[arg(long, conflicts_with = "archive")]
-    no_archive: bool,
+    /// Archive everything before it is deleted, or nothing with `--archive=false`, whatever
+    /// --archive-mode says.
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        require_equals = true
+    )]
+    archive: Option<bool>,
     /// Print JSON instead of text.
     #[arg(long)]
     json: bool,
@@ -72,15 +77,11 @@ impl Delete {
         let campaign = table.campaign(&self.id, patience()).await?;
         let campaign = campaign.ok_or_else(|| self.not_there(&table))?;
         let mut request = DeletionRequest::by_terminal(&campaign);
-        request.archive = match (self.archive, self.no_archive) {
-            (true, _) if self.options.archive.bucket().is_none() => {
-                let why = "--archive needs a bucket: --archive-bucket NAME";
-                return Err(CliError::Refused(why.to_owned()));
-            }
-            (true, _) => Some(true),
-            (_, true) => Some(false),
-            _ => None,
-        };
+        request.archive = self.archive;
+        if self.archive == Some(true) && self.options.archive.bucket().is_none() {
+            let why = "--archive needs a bucket: --archive-bucket NAME";
+            return Err(CliError::Refused(why.to_owned()));
+        }
         if self.dry_run {
             return self.dry_run(&table, &request, campaign).await;
         }
@@ -181,7 +182,11 @@ impl Delete {
             Some(url) => format!(" --endpoint-url {url}"),
             None => String::new(),
         };
-        format!("campaigns delete {}{table}{endpoint}", self.id)
+        let archive = match self.options.archive.endpoint_url() {
+            Some(url) => format!(" --s3-endpoint-url {url}"),
+            None => String::new(),
+        };
+        format!("campaigns delete {}{table}{endpoint}{archive}", self.id)
     }
 
     /// Drains, or waits for the active worker, and shows the progress.

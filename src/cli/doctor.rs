@@ -20,7 +20,8 @@ use self::{
 };
 use super::{
     CliError,
-    connect::{Confirm, Connect, DeletionOptions},
+    connect::{Confirm, Connect},
+    options::DeletionOptions,
 };
 use crate::{auth::ApiKey, config};
 

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::{
     CliError,
-    connect::{Confirm, Connect, PATIENCE, account_id, number_in, patience},
+    connect::{Confirm, Connect, PATIENCE, account_id, patience},
+    options::number_in,
     print::{self, Column, Table as TextTable, plain},
 };
 use crate::{

@@ -16,7 +16,8 @@ use tokio::time::{Instant, sleep};
 use super::{
     CliError,
     archive::Find,
-    connect::{Confirm, number_in, patience},
+    connect::{Confirm, patience},
+    options::number_in,
     print,
 };
 use crate::{
@@ -106,7 +107,7 @@ impl Restore {
             return Err(CliError::Refused(why.to_owned()));
         }
         let id = self.id(&contents)?;
-        let campaign = self.campaign(&contents, &id)?;
+        let campaign = self.campaign(&contents, &id);
         if let Some(there) = table.campaign_item(&id, patience()).await? {
             return already_there(&id, &there, campaign.as_ref());
         }
@@ -164,10 +165,8 @@ impl Restore {
     }
 
     /// Returns the campaign item as it is put: never active, and of no deletion.
-    fn campaign(&self, contents: &Contents, id: &CampaignId) -> Result<Option<Item>, CliError> {
-        let Some(mut item) = contents.campaign.clone() else {
-            return Ok(None);
-        };
+    fn campaign(&self, contents: &Contents, id: &CampaignId) -> Option<Item> {
+        let mut item = contents.campaign.clone()?;
         item.remove("deletionId");
         let had = item
             .get("campaignStatus")
@@ -185,7 +184,7 @@ impl Restore {
             item.insert("id".to_owned(), AttributeValue::S(id.to_string()));
         }
         item.extend(keys::campaign(id).attributes());
-        Ok(Some(item))
+        Some(item)
     }
 
     /// Puts the children, each page in batches, several at once.

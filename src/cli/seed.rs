@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::{
     CliError,
-    connect::{Confirm, Connect, account_id, number_in, patience},
+    connect::{Confirm, Connect, account_id, patience},
+    options::number_in,
     print::{self, plain},
 };
 use crate::{

@@ -4,33 +4,32 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser};
-use tokio::{
-    sync::mpsc::UnboundedSender,
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep};
 
 use super::{
     CliError,
-    connect::{Connect, DeletionOptions, number_in},
+    connect::Connect,
     demo::{self, DEMO_ACCOUNT},
     driver::in_the_background,
     engine::{Engine, listen},
     gateway,
     key::issue,
     local_s3::{BUCKET, LocalS3},
+    options::{DeletionOptions, number_in},
     parse, print,
 };
 use crate::{
+    archive::ArchiveStore,
     auth::{ApiKey, SCOPES},
     cleanup::Cleanup,
     config::{
-        ApiSettings, ConfigError, DEFAULT_INLINE_BUDGET_SECONDS, DEFAULT_RATE_LIMIT,
-        DEFAULT_TABLE_NAME, DeletionSettings, INLINE_BUDGET_RANGE, INLINE_BUDGET_SECONDS,
+        ARCHIVE_BUCKET, ApiSettings, ConfigError, DEFAULT_INLINE_BUDGET_SECONDS,
+        DEFAULT_RATE_LIMIT, DEFAULT_TABLE_NAME, INLINE_BUDGET_RANGE, INLINE_BUDGET_SECONDS,
         RATE_LIMIT_PER_MINUTE, RATE_LIMIT_RANGE, RETENTION_MODE, RetentionSettings, TABLE_NAME,
     },
     deletion::{Budget, Deletions, HandOff},
     http::Api,
-    record::DeletionRef,
+    sdk,
     table::Table,
 };
 
@@ -54,7 +53,7 @@ pub(super) struct Serve {
     /// Keep the data in this file; without it, the data is in memory only.
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
-    /// Serve S3, too, and keep its objects in this directory.
+    /// Serve S3, too, keep its objects in this directory, and archive deletions there.
     #[arg(long, value_name = "DIR")]
     archive: Option<PathBuf>,
     /// The port of the local S3 on 127.0.0.1.
@@ -113,6 +112,8 @@ impl Serve {
             TABLE_NAME => Some(self.table_name.clone()),
             INLINE_BUDGET_SECONDS => Some(self.inline_budget_seconds.to_string()),
             RATE_LIMIT_PER_MINUTE => Some(self.rate_limit_per_minute.to_string()),
+            // Without S3 beside the table, there is nothing to archive in.
+            ARCHIVE_BUCKET => self.archive.as_ref().map(|_| BUCKET.to_owned()),
             other => self.options.value(other),
         })?)
     }
@@ -139,15 +140,22 @@ impl Serve {
         let settings = self.settings()?;
         let deletion = settings.deletion;
         let (queue, handed_on) = tokio::sync::mpsc::unbounded_channel();
-        let background = Deletions::new(table.clone(), deletion.clone(), HandOff::None);
+        let store = s3.as_ref().map_or_else(ArchiveStore::default, |s3| {
+            ArchiveStore::new(sdk::on_this_machine(&s3.endpoint_url()))
+        });
+        let deletions = |hand_off| {
+            Deletions::new(table.clone(), deletion.clone(), hand_off).archiving_in(store.clone())
+        };
+        let background = deletions(HandOff::None);
         tokio::spawn(in_the_background(background, handed_on));
-        let cleanup = stalled_only(&table, &deletion, queue.clone())?;
+        let handing_on = deletions(HandOff::Background(queue));
+        let cleanup = stalled_only(&table, handing_on.clone())?;
         // A deletion is stalled two leases after its lease has ended.
         let interval = deletion.lease.min(LONGEST_INTERVAL);
         tokio::spawn(clean_up(cleanup, interval));
         let api = Api::new(
             table.clone(),
-            Deletions::new(table, deletion, HandOff::Background(queue)),
+            handing_on,
             settings.inline_budget,
             settings.rate_limit,
         );
@@ -206,12 +214,7 @@ every {} seconds and resumes interrupted deletions. Ctrl-C stops.",
 }
 
 /// Returns a clean-up that resumes stalled deletions and has no retention.
-fn stalled_only(
-    table: &Table,
-    settings: &DeletionSettings,
-    queue: UnboundedSender<DeletionRef>,
-) -> Result<Cleanup, ConfigError> {
-    let deletions = Deletions::new(table.clone(), settings.clone(), HandOff::Background(queue));
+fn stalled_only(table: &Table, deletions: Deletions) -> Result<Cleanup, ConfigError> {
     let retention = RetentionSettings::read(|variable| match variable {
         RETENTION_MODE => Some("enforce".to_owned()),
         _ => None,

@@ -5,7 +5,8 @@ use clap::Args;
 
 use super::{
     CliError,
-    connect::{Connect, DeletionOptions, account_id, patience},
+    connect::{Connect, account_id, patience},
+    options::DeletionOptions,
     print::{self, print_deletion, table_of},
 };
 use crate::{

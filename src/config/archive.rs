@@ -51,7 +51,7 @@ impl ArchiveSettings {
         // An empty one counts as unset: `sam local` cannot leave a variable unset.
         let value = |variable: &str| lookup(variable).filter(|value| !value.is_empty());
         let prefix = prefix(value(ARCHIVE_PREFIX))?;
-        let mode = mode(value(ARCHIVE_MODE))?;
+        let mode = mode(value(ARCHIVE_MODE).as_deref())?;
         let days = number(value, ARCHIVE_DAYS, 0, DAYS_RANGE)?;
         let Some(bucket) = bucket(value(ARCHIVE_BUCKET))? else {
             return Ok(None);
@@ -97,7 +97,7 @@ fn prefix(value: Option<String>) -> Result<String, ConfigError> {
     let parts = || prefix.strip_suffix('/').unwrap_or_default().split('/');
     let is_prefix = prefix.len() <= LONGEST_PREFIX
         && prefix.bytes().all(allowed)
-        && parts().all(|part| !part.is_empty() && part.trim_matches('.') != "");
+        && parts().all(|part| !part.is_empty() && !part.trim_matches('.').is_empty());
     if is_prefix {
         Ok(prefix)
     } else {
@@ -112,8 +112,8 @@ fn prefix(value: Option<String>) -> Result<String, ConfigError> {
     }
 }
 
-fn mode(value: Option<String>) -> Result<ArchiveMode, ConfigError> {
-    match value.as_deref() {
+fn mode(value: Option<&str>) -> Result<ArchiveMode, ConfigError> {
+    match value {
         None | Some("default") => Ok(ArchiveMode::Default),
         Some("request") => Ok(ArchiveMode::Request),
         Some(other) => Err(ConfigError::new(

@@ -10,7 +10,8 @@ use uuid::Uuid;
 use super::{
     Budget, DeletionRequest, Error,
     archiver::before_the_claim,
-    lease::{Lease, NotWritten, lease_end, new_owner},
+    lease::{Lease, lease_end, new_owner},
+    take_over::{Claimed, take_over},
 };
 use crate::{
     archive::ArchiveStore,
@@ -21,16 +22,6 @@ use crate::{
     refusal::Refusal,
     table::{Backoff, Claim, ClaimAnswer, KeyPut, Table, TableError, mark_can_be_undone},
 };
-
-/// Who works on a claimed deletion.
-pub(super) enum Claimed<'a> {
-    /// This worker holds the lease.
-    Held(Box<Lease<'a>>),
-    /// Another worker holds it, or may; the record as last seen.
-    Attached(Box<Record>),
-    /// The takeover got no answer; the record as it was read.
-    Unanswered(Box<Record>),
-}
 
 /// What is found behind a campaign in `deleting`.
 enum Behind<'a> {
@@ -137,7 +128,7 @@ impl<'a> Claimant<'a> {
                     if mark_can_be_undone(&claim.campaign) {
                         claim
                     } else {
-                        self.archive_campaign(claim).await?
+                        Box::pin(self.archive_campaign(claim)).await?
                     }
                 }
             };
@@ -186,7 +177,7 @@ impl<'a> Claimant<'a> {
             Ok(ClaimAnswer::TooLarge) if claim.removed.is_empty() => {
                 let removed = self.table.largest_attributes(id, deadline).await?;
                 let token = Uuid::new_v4().to_string();
-                let claim = self.archive_campaign(claim).await?;
+                let claim = Box::pin(self.archive_campaign(claim)).await?;
                 let smaller = Claim {
                     token,
                     removed,
@@ -372,50 +363,4 @@ fn shortened(name: &str) -> String {
         .rev()
         .find(|at| name.is_char_boundary(*at));
     format!("{}…", name.get(..end.unwrap_or(0)).unwrap_or_default())
-}
-
-/// Takes a deletion over if it is running and its lease has ended.
-///
-/// # Errors
-/// There is nothing to resume: the deletion's finished record, or `None` if the
-/// record is gone.
-pub(super) async fn take_over<'a>(
-    table: &'a Table,
-    settings: &'a DeletionSettings,
-    record: Record,
-    budget: Budget,
-) -> Result<Claimed<'a>, Option<Box<Record>>> {
-    if record.state != RecordState::Running {
-        return Err(Some(Box::new(record)));
-    }
-    let now = now_ms();
-    // Without time to work, taking over what was just released would only hand it
-    // off once more.
-    let is_waiting = budget.work_is_over() && !record.is_stalled(settings.lease, now);
-    if !record.lease_ended(now) || is_waiting {
-        return Ok(Claimed::Attached(Box::new(record)));
-    }
-    let deadline = budget.claim_until;
-    match Lease::take_over(table, settings, record.clone(), deadline).await {
-        Ok(lease) => Ok(Claimed::Held(Box::new(lease))),
-        // A late release of a worker that is gone came first: no worker is active.
-        Err(NotWritten::Lost(Some(now)))
-            if now.lease_ended(now_ms()) && now.version > record.version =>
-        {
-            Box::pin(take_over(table, settings, *now, budget)).await
-        }
-        Err(NotWritten::Lost(Some(now))) if now.state == RecordState::Running => {
-            Ok(Claimed::Attached(now))
-        }
-        Err(NotWritten::Lost(now)) => Err(now),
-        Err(NotWritten::Unanswered(error)) => {
-            tracing::warn!(
-                deletion_id = %record.deletion_id,
-                campaign_id = %record.campaign_id,
-                "could not take over deletion {}: {error}",
-                record.deletion_id,
-            );
-            Ok(Claimed::Unanswered(Box::new(record)))
-        }
-    }
 }

@@ -447,7 +447,8 @@ fn diagnostic(error: impl Into<lambda_runtime::Diagnostic>) -> Value {
 pub(crate) async fn send(api: &Api, event: Value) -> Reply {
     let mut context = Context::default();
     context.request_id.push_str("invocation");
-    let response = lambda::handle_http(api, LambdaEvent::new(event.clone(), context)).await;
+    let invoked = LambdaEvent::new(event.clone(), context);
+    let response = Box::pin(lambda::handle_http(api, invoked)).await;
     let response = serde_json::to_value(response.unwrap()).unwrap();
     let text = response["body"].as_str().unwrap().to_owned();
     let headers = response["headers"].as_object().unwrap();
