@@ -2,18 +2,31 @@
 
 use std::collections::BTreeSet;
 
-use campaigns::metrics as named;
+use campaigns::{
+    cli::local_s3::BUCKET,
+    config::{ArchiveMode, ArchiveSettings},
+    metrics as named,
+};
 use serde_json::{Value, json};
 
-use super::template::{drive, put, template};
+use super::template::{drive, put, put_stalled, template};
 use crate::harness::{
     ACCOUNT, World, delete_event, event,
     function::{Binary, metrics},
-    proxy::{Action, internal_error},
+    proxy::{Action, access_denied, internal_error},
     step_functions::{ARN, Start, StepFunctions},
 };
 
 const OPERATING: &str = include_str!("../../../docs/operating.md");
+
+fn archive_settings() -> ArchiveSettings {
+    ArchiveSettings {
+        bucket: BUCKET.to_owned(),
+        prefix: "deletions/".to_owned(),
+        mode: ArchiveMode::Default,
+        days: None,
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_metric_is_emitted_and_watched() {
@@ -74,6 +87,23 @@ async fn every_metric_is_emitted_and_watched() {
         json!({"accountId": ACCOUNT, "deletionId": world.records().await[0]["deletionId"]});
     let (_, printed, _) = drive(Binary::Drain, &world, vec![payload], &[]).await;
     note(&printed);
+
+    // A slice that cannot archive, and one that can.
+    let mut archiving = World::new().await;
+    archiving.settings.archive = Some(archive_settings());
+    let payload = put_stalled(&archiving, "campaign_1").await;
+    let s3 = archiving.s3.url();
+    let s3 = [("AWS_ENDPOINT_URL_S3", s3.as_str())];
+    archiving.s3.policy(|_| access_denied());
+    let slice = vec![payload];
+    let (_, printed, _) = drive(Binary::Drain, &archiving, slice.clone(), &s3).await;
+    assert!(printed.contains("AccessDenied (403)"), "{printed}");
+    assert!(archiving.left("campaign_1").await.len() == 31);
+    note(&printed);
+    archiving.s3.pass();
+    drive(Binary::Drain, &archiving, slice, &s3).await;
+    assert!(archiving.left("campaign_1").await.is_empty());
+    assert_eq!(archiving.s3.keys("").await.len(), 3);
 
     // What the alarms and the dashboard watch.
     let template = template();

@@ -18,7 +18,11 @@ const LOCAL: &str = include_str!("../../../events/env.json");
 const DEPLOYING: &str = include_str!("../../../docs/deploying.md");
 
 /// Variables that are read by others than this code's settings.
-const OTHERS: [&str; 2] = ["RUST_LOG", "AWS_ENDPOINT_URL_DYNAMODB"];
+const OTHERS: [&str; 3] = [
+    "RUST_LOG",
+    "AWS_ENDPOINT_URL_DYNAMODB",
+    "AWS_ENDPOINT_URL_S3",
+];
 
 /// The template as JSON; a short form as `{"!Ref": …}`.
 pub(super) fn template() -> Value {
@@ -246,8 +250,8 @@ fn checked(exchange: &Exchange) -> Vec<(String, bool)> {
 }
 
 /// What the role of a function allows: actions on the table, or on the index. What Lambda
-/// itself does with the role (logs, traces, failed events), and DynamoDB with the table's key,
-/// is checked on the translated template.
+/// itself does with the role (logs, traces, failed events), DynamoDB with the table's key, and
+/// what goes to S3 is checked on the translated template.
 fn allowed(name: &str) -> BTreeSet<(String, bool)> {
     assert_eq!(function(name)["Role"]["!GetAtt"], format!("{name}Role.Arn"));
     let role = function(&format!("{name}Role"));
@@ -261,7 +265,14 @@ fn allowed(name: &str) -> BTreeSet<(String, bool)> {
             None => statement,
         };
         let sid = statement["Sid"].as_str().unwrap();
-        if ["UseTableKey", "WriteLogs", "WriteTraces", "ReportFailures"].contains(&sid) {
+        let elsewhere = [
+            "Archive",
+            "UseTableKey",
+            "WriteLogs",
+            "WriteTraces",
+            "ReportFailures",
+        ];
+        if elsewhere.contains(&sid) {
             continue;
         }
         assert_eq!(statement["Effect"], "Allow");
@@ -305,7 +316,7 @@ pub(super) async fn put(world: &World, id: &str, status: &str) {
 }
 
 /// Claims a campaign, and leaves it stalled.
-async fn put_stalled(world: &World, id: &str) -> Value {
+pub(super) async fn put_stalled(world: &World, id: &str) -> Value {
     put(world, id, "paused").await;
     let mut claim = delete_event(id);
     claim["headers"]["prefer"] = "respond-async".into();
