@@ -29,7 +29,8 @@ PARTITION = f"CAMPAIGN#{CAMPAIGN}"
 TABLE = "campaigns"
 VALUES = {
     "empty": {"S": ""},
-    "text": {"S": '\n"\\ä🦀</b>\u202e'},
+    "text": {"S": "ä🦀</b>\u202e"},
+    "escaped": {"S": '\n"\\'},
     "long": {"N": "12345678901234567890123456789012345678"},
     "small": {"N": "-0.00000000000000000000000000000000000001"},
     "bytes": {"B": bytes([0, 255, 10, 13])},
@@ -41,6 +42,10 @@ VALUES = {
     "blobs": {"BS": [b"\x00\x02", b"\x01"]},
     "nested": {"M": {"list": {"L": [{"S": ""}, {"N": "0"}, {"L": []}, {"M": {" ": {"NULL": True}}}]}}},
 }
+
+
+# moto's import reads a quote that is escaped in JSON as the end of a text.
+NOT_BY_MOTO = "escaped"
 
 
 def in_order(value):
@@ -67,7 +72,8 @@ def partition(client, table):
 def expect_same(what, got, wanted):
     if got != wanted:
         differ = [key for key in sorted(got.keys() | wanted.keys()) if got.get(key) != wanted.get(key)]
-        sys.exit(f"{what} differs in {len(differ)} items, of {len(wanted)}: {differ[:5]}")
+        first = [(key, got.get(key), wanted.get(key)) for key in differ[:2]]
+        sys.exit(f"{what} differs in {len(differ)} items, of {len(wanted)}: {first}")
     print(f"{what}: {len(got)} items, identical")
 
 
@@ -158,7 +164,11 @@ def main():
             print(f"archived and deleted in {time.monotonic() - begun:.1f} s")
             expect_same("the table after", partition(client, TABLE), {})
             found, objects = imported(archive)
-            expect_same(f"imported from {objects} objects", found, before)
+            without = lambda items: {
+                key: {name: value for name, value in item.items() if name != NOT_BY_MOTO} for key, item in items.items()
+            }
+            expect_same(f"imported from {objects} objects", without(found), without(before))
+            print(f"    not by moto: the attribute '{NOT_BY_MOTO}', with an escaped quote; instead: the restore below")
             begun = time.monotonic()
             deletion = json.loads(deleted)["deletionId"]
             campaigns("archive", "verify", deletion, "--account", ACCOUNT)

@@ -28,6 +28,25 @@ fn archive_settings() -> ArchiveSettings {
     }
 }
 
+/// What a built `drain` prints whose slice cannot archive; the next one can.
+async fn archiving() -> String {
+    let mut archiving = World::new().await;
+    archiving.settings.archive = Some(archive_settings());
+    let payload = put_stalled(&archiving, "campaign_1").await;
+    let s3 = archiving.s3.url();
+    let s3 = [("AWS_ENDPOINT_URL_S3", s3.as_str())];
+    archiving.s3.policy(|_| access_denied());
+    let slice = vec![payload];
+    let (_, printed, _) = drive(Binary::Drain, &archiving, slice.clone(), &s3).await;
+    assert!(printed.contains("AccessDenied (403)"), "{printed}");
+    assert!(archiving.left("campaign_1").await.len() == 31);
+    archiving.s3.pass();
+    drive(Binary::Drain, &archiving, slice, &s3).await;
+    assert!(archiving.left("campaign_1").await.is_empty());
+    assert_eq!(archiving.s3.keys("").await.len(), 3);
+    printed
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_metric_is_emitted_and_watched() {
     // What the functions emit, once in each way.
@@ -88,22 +107,7 @@ async fn every_metric_is_emitted_and_watched() {
     let (_, printed, _) = drive(Binary::Drain, &world, vec![payload], &[]).await;
     note(&printed);
 
-    // A slice that cannot archive, and one that can.
-    let mut archiving = World::new().await;
-    archiving.settings.archive = Some(archive_settings());
-    let payload = put_stalled(&archiving, "campaign_1").await;
-    let s3 = archiving.s3.url();
-    let s3 = [("AWS_ENDPOINT_URL_S3", s3.as_str())];
-    archiving.s3.policy(|_| access_denied());
-    let slice = vec![payload];
-    let (_, printed, _) = drive(Binary::Drain, &archiving, slice.clone(), &s3).await;
-    assert!(printed.contains("AccessDenied (403)"), "{printed}");
-    assert!(archiving.left("campaign_1").await.len() == 31);
-    note(&printed);
-    archiving.s3.pass();
-    drive(Binary::Drain, &archiving, slice, &s3).await;
-    assert!(archiving.left("campaign_1").await.is_empty());
-    assert_eq!(archiving.s3.keys("").await.len(), 3);
+    note(&archiving().await);
 
     // What the alarms and the dashboard watch.
     let template = template();
