@@ -318,8 +318,7 @@ impl Deletions {
         }
     }
 
-    /// Drains a deletion that archives: the campaign item before the first delete, each page
-    /// before it is counted, and the manifest once nothing is left.
+    /// Drains a deletion that archives, and puts the manifest once nothing is left.
     async fn drain_archiving<'a>(
         &'a self,
         archiver: &Archiver,
@@ -328,19 +327,11 @@ impl Deletions {
         deleter: &mut Deleter<'_>,
         budget: Budget,
     ) -> Result<(), Stop> {
-        if budget.work_is_over() {
-            return Err(Halt::out_of_time(0).into());
-        }
-        let failed = |error: WorkError| Halt::failed(0, error);
-        let record = lease.record().clone();
-        let put = archiver.campaign(&self.table, &record, budget.work_until);
-        let put = lease.renew_while(put, budget.write_until).await?;
-        put.map_err(failed)?;
         drain.run(lease, deleter).await?;
         let record = lease.record().clone();
         let put = archiver.finish(self.table.name(), &record, budget.claim_until);
         let put = lease.renew_while(put, budget.write_until).await?;
-        put.map_err(|error| failed(error.into()))?;
+        put.map_err(|error| Halt::of_archive(error, budget.claim_until))?;
         Ok(())
     }
 

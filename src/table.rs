@@ -33,6 +33,8 @@ use std::time::Duration;
 use aws_sdk_dynamodb::{
     Client,
     error::{BuildError, ProvideErrorMetadata, SdkError},
+    operation::get_item::builders::GetItemFluentBuilder,
+    types::ReturnConsumedCapacity,
 };
 use tokio::time::Instant;
 
@@ -46,7 +48,6 @@ pub use self::{
 };
 pub use self::{
     api_keys::{Counted, CountedKey},
-    campaign_item::mark_can_be_undone,
     campaigns::Listing,
     children::{BATCH_SIZE, DeletesSent, Page},
     deletions::{History, UnreadableRecord},
@@ -56,7 +57,11 @@ pub use self::{
     retry::Backoff,
     unfinished::Unfinished,
 };
-use self::{item::Item, keys::Key, retry::until_answered};
+use self::{
+    item::Item,
+    keys::Key,
+    retry::{until_answered, whole},
+};
 use crate::{
     campaign::{Campaign, CampaignId},
     record::Record,
@@ -182,21 +187,20 @@ impl Table {
         id: &CampaignId,
         deadline: Instant,
     ) -> Result<Option<Item>, TableError> {
-        self.get(keys::campaign(id), deadline).await
-    }
-
-    /// Reads the campaign item that this record's claim has marked, as it was before the
-    /// mark; `None` if it is gone or another one is in its place.
-    ///
-    /// # Errors
-    /// [`TableError`].
-    pub async fn claimed_item(
-        &self,
-        record: &Record,
-        deadline: Instant,
-    ) -> Result<Option<Item>, TableError> {
-        let item = self.campaign_item(&record.campaign_id, deadline).await?;
-        Ok(item.and_then(|item| campaign_item::unmarked(item, record)))
+        const OPERATION: &str = "GetItem";
+        let request = self
+            .get_item(keys::campaign(id))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        // An empty answer that is not the table's would pass for a campaign that is gone.
+        let send = || {
+            whole(request.clone().send(), |answer| {
+                answer.consumed_capacity.is_some()
+            })
+        };
+        let answer = until_answered(OPERATION, deadline, send)
+            .await
+            .map_err(|failure| failure.into_table_error(OPERATION))?;
+        Ok(answer.item)
     }
 
     /// Reads which attributes of a campaign item are the largest, so that removing
@@ -230,14 +234,17 @@ impl Table {
         found.as_ref().map(read).transpose()
     }
 
-    async fn get(&self, key: Key, deadline: Instant) -> Result<Option<Item>, TableError> {
-        const OPERATION: &str = "GetItem";
-        let request = self
-            .client
+    fn get_item(&self, key: Key) -> GetItemFluentBuilder {
+        self.client
             .get_item()
             .table_name(&self.name)
             .set_key(Some(key.attributes()))
-            .consistent_read(true);
+            .consistent_read(true)
+    }
+
+    async fn get(&self, key: Key, deadline: Instant) -> Result<Option<Item>, TableError> {
+        const OPERATION: &str = "GetItem";
+        let request = self.get_item(key);
         let answer = until_answered(OPERATION, deadline, || request.clone().send())
             .await
             .map_err(|failure| failure.into_table_error(OPERATION))?;

@@ -208,6 +208,21 @@ impl Folder {
         Ok((page, size))
     }
 
+    /// Reads the sort keys of a page.
+    async fn sort_keys_of(
+        &self,
+        at: usize,
+        pages: &[Page],
+        manifest: &Manifest,
+    ) -> Result<(usize, BTreeSet<String>), BadArchive> {
+        let Some(page) = pages.get(at) else {
+            return Ok((at, BTreeSet::new()));
+        };
+        let (items, ..) = self.items(&page.key, manifest).await?;
+        let keys = sort_keys(&page.key, &items)?.into_iter();
+        Ok((at, keys.map(ToOwned::to_owned).collect()))
+    }
+
     /// Finds the items that a later page has, too. `pages` are in the order of their first
     /// keys.
     async fn superseded(
@@ -230,23 +245,25 @@ impl Folder {
             }
             open.push(at);
         }
-        let mut read = BTreeMap::<usize, BTreeSet<String>>::new();
-        let involved = overlapping
-            .iter()
-            .flat_map(|(one, others)| others.iter().chain([one]));
-        for at in involved.copied().collect::<BTreeSet<_>>() {
-            let Some(page) = pages.get(at) else { continue };
-            let (items, ..) = self.items(&page.key, manifest).await?;
-            let keys = sort_keys(&page.key, &items)?.into_iter();
-            read.insert(at, keys.map(ToOwned::to_owned).collect());
-        }
-        let has = |at: &usize, key: &String| read.get(at).is_some_and(|keys| keys.contains(key));
-        let mut superseded = BTreeMap::new();
-        for (earlier, later) in &overlapping {
-            let keys = read.get(earlier).into_iter().flatten();
-            let twice = keys.filter(|key| later.iter().any(|later| has(later, key)));
-            superseded.insert(*earlier, twice.cloned().collect());
-        }
+        let later: BTreeSet<usize> = overlapping.values().flatten().copied().collect();
+        let later = stream::iter(later).map(|at| self.sort_keys_of(at, pages, manifest));
+        let later = later.buffer_unordered(AT_ONCE).try_collect();
+        let later: BTreeMap<usize, BTreeSet<String>> = later.await?;
+        // A page with a few keys from all over overlaps every other one and has none of theirs.
+        let shared = overlapping.into_iter().filter_map(|(at, others)| {
+            let page = pages.get(at)?;
+            let bounds = page.first.clone()..=page.last.clone();
+            let keys = others.iter().filter_map(|other| later.get(other));
+            let keys: BTreeSet<&String> =
+                keys.flat_map(|keys| keys.range(bounds.clone())).collect();
+            (!keys.is_empty()).then_some((at, keys))
+        });
+        let shared = stream::iter(shared).map(async |(at, keys)| {
+            let (_, own) = self.sort_keys_of(at, pages, manifest).await?;
+            let twice = own.into_iter().filter(|key| keys.contains(key));
+            Ok::<_, BadArchive>((at, twice.collect::<BTreeSet<String>>()))
+        });
+        let superseded = shared.buffer_unordered(AT_ONCE).try_collect().await?;
         Ok(superseded)
     }
 }

@@ -31,13 +31,9 @@ use crate::{
 
 const OPERATION: &str = "PutObject";
 
-/// The object's metadata: how many items are in it.
-pub(super) const ITEMS: &str = "items";
-/// The object's metadata: the version of the record when they were read.
-pub(super) const RECORD_VERSION: &str = "record-version";
-
-/// How long the first byte of an answer may take.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long the first byte of an answer may take, the upload included. Each attempt has its own,
+/// shorter time.
+const PATIENCE: Duration = Duration::from_mins(5);
 /// How much of an answer is read. S3's errors have a few hundred bytes.
 const MOST_OF_AN_ERROR: usize = 64 * 1024;
 
@@ -58,6 +54,8 @@ pub(super) enum NotPut {
     Signature(Cause),
     /// It may be put: it was not acknowledged.
     NoAnswer(Cause),
+    /// There is an object of this key, and only a new one was to be put.
+    Exists,
 }
 
 /// Sends puts to S3.
@@ -90,23 +88,38 @@ impl Sender {
         })
     }
 
-    /// Puts an object, once.
-    pub(super) async fn put(&self, bucket: &str, object: &Object) -> Result<(), NotPut> {
+    /// Puts an object, once; if it is to be a new one, only if there is none of its key.
+    pub(super) async fn put(
+        &self,
+        bucket: &str,
+        object: &Object,
+        is_new: bool,
+    ) -> Result<(), NotPut> {
         let unsent = |why: &dyn std::fmt::Display| {
             NotPut::NoAnswer(Cause::because(&format!("{OPERATION}: {why}")))
         };
-        let request = self.request(bucket, object).await;
+        let request = self.request(bucket, object, is_new).await;
         let request = request.map_err(|why| unsent(&why))?;
         let answer = self.connector.call(request).await;
         let answer = answer.map_err(|error| unsent(&Cause::of_connection(&error)))?;
-        if answer.status().is_success() {
-            return Ok(());
+        if !answer.status().is_success() {
+            return Err(self.not_put(answer).await);
         }
-        Err(self.not_put(answer).await)
+        // Something in between can answer 200, too: S3 names what it has stored.
+        if answer.headers().get("etag").is_some() {
+            Ok(())
+        } else {
+            Err(unsent(&"the answer is not one of S3"))
+        }
     }
 
     /// Returns the signed request.
-    async fn request(&self, bucket: &str, object: &Object) -> Result<HttpRequest, String> {
+    async fn request(
+        &self,
+        bucket: &str,
+        object: &Object,
+        is_new: bool,
+    ) -> Result<HttpRequest, String> {
         let path = utf8_percent_encode(&object.key, ENCODED);
         let url = format!("{}/{bucket}/{path}", self.endpoint);
         let digest = Sha256::digest(&object.body);
@@ -119,6 +132,9 @@ impl Sender {
         ];
         if let Some(items) = &items {
             headers.push(("x-amz-meta-items", items));
+        }
+        if is_new {
+            headers.push(("if-none-match", "*"));
         }
         let to_sign = ToSign {
             service: "s3",
@@ -170,7 +186,9 @@ impl Sender {
         if code == "RequestTimeTooSkewed" {
             self.learn_skew(date.as_deref());
         }
-        if sdk::is_code_of_signing(code) {
+        if status == 412 {
+            NotPut::Exists
+        } else if sdk::is_code_of_signing(code) {
             NotPut::Signature(cause)
         } else if is_transient(code, status) {
             NotPut::NoAnswer(cause)
@@ -199,7 +217,8 @@ fn is_transient(code: &str, status: u16) -> bool {
         "BadDigest",
         "IncompleteBody",
     ];
-    codes.contains(&code) || status == 429 || status >= 500
+    // S3's own throttling is 503, that of the key that it encrypts with is 400.
+    codes.contains(&code) || code.contains("Throttling") || status == 429 || status >= 500
 }
 
 /// Returns the text of an element of S3's errors, which are XML without attributes.
@@ -298,6 +317,7 @@ mod tests {
             ("InternalError", 500, true),
             ("RequestTimeout", 400, true),
             ("no error code", 429, true),
+            ("KMS.ThrottlingException", 400, true),
             ("AccessDenied", 403, false),
             ("NoSuchBucket", 404, false),
             ("PermanentRedirect", 301, false),

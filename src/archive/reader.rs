@@ -11,14 +11,16 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout_at};
 
-use super::{
-    ArchiveError, ArchiveStore,
-    put::{ITEMS, RECORD_VERSION},
-};
+use super::{ArchiveError, ArchiveStore};
 use crate::{
     sdk::{self, Cause},
     table::Backoff,
 };
+
+/// The object's metadata: how many items are in it.
+const ITEMS: &str = "items";
+/// The object's metadata: the version of the record when they were read.
+const RECORD_VERSION: &str = "record-version";
 
 /// An object that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]

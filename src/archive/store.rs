@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{sdk::Cause, table::Backoff};
 
-/// How long one attempt to put an object may take in all.
-const ATTEMPT: Duration = Duration::from_secs(5);
+/// How long the first attempt to put an object may take in all.
+const FIRST_ATTEMPT: Duration = Duration::from_secs(5);
 
 /// Why nothing was archived, or read from an archive.
 #[derive(Debug, thiserror::Error)]
@@ -86,19 +86,43 @@ impl ArchiveStore {
         object: &Object,
         deadline: Instant,
     ) -> Result<(), ArchiveError> {
+        self.until_put(bucket, object, false, deadline).await
+    }
+
+    /// Puts an object unless there is one of its key, by an earlier attempt for example.
+    ///
+    /// # Errors
+    /// [`ArchiveError`].
+    pub async fn put_new(
+        &self,
+        bucket: &str,
+        object: &Object,
+        deadline: Instant,
+    ) -> Result<(), ArchiveError> {
+        self.until_put(bucket, object, true, deadline).await
+    }
+
+    async fn until_put(
+        &self,
+        bucket: &str,
+        object: &Object,
+        is_new: bool,
+        deadline: Instant,
+    ) -> Result<(), ArchiveError> {
         let access = self.access()?;
         let sender = access
             .sender
             .get_or_try_init(|| Sender::new(access.sdk.clone()));
         let sender = sender.await.map_err(ArchiveError::Refused)?;
         let mut backoff = Backoff::default();
+        let mut attempt = FIRST_ATTEMPT;
         let mut first = None;
         let mut was_signed_again = false;
         loop {
-            let until = deadline.min(Instant::now() + ATTEMPT);
-            let sent = timeout_at(until, Box::pin(sender.put(bucket, object))).await;
+            let until = deadline.min(Instant::now() + attempt);
+            let sent = timeout_at(until, Box::pin(sender.put(bucket, object, is_new))).await;
             let cause = match sent {
-                Ok(Ok(())) => return Ok(()),
+                Ok(Ok(()) | Err(NotPut::Exists)) => return Ok(()),
                 Ok(Err(NotPut::Signature(_))) if !was_signed_again => {
                     was_signed_again = true;
                     continue;
@@ -107,7 +131,11 @@ impl ArchiveStore {
                     return Err(ArchiveError::Refused(cause));
                 }
                 Ok(Err(NotPut::NoAnswer(cause))) => cause,
-                Err(_) => Cause::deadline("PutObject"),
+                Err(_) => {
+                    // The line may be slow: the next attempt has more time.
+                    attempt *= 2;
+                    Cause::deadline("PutObject")
+                }
             };
             // The first cause: later ones often only say that the time was up.
             let cause = first.get_or_insert(cause);

@@ -78,7 +78,10 @@ impl Delete {
         let campaign = campaign.ok_or_else(|| self.not_there(&table))?;
         let mut request = DeletionRequest::by_terminal(&campaign);
         request.archive = self.archive;
-        if self.archive == Some(true) && self.options.archive.bucket().is_none() {
+        let checked = self
+            .deletions(&table, HandOff::None)?
+            .check_archive(&request);
+        if checked.is_err() {
             let why = "--archive needs a bucket: --archive-bucket NAME";
             return Err(CliError::Refused(why.to_owned()));
         }

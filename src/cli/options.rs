@@ -2,7 +2,10 @@
 
 use std::ops::RangeInclusive;
 
-use clap::{Args, builder::RangedI64ValueParser};
+use clap::{
+    Args,
+    builder::{NonEmptyStringValueParser, RangedI64ValueParser},
+};
 
 use super::{
     CliError,
@@ -68,7 +71,12 @@ pub(super) struct DeletionOptions {
 #[derive(Args, Clone, Debug)]
 pub(super) struct ArchiveOptions {
     /// The S3 bucket that deletions archive in; without it, there is no archive.
-    #[arg(long, env = ARCHIVE_BUCKET, value_name = "NAME")]
+    #[arg(
+        long,
+        env = ARCHIVE_BUCKET,
+        value_name = "NAME",
+        value_parser = NonEmptyStringValueParser::new()
+    )]
     archive_bucket: Option<String>,
     /// The start of every key in that bucket.
     #[arg(long, env = ARCHIVE_PREFIX, value_name = "PREFIX", default_value = DEFAULT_ARCHIVE_PREFIX)]

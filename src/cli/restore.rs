@@ -111,26 +111,20 @@ impl Restore {
         if let Some(there) = table.campaign_item(&id, patience()).await? {
             return already_there(&id, &there, campaign.as_ref());
         }
-        let is_empty = is_empty(&table, &id).await?;
         if self.dry_run {
             return print::line(&format!(
-                "campaign {id} can be restored: {} items and {}{}",
+                "campaign {id} can be restored: {} items and {}",
                 contents.items,
                 if campaign.is_some() {
                     "the campaign item"
                 } else {
                     "no campaign item"
                 },
-                if is_empty {
-                    ""
-                } else {
-                    "; some items are there already"
-                },
             ));
         }
         let what = format!("restore {} items of campaign {id}", contents.items);
         self.find.connect.confirm(&what, self.confirm)?;
-        let restoring = self.children(&table, &contents, &id, is_empty);
+        let restoring = self.children(&table, &contents, &id);
         let done = tokio::select! {
             done = Box::pin(restoring) => done?,
             interrupted = tokio::signal::ctrl_c() => {
@@ -193,7 +187,6 @@ impl Restore {
         table: &Table,
         contents: &Contents,
         id: &CampaignId,
-        is_empty: bool,
     ) -> Result<Done, CliError> {
         let bar = ProgressBar::new(contents.items).with_style(print::progress_style(
             "{bar:20} {pos}/{len} items, {rate}, {eta} left",
@@ -220,9 +213,7 @@ impl Restore {
                         item.insert(keys::PK.to_owned(), partition.clone());
                     }
                     let size = batch.len() as u64;
-                    if !is_empty {
-                        self.leave_out_what_is_there(table, &mut batch).await?;
-                    }
+                    self.leave_out_what_is_there(table, &mut batch).await?;
                     let put = batch.len() as u64;
                     if !batch.is_empty() {
                         let deadline = Instant::now() + BATCH_PATIENCE;
@@ -272,12 +263,6 @@ async fn wait_for_the_pace(pace: Option<NonZeroU32>, begun: Instant, items: u64)
     let millis = items.saturating_mul(1_000) / u64::from(pace.get());
     let due = begun + Duration::from_millis(millis);
     sleep(due.saturating_duration_since(Instant::now())).await;
-}
-
-/// Returns whether nothing is in a partition.
-async fn is_empty(table: &Table, id: &CampaignId) -> Result<bool, CliError> {
-    let page = table.page(id, None, None, patience()).await?;
-    Ok(page.sort_keys.is_empty() && page.next.is_none())
 }
 
 /// A campaign has this id: the restored one, if an earlier run has finished, or another.

@@ -1,8 +1,8 @@
 //! Archives what a worker reads: a page is read whole, and put into an object, before it can
 //! be counted, and so before any of it is deleted.
 //!
-//! An object's name has the worker's lease in it, so no two workers write the same one, and a
-//! late upload of a worker that is gone adds an object and changes none.
+//! The name of a page's object has the worker's lease in it, so no two workers write the same
+//! one, and a late upload of a worker that is gone adds an object and changes none.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -15,6 +15,7 @@ use super::error::WorkError;
 use crate::{
     archive::{ArchiveError, ArchiveStore, Object, Unwritable, campaign_key, data_folder},
     campaign::CampaignId,
+    metrics,
     record::{Archived, Record},
     sdk::Cause,
     table::{Page, Table, TableError, item::Item},
@@ -41,9 +42,10 @@ impl ArchivedSoFar {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, change: impl FnOnce(&mut Archived)) {
+    fn add(&self, bytes: usize) {
         let mut archived = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut archived);
+        archived.objects += 1;
+        archived.bytes += bytes as u64;
     }
 }
 
@@ -115,28 +117,6 @@ impl Archiver {
         Ok(page)
     }
 
-    /// Archives the campaign item as it was before the claim, unless that was done: before
-    /// the claim, or by an earlier worker.
-    pub(super) async fn campaign(
-        &self,
-        table: &Table,
-        record: &Record,
-        deadline: Instant,
-    ) -> Result<(), WorkError> {
-        if self.archived.get().has_campaign {
-            return Ok(());
-        }
-        // Without it, an unfenced writer has deleted or replaced it: it is not this
-        // deletion's any more, which then deletes none.
-        if let Some(item) = table.claimed_item(record, deadline).await? {
-            let key = campaign_key(&self.folder);
-            self.put_items(key, vec![item], deadline).await?;
-            self.archived
-                .change(|archived| archived.has_campaign = true);
-        }
-        Ok(())
-    }
-
     /// Puts the manifest: everything is archived and deleted.
     pub(super) async fn finish(
         &self,
@@ -164,17 +144,14 @@ impl Archiver {
     async fn put(&self, object: Object, deadline: Instant) -> Result<(), ArchiveError> {
         let bytes = object.body.len();
         self.store.put(&self.bucket, &object, deadline).await?;
-        self.archived.change(|archived| {
-            archived.objects += 1;
-            archived.bytes += bytes as u64;
-        });
+        self.archived.add(bytes);
         Ok(())
     }
 }
 
-/// Archives a campaign item as it is before its claim, which changes it in a way that the item
-/// afterwards does not show. Returns what was archived: nothing if the item is gone, as the
-/// claim will find.
+/// Archives a campaign item as it is before its claim, which changes it. Returns what was
+/// archived: nothing if the item is gone, as the claim will find. A campaign whose record was
+/// lost is claimed again under its id: then the object that is there is the original.
 pub(super) async fn before_the_claim(
     store: &ArchiveStore,
     table: &Table,
@@ -191,10 +168,7 @@ pub(super) async fn before_the_claim(
     let object = Object::of_items(campaign_key(&folder), &[item], record.version);
     let object = object.map_err(ArchiveError::from)?;
     let bytes = object.body.len() as u64;
-    store.put(&archive.bucket, &object, deadline).await?;
-    Ok(Archived {
-        objects: 1,
-        bytes,
-        has_campaign: true,
-    })
+    let put = store.put_new(&archive.bucket, &object, deadline).await;
+    put.inspect_err(|_| metrics::archive_failed())?;
+    Ok(Archived { objects: 1, bytes })
 }

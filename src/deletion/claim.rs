@@ -20,7 +20,7 @@ use crate::{
     config::DeletionSettings,
     record::{Progress, Record, RecordState},
     refusal::Refusal,
-    table::{Backoff, Claim, ClaimAnswer, KeyPut, Table, TableError, mark_can_be_undone},
+    table::{Backoff, Claim, ClaimAnswer, KeyPut, Table, TableError},
 };
 
 /// What is found behind a campaign in `deleting`.
@@ -125,11 +125,7 @@ impl<'a> Claimant<'a> {
                 Some(claim) if claim.campaign == campaign => claim,
                 _ => {
                     let claim = self.prepare(campaign, deletion_id, version);
-                    if mark_can_be_undone(&claim.campaign) {
-                        claim
-                    } else {
-                        Box::pin(self.archive_campaign(claim)).await?
-                    }
+                    Box::pin(self.archive_campaign(claim)).await?
                 }
             };
             match self.send(claim).await? {
@@ -177,7 +173,6 @@ impl<'a> Claimant<'a> {
             Ok(ClaimAnswer::TooLarge) if claim.removed.is_empty() => {
                 let removed = self.table.largest_attributes(id, deadline).await?;
                 let token = Uuid::new_v4().to_string();
-                let claim = Box::pin(self.archive_campaign(claim)).await?;
                 let smaller = Claim {
                     token,
                     removed,
@@ -204,8 +199,9 @@ impl<'a> Claimant<'a> {
         Ok(ControlFlow::Continue(found))
     }
 
-    /// Archives the campaign item before the claim, if the deletion archives: afterwards, the
-    /// item does not show what it was.
+    /// Archives the campaign item, if the deletion archives: as it is before the claim, which
+    /// changes it. An archive that cannot be written refuses the request, and nothing is
+    /// claimed.
     async fn archive_campaign(&self, mut claim: Claim) -> Result<Claim, Error> {
         let record = &claim.record;
         if record.archive.is_none() {

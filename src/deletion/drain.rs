@@ -223,7 +223,10 @@ impl<'a> Drain<'a> {
         let is_over = self.budget.work_is_over() && !deleter.is_busy();
         let is_read = failed.reading.is_some() && unacknowledged == 0;
         if is_read && let Some(error) = failed.reading.take() {
-            return Some(Halt::failed(0, error));
+            return Some(match error {
+                WorkError::Archive(error) => Halt::of_archive(error, self.budget.work_until),
+                error @ WorkError::Table(_) => Halt::failed(0, error),
+            });
         }
         is_over.then(|| Halt::out_of_time(unacknowledged))
     }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{archiver::ArchivedSoFar, error::WorkError, paid_until::PaidUntil};
 use crate::{
+    archive::ArchiveError,
     clock::{now_ms, now_rfc3339, now_seconds},
     config::DeletionSettings,
     record::{Archived, Progress, Record, Requester},
@@ -84,6 +85,17 @@ impl Halt {
         Self {
             unacknowledged,
             cause: Some(error.into()),
+        }
+    }
+}
+
+impl Halt {
+    /// Work ended since nothing more can be archived, or since there was no answer by the end
+    /// of the time, which is no failure.
+    pub(super) fn of_archive(error: ArchiveError, until: Instant) -> Self {
+        match error {
+            ArchiveError::NoAnswer(_) if Instant::now() >= until => Self::out_of_time(0),
+            error => Self::failed(0, error),
         }
     }
 }

@@ -28,8 +28,6 @@ pub struct Archived {
     pub objects: u64,
     /// Bytes, compressed.
     pub bytes: u64,
-    /// Whether the campaign item is among them.
-    pub has_campaign: bool,
 }
 
 /// The most bytes of an account's id in a key, escaped: a key has 1,024 at most (S3 user

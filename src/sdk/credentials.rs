@@ -121,6 +121,8 @@ pub fn is_code_of_signing(code: &str) -> bool {
         | "InvalidSignatureException"
         | "SignatureDoesNotMatch"
         | "AuthFailure"
+        | "InvalidAccessKeyId"
+        | "InvalidToken"
         | "UnrecognizedClientException" => true,
         _ => false,
     }

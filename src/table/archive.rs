@@ -24,7 +24,6 @@ pub(super) fn archived(archived: Archived) -> AttributeValue {
     map(HashMap::from([
         ("objects", AttributeValue::N(archived.objects.to_string())),
         ("bytes", AttributeValue::N(archived.bytes.to_string())),
-        ("hasCampaign", AttributeValue::Bool(archived.has_campaign)),
     ]))
 }
 
@@ -64,6 +63,5 @@ fn read_archived(value: &AttributeValue) -> Option<Archived> {
     Some(Archived {
         objects: number(members.get("objects")?)?,
         bytes: number(members.get("bytes")?)?,
-        has_campaign: *members.get("hasCampaign")?.as_bool().ok()?,
     })
 }

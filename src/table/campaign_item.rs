@@ -11,7 +11,7 @@ use super::{
 use crate::{
     campaign::{Attribute, Campaign, CampaignId, ListedCampaign, Seen, Status, UnreadableCampaign},
     counts::CAMPAIGN_SORT_KEY,
-    record::{Record, deletion_id},
+    record::deletion_id,
 };
 
 /// Reads the campaign item under the key of this id. The key says which campaign it is,
@@ -52,25 +52,6 @@ fn campaign_with(id: CampaignId, attributes: &Attributes<'_>) -> Result<Campaign
         deletion_id: seen.deletion_id.text().and_then(deletion_id),
         seen,
     })
-}
-
-/// Returns a campaign item as it was before this record's claim marked it; `None` if the mark
-/// is another one's. The claim archives what the mark would not show.
-pub(super) fn unmarked(mut item: Item, record: &Record) -> Option<Item> {
-    let mark = item.remove("deletionId");
-    if mark != Some(AttributeValue::S(record.deletion_id.clone())) {
-        return None;
-    }
-    let status = AttributeValue::S(record.previous_status.clone());
-    item.insert("campaignStatus".to_owned(), status);
-    Some(item)
-}
-
-/// Returns whether the marked item shows what the item was before: the mark changes nothing
-/// but the status, which the record keeps, and adds `deletionId`.
-#[must_use]
-pub fn mark_can_be_undone(campaign: &Campaign) -> bool {
-    campaign.seen.deletion_id == Attribute::Absent && campaign.seen.updated_at.text().is_some()
 }
 
 /// The attributes that a deletion, an index or a key needs. The name is kept in the

@@ -343,8 +343,8 @@ mod tests {
                 prefix: "deletions/".into(),
                 days: Some(30),
                 archived: Archived {
-                    has_campaign: true,
-                    ..Archived::default()
+                    objects: 1,
+                    bytes: 99,
                 },
             }),
             ..record

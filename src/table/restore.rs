@@ -1,13 +1,13 @@
-//! What a restore does beside putting items: it looks what is there already.
+//! What a restore does beside putting items: it looks at what is there already.
 
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedCapacity};
 use tokio::time::Instant;
 
 use super::{
     Backoff, Table, TableError, built,
     item::Item,
     keys::{PK, SK},
-    retry::until_answered,
+    retry::{until_answered, whole},
 };
 use crate::sdk::Cause;
 
@@ -37,8 +37,16 @@ impl Table {
         let (mut found, mut backoff) = (Vec::new(), Backoff::default());
         while let Some(left) = keys.take() {
             let request = self.client().batch_get_item();
-            let request = request.request_items(self.name(), left);
-            let answer = until_answered(OPERATION, deadline, || request.clone().send())
+            let request = request
+                .request_items(self.name(), left)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total);
+            // What is there must not pass for missing.
+            let send = || {
+                whole(request.clone().send(), |answer| {
+                    answer.consumed_capacity.is_some()
+                })
+            };
+            let answer = until_answered(OPERATION, deadline, send)
                 .await
                 .map_err(|failure| failure.into_table_error(OPERATION))?;
             found.extend(answer.responses.unwrap_or_default().into_values().flatten());

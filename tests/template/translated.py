@@ -198,7 +198,7 @@ def archive(path):
     expect("public access", set(properties["PublicAccessBlockConfiguration"].values()), {True})
     expect("owner", properties["OwnershipControls"]["Rules"], [{"ObjectOwnership": "BucketOwnerEnforced"}])
     [rule] = properties["LifecycleConfiguration"]["Rules"]
-    expect("expiry", (rule["Prefix"], rule["ExpirationInDays"], rule["Status"]), ("deletions/", "30", "Enabled"))
+    expect("expiry", (rule.get("Prefix"), rule["ExpirationInDays"], rule["Status"]), (None, "30", "Enabled"))
     expect("versions", "VersioningConfiguration" in properties, False)
     [encryption] = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     expect("encryption", encryption["ServerSideEncryptionByDefault"]["SSEAlgorithm"], "AES256")

@@ -3,13 +3,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use hyper::StatusCode;
 use serde_json::json;
 use tokio::sync::Notify;
 
 use super::{archived, archiving, only_deletion, partition, read};
 use crate::harness::{
     World, delete_event,
-    proxy::{Action, access_denied, expired_token, slow_down},
+    proxy::{Action, Call, Object, access_denied, expired_token, slow_down},
     send,
 };
 
@@ -155,23 +156,81 @@ async fn a_fault_of_the_archive_that_passes_delays_the_deletion_only() {
             0 => fault.clone(),
             _ => Action::Pass,
         });
-        let reply = world.delete_until_done("campaign_1").await;
+        let mut reply = world.delete_until_done("campaign_1").await;
+        while [500, 503].contains(&reply.status) {
+            reply = world.delete_until_done("campaign_1").await;
+        }
         assert!([200, 404].contains(&reply.status), "{reply:?}");
         world.s3.settle().await;
         assert_archived(&world, &before).await;
     }
 }
 
+/// Something in between that answers in the place of S3 is not taken for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_not_one_of_s3_acknowledges_nothing() {
+    let world = world().await.inline_budget(1_000);
+    let before = partition(&world, "campaign_1").await;
+    world
+        .s3
+        .policy(|_| Action::Answer(StatusCode::OK, json!({})));
+    let reply = world.delete("campaign_1").await;
+    assert_eq!(reply.status, 503, "{}", reply.text);
+    assert_eq!(partition(&world, "campaign_1").await, before);
+    world.s3.pass();
+    let world = world.inline_budget(20_000);
+    assert_eq!(world.delete_until_done("campaign_1").await.status, 200);
+    assert_archived(&world, &before).await;
+}
+
+/// A page with a few stragglers, read in a second pass, overlaps every other page.
+#[tokio::test(flavor = "multi_thread")]
+async fn stragglers_of_a_second_pass_are_archived_once() {
+    let world = world().await;
+    let before = partition(&world, "campaign_1").await;
+    let pause = world
+        .proxy
+        .pause_at(|call| call.operation == "BatchWriteItem" && call.nth == 2);
+    let api = world.api().await;
+    let deleting = tokio::spawn(async move { send(&api, delete_event("campaign_1")).await });
+    pause.reached().await;
+    // A writer without the fence, before and behind everything.
+    let stragglers = ["A#1".to_owned(), "Z#1".to_owned()];
+    world.put_children("campaign_1", &stragglers).await;
+    pause.resume();
+    assert_eq!(deleting.await.unwrap().status, 200);
+    let contents = read(&world, &only_deletion(&world).await).await.unwrap();
+    contents.check_complete().unwrap();
+    let archived = archived(&contents).await;
+    assert_eq!(archived.len(), before.len() + 2);
+    assert!(archived.contains_key("A#1") && archived.contains_key("Z#1"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_deleted_while_the_archive_fails() {
+    let pages_only = |call: &Call<'_, Object>| !call.path.ends_with("campaign.json.gz");
     for fault in [access_denied(), slow_down(), Action::LoseRequest] {
         let world = world().await.inline_budget(1_000);
         let before = partition(&world, "campaign_1").await;
-        world.s3.policy(move |_| fault.clone());
+        // Before the claim, it refuses the request, and nothing is claimed.
+        let failing = fault.clone();
+        world.s3.policy(move |_| failing.clone());
+        let reply = world.delete("campaign_1").await;
+        assert!([500, 503].contains(&reply.status), "{}", reply.text);
+        assert_eq!(partition(&world, "campaign_1").await, before);
+        assert!(world.records().await.is_empty());
+        // After it, the deletion waits.
+        world.s3.policy(move |call| {
+            if pages_only(call) {
+                fault.clone()
+            } else {
+                Action::Pass
+            }
+        });
         let reply = world.delete("campaign_1").await;
         assert_eq!(reply.status, 202, "{}", reply.text);
         assert_eq!(world.left("campaign_1").await.len(), before.len());
-        assert!(archived_keys(&world).await.is_empty());
+        assert_eq!(archived_keys(&world).await, ["CAMPAIGN"]);
         world.s3.pass();
         tokio::time::sleep(Duration::from_millis(50)).await;
         let world = world.inline_budget(20_000);

@@ -1,7 +1,7 @@
 //! The `api` binary itself: what it logs, and what it does with what it cannot
 //! start with or answer.
 
-use campaigns::cli::seed::REFERENCE;
+use campaigns::cli::{local_s3::BUCKET, seed::REFERENCE};
 use serde_json::{Value, json};
 
 use crate::{
@@ -54,7 +54,15 @@ async fn a_request_is_one_line_without_keys_names_or_items() {
     let mut events: Vec<_> = names.map(event).to_vec();
     events[6]["headers"]["idempotency-key"] = SECRET.into();
     events.extend([rest, mistyped, event("delete")]);
-    let (answers, log) = run_api(&world, events, &[("RUST_LOG", "trace")]).await;
+    let s3 = world.s3.url();
+    let more = [
+        ("RUST_LOG", "trace"),
+        ("ARCHIVE_BUCKET", BUCKET),
+        ("AWS_ENDPOINT_URL_S3", &s3),
+    ];
+    let (answers, log) = run_api(&world, events, &more).await;
+    // The deletion has put every item into its archive.
+    assert_eq!(world.s3.keys("").await.len(), 3);
     let statuses: Vec<_> = answers
         .iter()
         .map(|answer| match answer {
