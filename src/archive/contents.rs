@@ -157,8 +157,19 @@ impl Folder {
         key: &str,
         manifest: &Manifest,
     ) -> Result<(Vec<Item>, u64, u64), BadArchive> {
-        let found = self.get(key).await?;
-        let (body, said, version) = found.ok_or_else(|| bad(key, "it is missing"))?;
+        let found = self.items_if_there(key, manifest).await?;
+        found.ok_or_else(|| bad(key, "it is missing"))
+    }
+
+    /// The same; `None` if there is no such object.
+    async fn items_if_there(
+        &self,
+        key: &str,
+        manifest: &Manifest,
+    ) -> Result<Option<(Vec<Item>, u64, u64)>, BadArchive> {
+        let Some((body, said, version)) = self.get(key).await? else {
+            return Ok(None);
+        };
         let size = body.len() as u64;
         let items: Result<Vec<Item>, _> = read_lines(&body[..]).collect();
         let items = items.map_err(|error| bad(key, &error.to_string()))?;
@@ -171,14 +182,13 @@ impl Folder {
         if !items.iter().all(is_of_the_campaign) {
             return Err(bad(key, "it has items of another campaign"));
         }
-        Ok((items, version, size))
+        Ok(Some((items, version, size)))
     }
 
     async fn campaign(&self, key: &str, manifest: &Manifest) -> Result<Option<Item>, BadArchive> {
-        if self.get(key).await?.is_none() {
+        let Some((mut items, ..)) = self.items_if_there(key, manifest).await? else {
             return Ok(None);
-        }
-        let (mut items, ..) = self.items(key, manifest).await?;
+        };
         match (items.pop(), items.is_empty()) {
             (Some(item), true) if text(&item, keys::SK) == Some(CAMPAIGN_SORT_KEY) => {
                 Ok(Some(item))

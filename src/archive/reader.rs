@@ -2,7 +2,6 @@
 //! may do any of this.
 
 use aws_sdk_s3::{
-    Client,
     error::{ProvideErrorMetadata, SdkError},
     operation::get_object::GetObjectOutput,
     types::{ChecksumMode, CommonPrefix},
@@ -34,11 +33,6 @@ pub struct Read {
 }
 
 impl ArchiveStore {
-    /// Returns the SDK's client.
-    fn client(&self) -> Result<Client, ArchiveError> {
-        self.sdk().map(sdk::s3)
-    }
-
     /// Lists the keys that begin with `prefix`, in order.
     ///
     /// # Errors
@@ -75,7 +69,7 @@ impl ArchiveStore {
         deadline: Instant,
     ) -> Result<(Vec<String>, Vec<String>), ArchiveError> {
         const OPERATION: &str = "ListObjectsV2";
-        let list = self.client()?.list_objects_v2();
+        let list = self.reader()?.list_objects_v2();
         let list = list.bucket(bucket).prefix(prefix);
         let list = list.set_delimiter(delimiter.map(ToOwned::to_owned));
         let (mut keys, mut folders) = (Vec::new(), Vec::new());
@@ -105,8 +99,9 @@ impl ArchiveStore {
         deadline: Instant,
     ) -> Result<Option<Read>, ArchiveError> {
         const OPERATION: &str = "GetObject";
-        let get = self.client()?.get_object().bucket(bucket).key(key);
+        let get = self.reader()?.get_object().bucket(bucket).key(key);
         let get = get.checksum_mode(ChecksumMode::Enabled);
+        let mut backoff = Backoff::default();
         loop {
             let answer = until_answered(OPERATION, deadline, || get.clone().send()).await;
             let answer = match answer {
@@ -124,7 +119,7 @@ impl ArchiveStore {
                     return Err(ArchiveError::Damaged(key.to_owned()));
                 }
                 // The connection broke in the middle.
-                Ok(Err(_)) if Instant::now() < deadline => continue,
+                Ok(Err(_)) if backoff.wait(deadline).await => continue,
                 _ => return Err(ArchiveError::NoAnswer(Cause::deadline(OPERATION))),
             };
             let is_whole = checksum == Some(BASE64_STANDARD.encode(Sha256::digest(&body)));

@@ -1,5 +1,7 @@
 //! Puts objects into S3, each until it is acknowledged.
 
+#[cfg(feature = "cli")]
+use std::sync::OnceLock;
 use std::{fmt, sync::Arc, time::Duration};
 
 use aws_config::SdkConfig;
@@ -45,6 +47,9 @@ pub struct ArchiveStore(Option<Arc<Access>>);
 struct Access {
     sdk: SdkConfig,
     sender: OnceCell<Sender>,
+    /// What a terminal reads with.
+    #[cfg(feature = "cli")]
+    reader: OnceLock<aws_sdk_s3::Client>,
 }
 
 impl fmt::Debug for ArchiveStore {
@@ -57,8 +62,12 @@ impl ArchiveStore {
     /// Returns the store that this configuration reaches. Nothing is called yet.
     #[must_use]
     pub fn new(sdk: SdkConfig) -> Self {
-        let sender = OnceCell::new();
-        Self(Some(Arc::new(Access { sdk, sender })))
+        Self(Some(Arc::new(Access {
+            sdk,
+            sender: OnceCell::new(),
+            #[cfg(feature = "cli")]
+            reader: OnceLock::new(),
+        })))
     }
 
     fn access(&self) -> Result<&Access, ArchiveError> {
@@ -67,13 +76,14 @@ impl ArchiveStore {
         access.ok_or_else(|| ArchiveError::Refused(Cause::because(why)))
     }
 
-    /// Returns the configuration.
+    /// Returns the SDK's client, made when it is needed first.
     ///
     /// # Errors
-    /// [`ArchiveError::Refused`] if this process has none.
+    /// [`ArchiveError::Refused`] if this process has no access to S3.
     #[cfg(feature = "cli")]
-    pub(super) fn sdk(&self) -> Result<&SdkConfig, ArchiveError> {
-        Ok(&self.access()?.sdk)
+    pub(super) fn reader(&self) -> Result<&aws_sdk_s3::Client, ArchiveError> {
+        let access = self.access()?;
+        Ok(access.reader.get_or_init(|| crate::sdk::s3(&access.sdk)))
     }
 
     /// Puts an object, again and again with the same bytes until it is acknowledged.

@@ -16,7 +16,7 @@ use crate::{
     archive::{ArchiveError, ArchiveStore, Object, Unwritable, campaign_key, data_folder},
     campaign::CampaignId,
     metrics,
-    record::{Archived, Record},
+    record::{Archive, Archived, Record},
     sdk::Cause,
     table::{Page, Table, TableError, item::Item},
 };
@@ -156,12 +156,11 @@ pub(super) async fn before_the_claim(
     store: &ArchiveStore,
     table: &Table,
     record: &Record,
+    archive: &Archive,
     deadline: Instant,
 ) -> Result<Archived, WorkError> {
-    let (Some(archive), Some(item)) = (
-        &record.archive,
-        table.campaign_item(&record.campaign_id, deadline).await?,
-    ) else {
+    let item = table.campaign_item(&record.campaign_id, deadline).await?;
+    let Some(item) = item else {
         return Ok(Archived::default());
     };
     let folder = archive.folder(&record.account_id, &record.deletion_id);

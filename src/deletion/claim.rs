@@ -18,7 +18,7 @@ use crate::{
     campaign::Campaign,
     clock::{now_ms, now_rfc3339},
     config::DeletionSettings,
-    record::{Progress, Record, RecordState},
+    record::{Archive, Progress, Record, RecordState},
     refusal::Refusal,
     table::{Backoff, Claim, ClaimAnswer, KeyPut, Table, TableError},
 };
@@ -203,15 +203,16 @@ impl<'a> Claimant<'a> {
     /// changes it. An archive that cannot be written refuses the request, and nothing is
     /// claimed.
     async fn archive_campaign(&self, mut claim: Claim) -> Result<Claim, Error> {
-        let record = &claim.record;
-        if record.archive.is_none() {
-            return Ok(claim);
-        }
         let deadline = self.budget.claim_until;
-        let archived = before_the_claim(self.store, self.table, record, deadline).await?;
-        if let Some(archive) = &mut claim.record.archive {
-            archive.archived = archived;
-        }
+        let Some(archive) = &claim.record.archive else {
+            return Ok(claim);
+        };
+        let archived =
+            before_the_claim(self.store, self.table, &claim.record, archive, deadline).await?;
+        claim.record.archive = Some(Archive {
+            archived,
+            ..archive.clone()
+        });
         Ok(claim)
     }
 

@@ -7,7 +7,7 @@ use campaigns::cli::local_s3::BUCKET;
 use super::{archiving, odd_campaign, of_every_type, partition};
 use crate::harness::{
     ACCOUNT, World, delete_event, item,
-    proxy::{Action, throttled},
+    proxy::{Action, slow_down, throttled},
     s,
     terminal::{command, fails, stdout},
 };
@@ -142,6 +142,20 @@ async fn unprocessed_and_throttled_items_are_put_again() {
             ("BatchWriteItem", 1) => throttled(),
             _ => Action::Pass,
         });
+    stdout(&restore(&world, &id, &[]).await);
+    assert_eq!(partition(&world, "campaign_1").await, before);
+}
+
+/// S3 breaks off in the middle of an object, loses requests, and asks to slow down.
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_that_break_off_are_read_again() {
+    let (world, before, id) = deleted().await;
+    world.s3.policy(|call| match call.number % 4 {
+        0 => Action::HalfAnswer,
+        1 => Action::LoseRequest,
+        2 => slow_down(),
+        _ => Action::Pass,
+    });
     stdout(&restore(&world, &id, &[]).await);
     assert_eq!(partition(&world, "campaign_1").await, before);
 }
