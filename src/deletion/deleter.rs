@@ -15,7 +15,7 @@ use futures_util::{
     future::BoxFuture,
     stream::{FuturesUnordered, StreamExt},
 };
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 use self::{
     concurrency::ConcurrencyLimit,
@@ -89,6 +89,11 @@ impl<'a> Deleter<'a> {
     pub(super) fn expect_more(&mut self) {
         self.expects_more = !self.feels_a_ceiling();
         self.pacer.expect_more();
+    }
+
+    /// Returns how many deletes can be sent in this time; infinite if nothing bounds them.
+    pub(super) fn deletes_within(&self, time: Duration) -> f64 {
+        self.pacer.deletes_within(time)
     }
 
     /// Returns whether batches are in flight.

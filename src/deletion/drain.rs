@@ -20,7 +20,7 @@ use super::{
     archiver::Archiver,
     deleter::{Deleter, Sent},
     error::WorkError,
-    lane::Lane,
+    lane::{self, Lane},
     lease::{Halt, Lease, Stop, Writing},
 };
 use crate::{
@@ -170,6 +170,8 @@ impl<'a> Drain<'a> {
         let mut failed = Failed::default();
         loop {
             self.join();
+            let time = self.budget.work_until - Instant::now();
+            lane::read_on(&mut self.lanes, deleter.deletes_within(time));
             let goes_on = self.goes_on(&failed);
             if goes_on && failed.reading.is_none() && writing.is_none() {
                 self.split(deleter);

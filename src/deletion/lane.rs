@@ -34,6 +34,8 @@ pub(super) struct Lane {
     waiting: VecDeque<String>,
     /// How many keys the last page that was counted has.
     last_page: usize,
+    /// How many keys the largest page has that was read.
+    largest_page: usize,
     /// The last key that was read.
     read_through: Option<String>,
     /// How many keys are left to read, as far as that can be told.
@@ -48,6 +50,32 @@ const MOST_UNREAD: f64 = 1e7;
 /// The most batches that a lane is owed by the others, or owes them: what it could not send
 /// because its page was not counted yet, or sent while theirs were not.
 const MOST_CREDIT: f64 = 4.0;
+
+/// How many pages a lane reads while its last one waits to be counted.
+const PAGES_AHEAD: usize = 2;
+/// The same, if there are several lanes: each is so much slower.
+const PAGES_AHEAD_OF_SEVERAL: usize = 1;
+
+/// Asks for the next pages, of the lane that holds least first, but for no more keys than can be
+/// deleted in the time that is left: the next worker reads, and pays for, the rest again.
+#[expect(clippy::cast_precision_loss, reason = "there are a few pages at most")]
+pub(super) fn read_on(lanes: &mut [Lane], can_delete: f64) {
+    let most = match lanes {
+        [_] => PAGES_AHEAD,
+        _ => PAGES_AHEAD_OF_SEVERAL,
+    };
+    let page = lanes.iter().map(|lane| lane.largest_page).max();
+    let page = page.unwrap_or(0);
+    let mut held: usize = lanes.iter().map(|lane| lane.held(page)).sum();
+    while held == 0 || (held + page / 2) as f64 <= can_delete {
+        let reading = lanes.iter_mut().filter(|lane| lane.may_ask(most));
+        let Some(lane) = reading.min_by_key(|lane| lane.held(page)) else {
+            return;
+        };
+        lane.pages.ask();
+        held += page.max(1);
+    }
+}
 
 impl Lane {
     /// Returns a lane that continues where the marks of a range say.
@@ -74,6 +102,7 @@ impl Lane {
             open: VecDeque::new(),
             waiting: VecDeque::new(),
             last_page: 0,
+            largest_page: 0,
             read_through: None,
             unread: 0.0,
             credit: 0.0,
@@ -90,6 +119,17 @@ impl Lane {
 
     // --- reading
 
+    /// Returns how many keys are read, or are about to be, and not deleted, if each page that
+    /// was asked for has `page` keys.
+    fn held(&self, page: usize) -> usize {
+        let ahead = self.ahead.as_ref().map_or(0, |page| page.sort_keys.len());
+        self.open.len() + ahead + self.pages.asked() * page
+    }
+
+    fn may_ask(&self, most: usize) -> bool {
+        !self.pages.is_at_the_end() && self.pages.asked() < most
+    }
+
     /// Returns whether there is something to read and room for it.
     pub(super) fn wants_a_page(&self) -> bool {
         self.ahead.is_none() && !self.pages.is_at_the_end()
@@ -100,6 +140,7 @@ impl Lane {
         let page = self.pages.next().await;
         let has_page = page.map(|page| {
             if let Some(page) = &page {
+                self.largest_page = self.largest_page.max(page.sort_keys.len());
                 self.read_through = page.sort_keys.last().cloned();
             }
             self.ahead = page;
@@ -286,6 +327,40 @@ mod tests {
             assert_eq!(second.start(), Some(format!("{last}~").as_str()));
             assert_eq!(lane.range().through, second.after);
         }
+    }
+
+    #[tokio::test]
+    async fn lanes_read_no_more_than_can_be_deleted() {
+        let keys = |n: usize| (0..n).map(|key| format!("{key:03}")).collect();
+        let lane = |id, n| {
+            let page = Page {
+                sort_keys: keys(n),
+                next: Some("999".to_owned()),
+            };
+            Lane::of(id, ReadAhead::of(vec![page]), Range::default())
+        };
+        for (can_delete, asked) in [
+            (f64::INFINITY, [1, 1, 1]),
+            (0.0, [0, 0, 0]),
+            // 190 are held; a page of 100 more is as near to 240 as none.
+            (240.0, [0, 1, 0]),
+            (339.0, [0, 1, 0]),
+            (340.0, [0, 1, 1]),
+            (440.0, [1, 1, 1]),
+        ] {
+            let mut lanes = [lane(1, 100), lane(2, 30), lane(3, 60)];
+            for lane in &mut lanes {
+                assert!(lane.read().await.1.unwrap());
+            }
+            read_on(&mut lanes, can_delete);
+            assert_eq!(lanes.map(|lane| lane.pages.asked()), asked, "{can_delete}");
+        }
+        // Whoever holds nothing has to read, to find out that nothing is left.
+        let mut lanes = [lane(1, 0)];
+        read_on(&mut lanes, 0.0);
+        assert_eq!(lanes[0].pages.asked(), 1);
+        read_on(&mut lanes, f64::INFINITY);
+        assert_eq!(lanes[0].pages.asked(), PAGES_AHEAD);
     }
 
     #[tokio::test]

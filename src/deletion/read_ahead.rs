@@ -1,8 +1,10 @@
-//! Reads a range of a partition ahead of the deletes: one page waits to be taken while the
-//! next is read.
+//! Reads a range of a partition ahead of the deletes, in the background: as many pages as it
+//! is asked for, and no more.
+
+use std::sync::Arc;
 
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Semaphore, mpsc, watch},
     task::JoinSet,
     time::Instant,
 };
@@ -16,7 +18,11 @@ use crate::{
 
 /// The pages of a range, in order. Dropping it stops the reading.
 pub(super) struct ReadAhead {
-    pages: mpsc::Receiver<Result<Page, WorkError>>,
+    pages: mpsc::UnboundedReceiver<Result<Page, WorkError>>,
+    /// One for each page that may be read.
+    permits: Arc<Semaphore>,
+    /// How many pages were asked for and not taken.
+    asked: usize,
     /// The last key that belongs to the range; `None` for the end of the partition.
     through: watch::Sender<Option<String>>,
     at_the_end: bool,
@@ -33,13 +39,17 @@ impl ReadAhead {
         archiver: Option<Archiver>,
         deadline: Instant,
     ) -> Self {
-        let (sender, pages) = mpsc::channel(1);
+        let (sender, pages) = mpsc::unbounded_channel();
         let (table, campaign) = (table.clone(), campaign.clone());
         let mut after = range.start().map(ToOwned::to_owned);
         let (through, bound) = watch::channel(range.through.clone());
+        let permits = Arc::new(Semaphore::new(0));
+        let permitted = permits.clone();
         let mut task = JoinSet::new();
         task.spawn(async move {
-            loop {
+            // Err: never, since nobody closes it.
+            while let Ok(permit) = permitted.acquire().await {
+                permit.forget();
                 let through = bound.borrow().clone();
                 let (from, to) = (after.as_deref(), through.as_deref());
                 let page = if to.is_some() && from >= to {
@@ -51,17 +61,30 @@ impl ReadAhead {
                     page.map_err(WorkError::from)
                 };
                 after = page.as_ref().ok().and_then(|page| page.next.clone());
-                if sender.send(page).await.is_err() || after.is_none() {
+                if sender.send(page).is_err() || after.is_none() {
                     return;
                 }
             }
         });
         Self {
             pages,
+            permits,
+            asked: 0,
             through,
             at_the_end: false,
             _task: task,
         }
+    }
+
+    /// Asks for one more page.
+    pub(super) fn ask(&mut self) {
+        self.asked += 1;
+        self.permits.add_permits(1);
+    }
+
+    /// Returns how many pages were asked for and not taken.
+    pub(super) fn asked(&self) -> usize {
+        self.asked
     }
 
     /// Reads no further than to this key. What was read beyond it is dropped.
@@ -74,9 +97,9 @@ impl ReadAhead {
         self.at_the_end
     }
 
-    /// Returns the next page that has children in it; `None` at the end of the range. Only a
-    /// page without a next one is the end: a read that broke off must not pass for an
-    /// empty partition. (Nothing is lost if it is not awaited to its end.)
+    /// Returns the next page that was asked for and has children in it; `None` at the end of the
+    /// range. Only a page without a next one is the end: a read that broke off must not pass for
+    /// an empty partition. (Nothing is lost if it is not awaited to its end.)
     pub(super) async fn next(&mut self) -> Result<Option<Page>, WorkError> {
         while !self.at_the_end {
             let mut page = self
@@ -90,8 +113,11 @@ impl ReadAhead {
             }
             self.at_the_end = page.next.is_none();
             if !page.sort_keys.is_empty() {
+                self.asked = self.asked.saturating_sub(1);
                 return Ok(Some(page));
             }
+            // It was no page of children: the next one is still asked for.
+            self.permits.add_permits(1);
         }
         Ok(None)
     }
@@ -101,12 +127,14 @@ impl ReadAhead {
 impl ReadAhead {
     /// Returns a reader that has read these pages.
     pub(super) fn of(pages: Vec<Page>) -> Self {
-        let (sender, receiver) = mpsc::channel(pages.len().max(1));
+        let (sender, receiver) = mpsc::unbounded_channel();
         for page in pages {
-            sender.try_send(Ok(page)).unwrap();
+            sender.send(Ok(page)).unwrap();
         }
         Self {
             pages: receiver,
+            permits: Arc::new(Semaphore::new(0)),
+            asked: 0,
             through: watch::channel(None).0,
             at_the_end: false,
             _task: JoinSet::new(),

@@ -210,7 +210,20 @@ mod tests {
         counted: BTreeMap<String, u32>,
     }
 
-    impl Pass<'_> {
+    impl<'a> Pass<'a> {
+        /// Returns a pass over these keys, in pages of this many.
+        fn over(keys: &'a [String], page: usize) -> Self {
+            Self {
+                keys,
+                page,
+                lanes: Vec::new(),
+                splits: Splits::default(),
+                begun: 0,
+                found: 0,
+                counted: BTreeMap::new(),
+            }
+        }
+
         fn lane(&mut self, range: Range) -> Lane {
             let within = self.keys.iter().filter(|key| {
                 let after = range.start().is_none_or(|after| key.as_str() > after);
@@ -299,15 +312,8 @@ mod tests {
     async fn a_takeover_of_as_many_ranges_as_possible_finds_out_what_is_left() {
         let keys: Vec<String> = (0..8_000).map(|n| format!("CHAT#{n:05}")).collect();
         let (table, campaign) = (no_table(), CampaignId::parse("campaign_1").unwrap());
-        let mut pass = Pass {
-            keys: &keys,
-            page: 10,
-            lanes: Vec::new(),
-            splits: Splits::default(),
-            begun: 0,
-            found: PAGES_BEFORE,
-            counted: BTreeMap::new(),
-        };
+        let mut pass = Pass::over(&keys, 10);
+        pass.found = PAGES_BEFORE;
         // The last one has as much as all others together.
         let mut rest = Range::default();
         for border in 1..MOST_RANGES {
@@ -335,22 +341,41 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn nothing_is_cut_before_every_range_has_read_something() {
+        let keys: Vec<String> = (0..4_000).map(|n| format!("CHAT#{n:05}")).collect();
+        let (table, campaign) = (no_table(), CampaignId::parse("campaign_1").unwrap());
+        let mut pass = Pass::over(&keys, 10);
+        pass.found = PAGES_BEFORE;
+        // The second has nine times as much as the first.
+        let mut first = Range::default();
+        let second = first.split_off("CHAT#00399".to_owned());
+        for range in [first, second] {
+            let lane = pass.lane(range);
+            pass.lanes.push(lane);
+        }
+        pass.splits.by_kind = true;
+        for lane in &pass.lanes {
+            let last = lane.range().through.as_ref().or(keys.last());
+            pass.splits.last_keys.insert(lane.id(), last.cloned());
+        }
+        pass.lanes[0].read().await.1.unwrap();
+        pass.splits.read(&mut pass.lanes[0]);
+        let next = pass.splits.next(&pass.lanes, pass.found, table, &campaign);
+        assert_eq!(next, None);
+        pass.lanes[1].read().await.1.unwrap();
+        pass.splits.read(&mut pass.lanes[1]);
+        let next = pass.splits.next(&pass.lanes, pass.found, table, &campaign);
+        assert_eq!(next.unwrap().0, 1);
+    }
+
+    #[tokio::test]
     async fn clustered_keys_are_cut_only_after_what_was_read() {
-        let table = no_table();
-        let campaign = CampaignId::parse("campaign_1").unwrap();
+        let (table, campaign) = (no_table(), CampaignId::parse("campaign_1").unwrap());
         let mut cuts = 0;
         for (seed, page) in (0..90).zip([20, 100, 250].into_iter().cycle()) {
             let mut rng = fastrand::Rng::with_seed(seed);
             let keys = clustered(&mut rng);
-            let mut pass = Pass {
-                keys: &keys,
-                page,
-                lanes: Vec::new(),
-                splits: Splits::default(),
-                begun: 0,
-                found: 0,
-                counted: BTreeMap::new(),
-            };
+            let mut pass = Pass::over(&keys, page);
             let whole = pass.lane(Range::default());
             pass.lanes.push(whole);
             while !pass.lanes.iter().all(Lane::is_done) {
