@@ -262,6 +262,7 @@ impl DeleteCampaign<'_> {
         request.if_match = headers::if_match(self.event)?;
         request.idempotency_key = headers::idempotency_key(self.event)?;
         request.archive = query.archive;
+        request.reason = query.reason;
         self.api.deletions.check_archive(&request)?;
         // 4. Dry run: check and count only; it does not use up the idempotency key.
         if query.validate_only {

@@ -4,6 +4,7 @@
 
 mod archive;
 mod range;
+mod reason;
 
 use std::{borrow::Cow, fmt};
 
@@ -13,6 +14,7 @@ use uuid::Uuid;
 pub use self::{
     archive::{Archive, Archived, account_folder, folder},
     range::Range,
+    reason::{DeletionReason, InvalidReason},
 };
 use crate::{campaign::CampaignId, counts::Counts};
 
@@ -113,6 +115,8 @@ pub struct Record {
     pub account_id: String,
     /// Who requested the deletion.
     pub requested_by: Requester,
+    /// Why, if the requester has said.
+    pub reason: Option<DeletionReason>,
     /// The campaign's status before it was claimed.
     pub previous_status: String,
     /// Running or succeeded.
@@ -244,6 +248,7 @@ impl Record {
             campaign_name: String::new(),
             account_id: "account_1".to_owned(),
             requested_by: Requester::Cli,
+            reason: None,
             previous_status: "paused".to_owned(),
             state: RecordState::Running,
             started_at: String::new(),

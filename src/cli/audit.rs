@@ -21,7 +21,7 @@ use super::{
 use crate::{
     clock::epoch_seconds,
     counts::Counts,
-    record::Record,
+    record::{DeletionReason, Record},
     table::{Table, UnreadableRecord},
 };
 
@@ -73,6 +73,7 @@ struct Entry<'a> {
     account_id: &'a str,
     campaign_id: &'a str,
     requested_by: Cow<'a, str>,
+    reason: Option<&'a str>,
     previous_status: &'a str,
     status: &'static str,
     started_at: &'a str,
@@ -83,11 +84,12 @@ struct Entry<'a> {
 }
 
 /// The columns of CSV, before those of the counters.
-const COLUMNS: [&str; 10] = [
+const COLUMNS: [&str; 11] = [
     "deletionId",
     "accountId",
     "campaignId",
     "requestedBy",
+    "reason",
     "previousStatus",
     "status",
     "startedAt",
@@ -160,6 +162,7 @@ impl<'a> Entry<'a> {
             account_id: &record.account_id,
             campaign_id: record.campaign_id.as_str(),
             requested_by: record.requested_by.as_stored(),
+            reason: record.reason.as_ref().map(DeletionReason::as_str),
             previous_status: &record.previous_status,
             status: record.state.as_str(),
             started_at: &record.started_at,
@@ -177,6 +180,7 @@ impl<'a> Entry<'a> {
             self.account_id,
             self.campaign_id,
             &self.requested_by,
+            self.reason.unwrap_or_default(),
             self.previous_status,
             self.status,
             self.started_at,
@@ -223,6 +227,7 @@ impl<W: Write> Writer<W> {
                     Column::Kept("CAMPAIGN"),
                     Column::Kept("STATUS"),
                     Column::GivesWay("REQUESTED BY", 3),
+                    Column::Drops("REASON", 5),
                     Column::Drops("STARTED", 1),
                     Column::Drops("COMPLETED", 2),
                     Column::GivesWay("DELETED", 4),
@@ -233,6 +238,7 @@ impl<W: Write> Writer<W> {
                         entry.campaign_id,
                         entry.status,
                         &entry.requested_by,
+                        entry.reason.unwrap_or_default(),
                         entry.started_at,
                         entry.completed_at.unwrap_or_default(),
                         &kinds(entry.deleted_items),
@@ -303,6 +309,7 @@ mod tests {
             campaign_name: "For Jane Doe".into(),
             account_id: account.into(),
             requested_by: Requester::Retention,
+            reason: None,
             previous_status: previous_status.into(),
             state: RecordState::Running,
             started_at: "2026-01-01T00:00:00Z".into(),
@@ -342,11 +349,11 @@ mod tests {
             .iter()
             .map(ToOwned::to_owned)
             .collect();
-        assert_eq!(columns.len(), 18);
+        assert_eq!(columns.len(), 19);
         let cells: Vec<_> = read
             .records()
             .map(|row| row.unwrap())
-            .map(|row| (row[1].to_owned(), row[4].to_owned(), row[17].to_owned()))
+            .map(|row| (row[1].to_owned(), row[5].to_owned(), row[18].to_owned()))
             .collect();
         let cell = |a: &str, b: &str| (a.to_owned(), b.to_owned(), "1".to_owned());
         assert_eq!(

@@ -18,7 +18,7 @@ use crate::{
     campaign::{Campaign, CampaignId},
     config,
     deletion::{Budget, DeletionRequest, Deletions, End, Error, HandOff, Outcome},
-    record::{DeletionRef, Record, RecordState},
+    record::{DeletionReason, DeletionRef, Record, RecordState},
     table::Table,
 };
 
@@ -56,6 +56,10 @@ pub(super) struct Delete {
         require_equals = true
     )]
     archive: Option<bool>,
+    /// Why: up to 40 lower-case letters, digits and hyphens, such as erasure-request. Kept
+    /// in the audit trail, so nothing personal.
+    #[arg(long, value_name = "WORD", value_parser = DeletionReason::parse)]
+    reason: Option<DeletionReason>,
     /// Print JSON instead of text.
     #[arg(long)]
     json: bool,
@@ -78,6 +82,7 @@ impl Delete {
         let campaign = campaign.ok_or_else(|| self.not_there(&table))?;
         let mut request = DeletionRequest::by_terminal(&campaign);
         request.archive = self.archive;
+        request.reason.clone_from(&self.reason);
         let checked = self
             .deletions(&table, HandOff::None)?
             .check_archive(&request);

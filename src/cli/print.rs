@@ -97,6 +97,9 @@ pub(super) fn print_deletion(view: &DeletionView<'_>, as_json: bool) -> Result<(
         return json(view);
     }
     table_of(std::slice::from_ref(view)).print()?;
+    if let Some(reason) = view.reason() {
+        line(&format!("reason: {reason}"))?;
+    }
     line(&format!("deleted: {}", kinds(view.deleted_items())))
 }
 

@@ -328,6 +328,7 @@ impl<'a> Claimant<'a> {
             campaign_name: shortened(&campaign.name),
             account_id: campaign.account_id.clone(),
             requested_by: self.request.requested_by.clone(),
+            reason: self.request.reason.clone(),
             previous_status: campaign.status.as_str().to_owned(),
             state: RecordState::Running,
             started_at: now.clone(),

@@ -7,7 +7,7 @@ use crate::{
     clock::now_seconds,
     config::{ArchiveMode, ArchiveSettings},
     idempotency::IdempotencyKey,
-    record::{Archive, Archived, Requester},
+    record::{Archive, Archived, DeletionReason, Requester},
     refusal::Refusal,
     table::NewKeyUse,
 };
@@ -21,6 +21,8 @@ pub struct DeletionRequest {
     pub account_id: String,
     /// Who requests the deletion.
     pub requested_by: Requester,
+    /// Why, if the requester says.
+    pub reason: Option<DeletionReason>,
     /// The etags, one of which has to be the campaign's; `None` for any.
     pub if_match: Option<Vec<String>>,
     /// The key under which a repetition of the request is recognised.
@@ -42,6 +44,7 @@ impl DeletionRequest {
             campaign_id,
             account_id: principal.account_id,
             requested_by: Requester::Key(principal.key_id),
+            reason: None,
             if_match: None,
             idempotency_key: None,
             archive: None,
@@ -91,6 +94,7 @@ impl DeletionRequest {
             campaign_id: campaign.id.clone(),
             account_id: campaign.account_id.clone(),
             requested_by,
+            reason: None,
             if_match: None,
             idempotency_key: None,
             archive: None,

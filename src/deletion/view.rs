@@ -6,7 +6,10 @@ use std::{borrow::Cow, time::Duration};
 
 use serde::Serialize;
 
-use crate::{counts::Counts, record::Record};
+use crate::{
+    counts::Counts,
+    record::{DeletionReason, Record},
+};
 
 /// A deletion as it is shown to its owner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -19,6 +22,8 @@ pub struct DeletionView<'a> {
     processed: u64,
     deleted_items: &'a Counts,
     requested_by: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
     started_at: &'a str,
     last_processed_at: &'a str,
     completed_at: Option<&'a str>,
@@ -73,6 +78,7 @@ impl<'a> DeletionView<'a> {
             processed: record.progress.counted.total(),
             deleted_items: &record.progress.counted,
             requested_by: record.requested_by.as_stored(),
+            reason: record.reason.as_ref().map(DeletionReason::as_str),
             started_at: &record.started_at,
             last_processed_at: &record.updated_at,
             completed_at: record.completed_at(),
@@ -94,6 +100,12 @@ impl<'a> DeletionView<'a> {
             self.last_processed_at.to_owned(),
             self.completed_at.unwrap_or_default().to_owned(),
         ]
+    }
+
+    /// Returns why it was requested, if that was said.
+    #[must_use]
+    pub fn reason(&self) -> Option<&'a str> {
+        self.reason
     }
 
     /// Returns the counts so far.

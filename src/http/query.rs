@@ -6,7 +6,10 @@ use std::{borrow::Cow, collections::BTreeMap, ops::RangeInclusive};
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 
 use super::request::invalid;
-use crate::{record::deletion_id, refusal::Refusal};
+use crate::{
+    record::{DeletionReason, InvalidReason, deletion_id},
+    refusal::Refusal,
+};
 
 /// The longest query, bytes. The longest meaningful one has fewer than 100.
 const LONGEST: usize = 1_024;
@@ -58,12 +61,14 @@ fn parameters(
 }
 
 /// The query of a DELETE.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct DeleteQuery {
     /// Whether this is a dry run.
     pub(super) validate_only: bool,
     /// Whether everything is archived before it is deleted, if the query says so.
     pub(super) archive: Option<bool>,
+    /// Why the campaign is deleted, if the query says so.
+    pub(super) reason: Option<DeletionReason>,
 }
 
 /// Reads the query of a DELETE.
@@ -71,11 +76,20 @@ pub(super) struct DeleteQuery {
 /// # Errors
 /// [`Refusal::Validation`].
 pub(super) fn delete(event: &ApiGatewayV2httpRequest) -> Result<DeleteQuery, Refusal> {
-    let parameters = parameters(event, &["validateOnly", "archive"])?;
+    let parameters = parameters(event, &["validateOnly", "archive", "reason"])?;
     Ok(DeleteQuery {
         validate_only: flag(&parameters, "validateOnly")?.unwrap_or(false),
         archive: flag(&parameters, "archive")?,
+        reason: parameters
+            .get("reason")
+            .map(|text| reason(text))
+            .transpose()?,
     })
+}
+
+fn reason(text: &str) -> Result<DeletionReason, Refusal> {
+    let why = |error: InvalidReason| Refusal::Validation(error.to_string().into());
+    DeletionReason::parse(text).map_err(why)
 }
 
 /// Reads a parameter that is `true` or `false`, if it is given.
@@ -158,6 +172,29 @@ mod tests {
         ] {
             let read = delete(&event(json!({"rawQueryString": query}))).ok();
             assert_eq!(read.map(|query| query.archive), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_reason_is_a_word_and_given_once() {
+        let longest = format!("reason={}", "a".repeat(40));
+        for (query, expected) in [
+            ("", Some(None)),
+            ("reason=erasure-request", Some(Some("erasure-request"))),
+            ("reason=erasure%2Drequest", Some(Some("erasure-request"))),
+            (&longest, Some(longest.strip_prefix("reason="))),
+            (&format!("{longest}a"), None),
+            ("reason=", None),
+            ("reason", None),
+            ("reason=Erasure", None),
+            ("reason=jane+doe", None),
+            ("reason=a&reason=a", None),
+        ] {
+            let read = delete(&event(json!({"rawQueryString": query}))).ok();
+            let read = read
+                .as_ref()
+                .map(|query| query.reason.as_ref().map(DeletionReason::as_str));
+            assert_eq!(read, expected, "{query}");
         }
     }
 

@@ -12,7 +12,7 @@ use crate::{
     clock::LAST_SECOND,
     counts::Counts,
     idempotency::KeyUse,
-    record::{Progress, Range, Record, RecordState, Requester},
+    record::{DeletionReason, Progress, Range, Record, RecordState, Requester},
 };
 
 /// An item as DynamoDB returns it.
@@ -205,6 +205,9 @@ pub fn record(item: &Item) -> Result<Record, TableError> {
         campaign_name: attributes.text("campaignName")?,
         account_id: attributes.account_id()?,
         requested_by: Requester::from_stored(&attributes.text("requestedBy")?),
+        reason: attributes.optional("reason", |value| {
+            DeletionReason::parse(value.as_s().ok()?).ok()
+        })?,
         previous_status: attributes.text("previousStatus")?,
         state: match attributes.text("state")?.as_str() {
             RecordState::RUNNING => RecordState::Running,
@@ -290,6 +293,9 @@ pub fn new_record(record: &Record) -> Item {
     if let Some(until) = record.progress.paid_until_ms {
         item.insert("paidUntil".to_owned(), AttributeValue::N(until.to_string()));
     }
+    if let Some(reason) = &record.reason {
+        item.insert("reason".to_owned(), text(reason.as_str()));
+    }
     if let Some(owner) = &record.owner {
         item.insert("owner".to_owned(), text(owner));
     }
@@ -321,6 +327,7 @@ mod tests {
             campaign_name: "Q4".into(),
             account_id: "account_1".into(),
             requested_by: Requester::Key("key_1".into()),
+            reason: DeletionReason::parse("erasure-request").ok(),
             previous_status: "paused".into(),
             state: RecordState::Running,
             started_at: "2026-01-01T00:00:00Z".into(),

@@ -386,6 +386,31 @@ async fn a_deletion_is_shown_as_the_contract_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_reason_of_the_first_request_is_kept() {
+    let world = world(5).await;
+    for (reason, has_deletion) in [
+        ("Jane Doe", false),
+        ("erasure-request", true),
+        ("other", true),
+    ] {
+        let mut event = with("campaign_1", "prefer", "respond-async");
+        event["rawQueryString"] = json!(format!("reason={}", reason.replace(' ', "%20")));
+        let reply = world.send(event).await;
+        assert_eq!(
+            reply.status,
+            if has_deletion { 202 } else { 400 },
+            "{reason}"
+        );
+        let listed = world.send(list("")).await;
+        let reasons: Vec<_> = (listed.body["deletions"].as_array().unwrap().iter())
+            .map(|deletion| deletion["reason"].clone())
+            .collect();
+        let expected = vec![json!("erasure-request"); usize::from(has_deletion)];
+        assert_eq!(reasons, expected, "{reason}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_that_is_unknown_foreign_or_no_uuid_is_not_shown() {
     let world = world_with_another_key().await;
     let id = world.delete("campaign_1").await.deletion_id();
