@@ -1,8 +1,9 @@
-//! The scheduled clean-up: it resumes stalled deletions, then deletes, or lists,
-//! the campaigns past retention. Both go through the same claim and the same
-//! drain as a DELETE; this room only chooses.
+//! The scheduled clean-up: it sends events that were left unsent, resumes stalled
+//! deletions, then deletes, or lists, the campaigns past retention. Deletions go through
+//! the same claim and the same drain as a DELETE; this room only chooses.
 
 mod candidates;
+mod events;
 mod retention;
 mod stalled;
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use self::candidates::Candidate;
+pub use self::{candidates::Candidate, events::Events};
 use crate::{
     campaign::UnreadableCampaign,
     config::{Mode, RetentionSettings},
@@ -34,6 +35,9 @@ pub struct Summary {
     pub mode: Mode,
     /// The stalled deletions that were resumed.
     pub resumed: Vec<String>,
+    /// What was done with unsent events; `None` if finished deletions are not announced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events: Option<Events>,
     /// How many campaigns have a status in `RETENTION_STATUSES`; 0 when retention
     /// is off.
     pub campaign_count: u64,
@@ -124,6 +128,7 @@ impl Summary {
         Self {
             mode,
             resumed: Vec::new(),
+            events: None,
             campaign_count: 0,
             candidate_count: 0,
             candidates: Vec::new(),
@@ -189,6 +194,8 @@ impl Cleanup {
     /// [`CleanupError::TableUnavailable`].
     pub async fn run(&self, budget: Budget) -> Result<Summary, CleanupError> {
         let mut summary = Summary::new(self.retention.mode);
+        // First, since they are quick: what is resumed may take all of the time.
+        self.send_events(&mut summary, false, budget).await;
         let running = self.resume_stalled(&mut summary, false, budget).await?;
         if budget.work_is_over() && self.retention.age.is_some() {
             tracing::warn!("resuming deletions left no time for retention");
@@ -209,6 +216,7 @@ impl Cleanup {
     /// [`CleanupError::TableUnavailable`].
     pub async fn report(&self, budget: Budget) -> Result<(Summary, Vec<Candidate>), CleanupError> {
         let mut summary = Summary::new(Mode::Report);
+        self.send_events(&mut summary, true, budget).await;
         self.resume_stalled(&mut summary, true, budget).await?;
         let candidates = self.list(&mut summary, budget).await?;
         Ok((summary, candidates))

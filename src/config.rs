@@ -3,6 +3,7 @@
 //! variable's name, the value, and what is allowed.
 
 mod archive;
+mod events;
 mod retention;
 
 use std::{fmt::Display, num::NonZeroU32, ops::RangeInclusive, str::FromStr, time::Duration};
@@ -12,6 +13,7 @@ pub use self::{
         ARCHIVE_BUCKET, ARCHIVE_DAYS, ARCHIVE_MODE, ARCHIVE_PREFIX, ArchiveMode, ArchiveSettings,
         DEFAULT_ARCHIVE_PREFIX,
     },
+    events::{EVENT_BUS_NAME, event_bus_name},
     retention::{
         CleanupSettings, MAX_CAMPAIGNS_PER_RUN, MAX_DELETE_SHARE_PERCENT, MAX_RUNNING_CLEANUPS,
         Mode, RETENTION_DAYS, RETENTION_MODE, RETENTION_STATUSES, RetentionSettings,
@@ -58,6 +60,8 @@ pub struct DeletionSettings {
     pub audit_retention: Option<Duration>,
     /// Where deletions archive; `None` for nowhere.
     pub archive: Option<ArchiveSettings>,
+    /// `EVENT_BUS_NAME`: where finished deletions are announced; `None` for nowhere.
+    pub event_bus: Option<String>,
 }
 
 /// The settings of the `drain` function.
@@ -190,6 +194,7 @@ impl DeletionSettings {
             retention_pace: NonZeroU32::new(retention_pace),
             audit_retention: days(number(&lookup, AUDIT_RETENTION_DAYS, 0, DAYS_RANGE)?),
             archive: ArchiveSettings::read(&lookup)?,
+            event_bus: event_bus_name(lookup(EVENT_BUS_NAME))?,
         })
     }
 }

@@ -4,11 +4,12 @@
 //!
 //! The protocol: **claim** (mark the campaign and put the record, in one
 //! transaction), **drain** (count each page ahead in the record, then delete
-//! it), an **empty** read from the start, **finish** (delete the campaign item
-//! and close the record, in one transaction). Every write of the record is
+//! it), an **empty** read from the start, **finish** (delete the campaign item,
+//! close the record and put its event, in one transaction). Every write of the record is
 //! conditional on its version, so a worker that dies, is late or repeats itself
 //! changes nothing, and each item is counted once.
 
+mod announcement;
 mod archiver;
 mod budget;
 mod claim;
@@ -38,7 +39,9 @@ use self::{
     lease::{Halt, Lease, NotWritten, Stop},
     take_over::{Claimed, take_over},
 };
+pub(crate) use self::announcement::log_not_sent;
 pub use self::{
+    announcement::NotSent,
     budget::Budget,
     error::Error,
     hand_off::HandOff,
@@ -46,13 +49,14 @@ pub use self::{
     preview::Preview,
     request::DeletionRequest,
     slice::Slice,
-    view::{ArchiveView, DeletionView},
+    view::DeletionView,
 };
 use crate::{
     archive::ArchiveStore,
     campaign::Campaign,
     clock::{now_ms, now_seconds},
     config::DeletionSettings,
+    events::EventBus,
     metrics,
     record::{DeletionRef, Record, RecordState},
     refusal::Refusal,
@@ -66,6 +70,7 @@ pub struct Deletions {
     settings: DeletionSettings,
     hand_off: HandOff,
     archive: ArchiveStore,
+    bus: EventBus,
 }
 
 impl Deletions {
@@ -78,6 +83,7 @@ impl Deletions {
             settings,
             hand_off,
             archive: ArchiveStore::default(),
+            bus: EventBus::default(),
         }
     }
 
@@ -279,21 +285,24 @@ impl Deletions {
         metrics::deletes(stats.deleted, stats.unprocessed, stats.consumed);
         let paid_until_ms = paid_until.get();
         let written = match drained {
-            Ok(()) => lease
-                .finish(budget.write_until)
-                .await
-                .map(|()| End::Complete),
+            Ok(()) => {
+                let finished = lease.finish(budget.write_until).await;
+                finished.map(|event| (End::Complete, event))
+            }
             Err(Stop::NotWritten(not_written)) => Err(not_written),
             Err(Stop::Halted(halt)) => {
                 log_halt(lease.record(), &halt);
                 let progress = drain.progress(&lease);
                 let released = lease.release(progress, budget.write_until).await;
-                released.map(|()| End::Remaining { handed_off: false })
+                released.map(|()| (End::Remaining { handed_off: false }, None))
             }
         };
         let (record, end) = match written {
-            Ok(End::Complete) => {
+            Ok((End::Complete, event)) => {
                 metrics::finished();
+                if let Some(event) = event {
+                    self.announce(&event, budget.answer_by).await;
+                }
                 (lease.into_record(), End::Complete)
             }
             Ok(_) => self.hand_off_from(lease, budget).await,

@@ -28,6 +28,7 @@ use crate::{
     cleanup::Cleanup,
     config::{ApiSettings, CleanupSettings, DrainSettings, environment},
     deletion::{Deletions, HandOff},
+    events::EventBus,
     http::Api,
     metrics::Metrics,
     sdk,
@@ -46,8 +47,10 @@ pub fn run_api() -> ExitCode {
         let sdk = sdk::load(None).await?;
         let hand_off = HandOff::to_state_machine(settings.state_machine_arn, &sdk);
         let table = Table::new(sdk::dynamodb(&sdk), settings.table_name);
+        let bus = EventBus::named(settings.deletion.event_bus.clone(), &sdk);
         let deletions = Deletions::new(table.clone(), settings.deletion, hand_off)
-            .archiving_in(ArchiveStore::new(sdk));
+            .archiving_in(ArchiveStore::new(sdk))
+            .announcing_on(bus);
         let api = &Api::new(
             table,
             deletions,
@@ -70,8 +73,10 @@ pub fn run_drain() -> ExitCode {
         let sdk = sdk::load(None).await?;
         let table = Table::new(sdk::dynamodb(&sdk), settings.table_name);
         // The state machine calls again by itself.
+        let bus = EventBus::named(settings.deletion.event_bus.clone(), &sdk);
         let deletions = &Deletions::new(table, settings.deletion, HandOff::None)
-            .archiving_in(ArchiveStore::new(sdk));
+            .archiving_in(ArchiveStore::new(sdk))
+            .announcing_on(bus);
         let answer = move |event: LambdaEvent<Value>| {
             let context = event.context.clone();
             invocation(metrics, context, drain::handle(deletions, event))
@@ -88,8 +93,10 @@ pub fn run_cleanup() -> ExitCode {
         let sdk = sdk::load(None).await?;
         let hand_off = HandOff::to_state_machine(settings.state_machine_arn, &sdk);
         let table = Table::new(sdk::dynamodb(&sdk), settings.table_name);
+        let bus = EventBus::named(settings.deletion.event_bus.clone(), &sdk);
         let deletions = Deletions::new(table.clone(), settings.deletion, hand_off)
-            .archiving_in(ArchiveStore::new(sdk));
+            .archiving_in(ArchiveStore::new(sdk))
+            .announcing_on(bus);
         let cleanup = &Cleanup::new(table, deletions, settings.retention);
         let answer = move |event: LambdaEvent<Value>| {
             let context = event.context.clone();

@@ -17,6 +17,7 @@
 //!
 //! **The stores**
 //! - [`archive`]: S3: what is kept of a deletion, if anything is
+//! - [`events`]: EventBridge: where finished deletions are announced, if anywhere
 //! - [`table`]: DynamoDB: keys, items, and the conditional writes that fence
 //!
 //! **Settings**
@@ -46,6 +47,7 @@ pub mod clock;
 pub mod config;
 pub mod counts;
 pub mod deletion;
+pub mod events;
 #[cfg(test)]
 mod floors;
 pub mod http;

@@ -36,12 +36,18 @@ pub const WRITE_UNITS_CONSUMED: &str = "WriteUnitsConsumed";
 pub const HAND_OFFS_FAILED: &str = "HandOffsFailed";
 /// Counter: slices that stopped because the archive could not be written.
 pub const ARCHIVE_FAILURES: &str = "ArchiveFailures";
+/// Counter: events that the bus has refused for good.
+pub const EVENTS_REFUSED: &str = "EventsRefused";
+/// Counter: events that the bus did not acknowledge in time.
+pub const EVENTS_UNANSWERED: &str = "EventsUnanswered";
+/// Histogram: events that a clean-up has left unsent.
+pub const UNSENT_EVENTS: &str = "UnsentEvents";
 /// Counter: requests that were admitted although their key's use could not be
 /// counted.
 pub const RATE_LIMIT_FAILED_OPEN: &str = "RateLimitFailedOpen";
 
 /// Every metric.
-pub const ALL: [&str; 10] = [
+pub const ALL: [&str; 13] = [
     REQUESTS,
     DELETIONS_FINISHED,
     ITEMS_DELETED,
@@ -49,6 +55,9 @@ pub const ALL: [&str; 10] = [
     WRITE_UNITS_CONSUMED,
     HAND_OFFS_FAILED,
     ARCHIVE_FAILURES,
+    EVENTS_REFUSED,
+    EVENTS_UNANSWERED,
+    UNSENT_EVENTS,
     RATE_LIMIT_FAILED_OPEN,
     STALLED_DELETIONS,
     MASS_DELETION_GUARDED,
@@ -117,6 +126,18 @@ pub(crate) fn hand_off_failed() {
 
 pub(crate) fn archive_failed() {
     counter!(ARCHIVE_FAILURES).increment(1);
+}
+
+pub(crate) fn event_refused() {
+    counter!(EVENTS_REFUSED).increment(1);
+}
+
+pub(crate) fn event_unanswered() {
+    counter!(EVENTS_UNANSWERED).increment(1);
+}
+
+pub(crate) fn unsent_events(left: u32) {
+    histogram!(UNSENT_EVENTS).record(left);
 }
 
 pub(crate) fn rate_limit_failed_open() {

@@ -3,6 +3,7 @@
 //! a paused, late or repeated writer changes nothing.
 
 mod archive;
+mod event;
 mod range;
 mod reason;
 
@@ -12,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use self::{
-    archive::{Archive, Archived, account_folder, folder},
+    archive::{Archive, ArchiveView, Archived, account_folder, folder},
+    event::Event,
     range::Range,
     reason::{DeletionReason, InvalidReason},
 };

@@ -3,6 +3,8 @@
 
 mod cause;
 mod credentials;
+mod json;
+mod regional;
 mod signed;
 
 use std::time::Duration;
@@ -29,6 +31,8 @@ use lambda_http::http::{Uri, uri::Scheme};
 pub use self::{
     cause::Cause,
     credentials::{has_no_credentials, is_code_of_signing, is_of_signing},
+    json::{JsonAnswer, JsonService},
+    regional::{Skew, domain},
     signed::{SignedBody, ToSign, signature},
 };
 
@@ -46,12 +50,17 @@ const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The variables that name an endpoint: of every service, and of each that is called.
-pub const ENDPOINT_URLS: [&str; 4] = [
+pub const ENDPOINT_URLS: [&str; 5] = [
     "AWS_ENDPOINT_URL",
     "AWS_ENDPOINT_URL_DYNAMODB",
     "AWS_ENDPOINT_URL_SFN",
     "AWS_ENDPOINT_URL_S3",
+    EVENTBRIDGE_ENDPOINT_URL,
 ];
+
+/// The variable that names the endpoint of EventBridge ("Service-specific endpoints", AWS SDKs
+/// and Tools Reference Guide).
+pub const EVENTBRIDGE_ENDPOINT_URL: &str = "AWS_ENDPOINT_URL_EVENTBRIDGE";
 
 /// The access key of this machine's endpoints, and its secret.
 pub const LOCAL_KEY: &str = "local";
@@ -170,14 +179,19 @@ pub fn dynamodb(config: &SdkConfig) -> aws_sdk_dynamodb::Client {
     aws_sdk_dynamodb::Client::from_conf(builder.build())
 }
 
-/// Returns the endpoint of S3, if one is set: the configuration's own, else that of the
-/// environment for S3, else that for every service.
+/// Returns the endpoint of S3, if one is set.
 #[must_use]
 pub fn s3_endpoint(config: &SdkConfig) -> Option<String> {
+    given_endpoint(config, "AWS_ENDPOINT_URL_S3")
+}
+
+/// Returns the endpoint of a service, if one is set: the configuration's own, else that of the
+/// environment for the service, else that for every service.
+fn given_endpoint(config: &SdkConfig, variable: &str) -> Option<String> {
     let general = set("AWS_ENDPOINT_URL");
     match config.endpoint_url() {
         Some(own) if general.as_deref() != Some(own) => Some(own.to_owned()),
-        _ => set("AWS_ENDPOINT_URL_S3").or(general),
+        _ => set(variable).or(general),
     }
 }
 

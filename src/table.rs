@@ -9,7 +9,9 @@ mod campaign_item;
 mod campaigns;
 mod children;
 mod deletions;
+mod events;
 mod expressions;
+mod finish;
 mod idempotency;
 pub mod item;
 pub mod keys;
@@ -51,8 +53,9 @@ pub use self::{
     campaigns::Listing,
     children::{BATCH_SIZE, DeletesSent, Page},
     deletions::{History, UnreadableRecord},
+    finish::FinishAnswer,
     idempotency::{KeyPut, NewKeyUse},
-    protocol::{Claim, ClaimAnswer, FinishAnswer, WriteAnswer},
+    protocol::{Claim, ClaimAnswer, WriteAnswer},
     record_write::{Change, Completion, Written},
     retry::Backoff,
     unfinished::Unfinished,

@@ -14,7 +14,7 @@ use crate::{
     archive::ArchiveError,
     clock::{now_ms, now_rfc3339, now_seconds},
     config::DeletionSettings,
-    record::{Archived, Progress, Record, Requester},
+    record::{Archived, Event, Progress, Record, Requester},
     table::{Change, Completion, FinishAnswer, Table, TableError, WriteAnswer, Written},
 };
 
@@ -104,6 +104,15 @@ impl From<Halt> for Stop {
     fn from(halt: Halt) -> Self {
         Self::Halted(halt)
     }
+}
+
+/// Which part of a finish was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Finished {
+    /// All of it.
+    Whole,
+    /// Nothing: another campaign item is in the place of this deletion's.
+    CampaignReplaced,
 }
 
 /// Returns a random id for one lease.
@@ -232,29 +241,46 @@ impl<'a> Lease<'a> {
     }
 
     /// Deletes the campaign item and marks the record succeeded. If another campaign
-    /// item is in its place, the record is finished without it.
-    pub(super) async fn finish(&mut self, deadline: Instant) -> Result<(), NotWritten> {
-        let completion = self.completion();
+    /// item is in its place, the record is finished without it. Returns the event that
+    /// announces it, if one is wanted: it is in the table until it is sent.
+    pub(super) async fn finish(&mut self, deadline: Instant) -> Result<Option<Event>, NotWritten> {
+        let mut completion = self.completion();
+        if self.finish_with(&completion, deadline).await? == Finished::CampaignReplaced {
+            tracing::error!(
+                deletion_id = %self.record.deletion_id,
+                campaign_id = %self.record.campaign_id,
+                "an unfenced writer replaced campaign {} during its deletion: the new item \
+                 stays, everything else was deleted",
+                self.record.campaign_id,
+            );
+            completion.campaign_replaced = true;
+            completion.event = self.event(&completion);
+            if completion.event.is_some() {
+                self.finish_with(&completion, deadline).await?;
+            } else {
+                let lease_end = self.record.lease_until_ms;
+                let change = Change::FinishReplaced(completion.clone());
+                self.write(lease_end, change, deadline).await?;
+            }
+        }
+        Ok(completion.event)
+    }
+
+    /// Finishes in a transaction.
+    async fn finish_with(
+        &mut self,
+        completion: &Completion,
+        deadline: Instant,
+    ) -> Result<Finished, NotWritten> {
         let token = Uuid::new_v4().to_string();
         let answer = self
             .table
-            .finish(&self.record, &self.owner, &completion, &token, deadline)
+            .finish(&self.record, &self.owner, completion, &token, deadline)
             .await
             .map_err(NotWritten::Unanswered)?;
         match answer {
-            FinishAnswer::Record(answer) => self.take(answer),
-            FinishAnswer::CampaignReplaced => {
-                tracing::error!(
-                    deletion_id = %self.record.deletion_id,
-                    campaign_id = %self.record.campaign_id,
-                    "an unfenced writer replaced campaign {} during its deletion: the new item \
-                     stays, everything else was deleted",
-                    self.record.campaign_id,
-                );
-                let lease_end = self.record.lease_until_ms;
-                self.write(lease_end, Change::FinishReplaced(completion), deadline)
-                    .await
-            }
+            FinishAnswer::Record(answer) => self.take(answer).map(|()| Finished::Whole),
+            FinishAnswer::CampaignReplaced => Ok(Finished::CampaignReplaced),
         }
     }
 
@@ -262,11 +288,24 @@ impl<'a> Lease<'a> {
     fn completion(&self) -> Completion {
         let kept = self.settings.audit_retention;
         let kept = kept.map(|kept| i64::try_from(kept.as_secs()).unwrap_or(i64::MAX));
-        Completion {
+        let completion = Completion {
             completed_at: now_rfc3339(),
             archived: self.archived_now(),
             ttl_at: kept.map(|kept| now_seconds().saturating_add(kept)),
+            campaign_replaced: false,
+            event: None,
+        };
+        Completion {
+            event: self.event(&completion),
+            ..completion
         }
+    }
+
+    /// Returns the event that announces this completion, if one is wanted.
+    fn event(&self, completion: &Completion) -> Option<Event> {
+        self.settings.event_bus.as_ref()?;
+        let finished = completion.record(&self.record);
+        Event::of(&finished, completion.campaign_replaced)
     }
 
     fn archived_now(&self) -> Option<Archived> {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     counts::Counts,
-    record::{DeletionReason, Record},
+    record::{ArchiveView, DeletionReason, Record},
 };
 
 /// A deletion as it is shown to its owner.
@@ -29,34 +29,6 @@ pub struct DeletionView<'a> {
     completed_at: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     archive: Option<ArchiveView>,
-}
-
-/// What a deletion has archived, as it is shown to its owner.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ArchiveView {
-    /// A URI of S3.
-    location: String,
-    /// How many items are in it, without the campaign item: those that were counted.
-    items: u64,
-    /// Its size, bytes.
-    bytes: u64,
-    /// When the bucket's lifecycle removes it, RFC 3339, once that is known.
-    expires_at: Option<String>,
-}
-
-impl ArchiveView {
-    /// Returns the view of a record's archive; `None` if it has none.
-    #[must_use]
-    pub fn of(record: &Record) -> Option<Self> {
-        let archive = record.archive.as_ref()?;
-        Some(Self {
-            location: archive.location(&record.account_id, &record.deletion_id),
-            items: record.progress.counted.total(),
-            bytes: archive.archived.bytes,
-            expires_at: record.completed_at().and_then(|at| archive.expires_at(at)),
-        })
-    }
 }
 
 /// `status` of a running deletion without an active worker: derived, not stored.

@@ -12,9 +12,9 @@ use serde::Serialize;
 
 use crate::{
     counts::Counts,
-    deletion::{ArchiveView, DeletionView, Error, Preview},
+    deletion::{DeletionView, Error, Preview},
     rate_limit::Usage,
-    record::{Record, RecordState},
+    record::{ArchiveView, Record, RecordState},
     refusal::Refusal,
 };
 

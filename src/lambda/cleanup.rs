@@ -43,6 +43,8 @@ pub async fn handle(cleanup: &Cleanup, event: LambdaEvent<Value>) -> Result<Summ
             request_id,
             mode = ?summary.mode,
             resumed = summary.resumed.len(),
+            events_sent = summary.events.map(|events| events.sent),
+            events_unsent = summary.events.map(|events| events.unsent),
             campaigns = summary.campaign_count,
             candidates = summary.candidate_count,
             started = summary.started.len(),

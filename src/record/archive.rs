@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::Record;
 use crate::clock::{epoch_seconds, rfc3339};
 
 /// The archive of one deletion. All but [`Archive::archived`] is fixed at the claim, and
@@ -59,6 +61,34 @@ impl Archive {
         let last = epoch_seconds(completed_at)?.saturating_add(days * SECONDS_OF_A_DAY);
         let midnight = last.div_euclid(SECONDS_OF_A_DAY) + i64::from(last % SECONDS_OF_A_DAY != 0);
         Some(rfc3339(midnight * SECONDS_OF_A_DAY))
+    }
+}
+
+/// What a deletion has archived, as it is shown to its owner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArchiveView {
+    /// A URI of S3.
+    location: String,
+    /// How many items are in it, without the campaign item: those that were counted.
+    items: u64,
+    /// Its size, bytes.
+    bytes: u64,
+    /// When the bucket's lifecycle removes it, RFC 3339, once that is known.
+    expires_at: Option<String>,
+}
+
+impl ArchiveView {
+    /// Returns the view of a record's archive; `None` if it has none.
+    #[must_use]
+    pub fn of(record: &Record) -> Option<Self> {
+        let archive = record.archive.as_ref()?;
+        Some(Self {
+            location: archive.location(&record.account_id, &record.deletion_id),
+            items: record.progress.counted.total(),
+            bytes: archive.archived.bytes,
+            expires_at: record.completed_at().and_then(|at| archive.expires_at(at)),
+        })
     }
 }
 

@@ -49,7 +49,7 @@ impl Attributes<'_> {
         self.optional(attribute, |value| value.as_s().ok().cloned())
     }
 
-    fn text(&self, attribute: &'static str) -> Result<String, TableError> {
+    pub(super) fn text(&self, attribute: &'static str) -> Result<String, TableError> {
         self.optional_text(attribute)?
             .ok_or_else(|| self.corrupt(attribute))
     }

@@ -15,12 +15,15 @@ pub const SK: &str = "SK";
 pub const TIME_TO_LIVE: &str = "ttlAt";
 /// The index of campaigns by status.
 pub const STATUS_INDEX: &str = "CampaignsByStatus";
-/// The sparse index of running deletions.
+/// The sparse index of running deletions and unsent events.
 pub const UNFINISHED_INDEX: &str = "Unfinished";
-/// The attribute that puts a record into [`UNFINISHED_INDEX`], while it is running.
+/// The attribute that puts an item into [`UNFINISHED_INDEX`]: a record while it is running, an
+/// event until it is sent.
 pub const UNFINISHED: &str = "unfinished";
 /// The value of [`UNFINISHED`] of a running deletion.
 pub const UNFINISHED_DELETION: &str = "deletion";
+/// The value of [`UNFINISHED`] of an unsent event.
+pub const UNFINISHED_EVENT: &str = "event";
 /// What the partition key of an account begins with.
 pub const ACCOUNT_PREFIX: &str = "ACCOUNT#";
 /// The sort key of an API key's item.
@@ -85,6 +88,18 @@ pub fn deletion(account_id: &str, deletion_id: &str) -> Key {
     Key {
         pk: account_partition(account_id),
         sk: format!("{DELETION_PREFIX}{deletion_id}"),
+    }
+}
+
+/// What the sort key of a deletion's unsent event begins with.
+pub const EVENT_PREFIX: &str = "EVENT#";
+
+/// The unsent event of a deletion.
+#[must_use]
+pub fn event(account_id: &str, deletion_id: &str) -> Key {
+    Key {
+        pk: account_partition(account_id),
+        sk: format!("{EVENT_PREFIX}{deletion_id}"),
     }
 }
 

@@ -1,13 +1,13 @@
-//! The writes of the deletion protocol: the claim, the versioned writes of a
-//! record, and the finish. Each is one conditional request, repeated with
-//! identical bytes until it is answered. If it is refused, the item that the
+//! The writes of the deletion protocol: the claim, and the versioned writes of a
+//! record, of which the finish has a file of its own. Each is one conditional request,
+//! repeated with identical bytes until it is answered. If it is refused, the item that the
 //! table returns shows whether an earlier attempt of its own was applied.
 
 use aws_sdk_dynamodb::{
     error::{BuildError, SdkError},
     operation::{transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
     types::{
-        CancellationReason, Delete, Put, ReturnConsumedCapacity, ReturnValue,
+        CancellationReason, Put, ReturnConsumedCapacity, ReturnValue,
         ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
     },
 };
@@ -18,16 +18,16 @@ use super::{
     expressions::{Expressions, text},
     item::{self, Item},
     keys,
-    record_write::{Completion, RecordWrite, Written},
-    retry::{Backoff, CONDITION_FAILED, Failure, in_conflict, until_answered, whole},
+    record_write::{RecordWrite, Written},
+    retry::{CONDITION_FAILED, Failure, in_conflict, until_answered, whole},
 };
 use crate::{
     campaign::{Campaign, Status},
-    record::{Archive, Record, RecordState},
+    record::Record,
     sdk::Cause,
 };
 
-const TRANSACTION: &str = "TransactWriteItems";
+pub(super) const TRANSACTION: &str = "TransactWriteItems";
 
 /// A claim that can be sent any number of times with the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,15 +70,6 @@ pub enum WriteAnswer {
     /// Another worker has written the record; its current state, `None` if it is
     /// gone. This worker has lost its lease.
     Lost(Option<Box<Record>>),
-}
-
-/// The answer to a finish.
-#[derive(Debug)]
-pub enum FinishAnswer {
-    /// The record's part of it.
-    Record(WriteAnswer),
-    /// Nothing was written: the campaign item no longer belongs to this deletion.
-    CampaignReplaced,
 }
 
 impl Table {
@@ -213,102 +204,9 @@ impl Table {
         }
     }
 
-    /// Deletes the campaign item, if it is this deletion's or gone already, and
-    /// marks the record succeeded, in one transaction. `token` is the client
-    /// request token.
-    ///
-    /// # Errors
-    /// As [`Table::write_record`].
-    pub async fn finish(
-        &self,
-        seen: &Record,
-        owner: &str,
-        completion: &Completion,
-        token: &str,
-        deadline: Instant,
-    ) -> Result<FinishAnswer, TableError> {
-        let items = self.finish_items(seen, owner, completion)?;
-        // After a conflict, the same bytes are sent again here: the record's condition
-        // stays the same, whatever caused the conflict.
-        let mut backoff = Backoff::default();
-        let error = loop {
-            match self.transact(items.clone(), token, deadline).await {
-                Ok(()) => {
-                    let completed_at = completion.completed_at.clone();
-                    let archive = seen.archive.clone().map(|archive| Archive {
-                        archived: completion.archived.unwrap_or(archive.archived),
-                        ..archive
-                    });
-                    return Ok(FinishAnswer::Record(WriteAnswer::Written(Box::new(
-                        Record {
-                            state: RecordState::Succeeded { completed_at },
-                            archive,
-                            version: seen.version + 1,
-                            owner: Some(owner.to_owned()),
-                            ..seen.clone()
-                        },
-                    ))));
-                }
-                Err(Failure::Table(TableError::Busy(_))) if backoff.wait(deadline).await => {}
-                Err(failure) => break cancelled(failure)?,
-            }
-        };
-        if failed(&error, 1) {
-            refused_write(seen, owner, shown(&error, 1)).map(FinishAnswer::Record)
-        } else if failed(&error, 0) {
-            Ok(FinishAnswer::CampaignReplaced)
-        } else {
-            Err(TableError::refused(TRANSACTION, &error))
-        }
-    }
-
-    /// Returns the parts of a finish: the delete of the campaign item, then the last
-    /// write of the record.
-    fn finish_items(
-        &self,
-        seen: &Record,
-        owner: &str,
-        completion: &Completion,
-    ) -> Result<Vec<TransactWriteItem>, TableError> {
-        let written = Written {
-            archived: completion.archived,
-            ..Written::lease(seen.lease_until_ms)
-        };
-        let mut write = RecordWrite::new(seen, owner, &written);
-        write.succeed(seen, completion, false);
-        let mut ours = Expressions::default();
-        let condition = format!(
-            "{} OR attribute_not_exists({})",
-            ours.equals("deletionId", Some(text(&seen.deletion_id))),
-            ours.name(keys::PK),
-        );
-        let campaign = Delete::builder()
-            .table_name(self.name())
-            .set_key(Some(keys::campaign(&seen.campaign_id).attributes()))
-            .condition_expression(condition)
-            .set_expression_attribute_names(Some(ours.names))
-            .set_expression_attribute_values(Some(ours.values))
-            .build();
-        let record = Update::builder()
-            .table_name(self.name())
-            .set_key(Some(write.key))
-            .update_expression(write.update)
-            .condition_expression(write.condition)
-            .set_expression_attribute_names(Some(write.expressions.names))
-            .set_expression_attribute_values(Some(write.expressions.values))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .build();
-        Ok(vec![
-            TransactWriteItem::builder()
-                .delete(built(campaign)?)
-                .build(),
-            TransactWriteItem::builder().update(built(record)?).build(),
-        ])
-    }
-
     /// Sends a transaction until it is answered; one that was cancelled for a
     /// conflict is [`TableError::Busy`] at once.
-    async fn transact(
+    pub(super) async fn transact(
         &self,
         items: Vec<TransactWriteItem>,
         token: &str,
@@ -338,7 +236,7 @@ impl Table {
 
 /// A write of a record was refused. It was this worker's own, applied earlier,
 /// if the item shows its owner and the version that it meant to write.
-fn refused_write(
+pub(super) fn refused_write(
     seen: &Record,
     owner: &str,
     shown: Option<&Item>,
@@ -353,7 +251,7 @@ fn refused_write(
 }
 
 /// The cancellation, if a failure is one.
-fn cancelled(
+pub(super) fn cancelled(
     failure: Failure<TransactWriteItemsError>,
 ) -> Result<SdkError<TransactWriteItemsError>, TableError> {
     match failure {
@@ -372,7 +270,7 @@ fn reasons(error: &SdkError<TransactWriteItemsError>) -> &[CancellationReason] {
 }
 
 /// Returns whether the condition of the transaction's item at this place failed.
-fn failed(error: &SdkError<TransactWriteItemsError>, place: usize) -> bool {
+pub(super) fn failed(error: &SdkError<TransactWriteItemsError>, place: usize) -> bool {
     reasons(error).get(place).and_then(|reason| reason.code()) == Some(CONDITION_FAILED)
 }
 
@@ -385,7 +283,7 @@ fn is_too_large(error: &SdkError<TransactWriteItemsError>) -> bool {
 }
 
 /// The item at this place as the cancellation shows it.
-fn shown(error: &SdkError<TransactWriteItemsError>, place: usize) -> Option<&Item> {
+pub(super) fn shown(error: &SdkError<TransactWriteItemsError>, place: usize) -> Option<&Item> {
     reasons(error)
         .get(place)
         .and_then(|reason| reason.item.as_ref())

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     clock::now_rfc3339,
-    record::{Archived, Progress, Record, RecordState},
+    record::{Archived, Event, Progress, Record, RecordState},
 };
 
 /// What a write of the record changes, besides version, owner, lease and time.
@@ -21,7 +21,8 @@ pub enum Change {
     Lease,
     /// Counts and marks: a count-ahead or a release.
     Progress(Progress),
-    /// The deletion has finished although another campaign item is in its place.
+    /// The deletion has finished although another campaign item is in its place, and no event
+    /// announces that.
     FinishReplaced(Completion),
 }
 
@@ -61,6 +62,10 @@ pub struct Completion {
     pub archived: Option<Archived>,
     /// When the record expires, epoch seconds; `None` if it does not.
     pub ttl_at: Option<i64>,
+    /// Whether another campaign item is in the place of this deletion's, and stays.
+    pub campaign_replaced: bool,
+    /// The event that announces it, put in the same transaction; `None` if none is wanted.
+    pub event: Option<Event>,
 }
 
 /// The update of a record that every write of it shares: conditional on
@@ -126,18 +131,13 @@ impl RecordWrite {
             expressions: of,
         };
         if let Change::FinishReplaced(completion) = change {
-            write.succeed(seen, completion, true);
+            write.succeed(seen, completion);
         }
         write
     }
 
     /// Makes this the last write of the record.
-    pub(super) fn succeed(
-        &mut self,
-        seen: &Record,
-        completion: &Completion,
-        campaign_replaced: bool,
-    ) {
+    pub(super) fn succeed(&mut self, seen: &Record, completion: &Completion) {
         let of = &mut self.expressions;
         let mut sets = vec![
             of.assign("state", "done", text(RecordState::SUCCEEDED)),
@@ -147,7 +147,7 @@ impl RecordWrite {
             let ttl_at = AttributeValue::N(ttl_at.to_string());
             sets.push(of.assign("ttlAt", "ttlAt", ttl_at));
         }
-        if campaign_replaced {
+        if completion.campaign_replaced {
             let replaced = AttributeValue::Bool(true);
             sets.push(of.assign("campaignReplaced", "replaced", replaced));
         }

@@ -1,6 +1,7 @@
-//! Running deletions, from the sparse index of unfinished records: how a deletion is found
-//! whose campaign item is gone or no longer in `deleting`. A table
-//! without the index works; its running deletions are found by their campaigns.
+//! Running deletions and unsent events, from the sparse index of what is unfinished: how a
+//! deletion is found whose campaign item is gone or no longer in `deleting`, and an event that
+//! nobody has sent. A table without the index works; its running deletions are found by their
+//! campaigns.
 
 use tokio::time::Instant;
 
@@ -9,7 +10,8 @@ use super::{
     expressions::text,
     item::Item,
     keys::{
-        ACCOUNT_PREFIX, DELETION_PREFIX, PK, SK, UNFINISHED, UNFINISHED_DELETION, UNFINISHED_INDEX,
+        ACCOUNT_PREFIX, DELETION_PREFIX, EVENT_PREFIX, PK, SK, UNFINISHED, UNFINISHED_DELETION,
+        UNFINISHED_EVENT, UNFINISHED_INDEX,
     },
     pages::{OPERATION, Pages},
     retry::Failure,
@@ -22,24 +24,42 @@ use crate::{
 /// The most entries in a page, which have a few hundred bytes each.
 const PAGE_LIMIT: i32 = 1_000;
 
-/// The running deletions, oldest first. Eventually consistent.
+/// The deletions that are running, or whose event is unsent, oldest first. Eventually
+/// consistent.
 #[derive(Debug)]
-pub struct Unfinished(Pages);
+pub struct Unfinished {
+    pages: Pages,
+    /// What the sort keys begin with, before the deletion's id.
+    prefix: &'static str,
+}
 
 impl Table {
     /// Returns the running deletions. Nothing is read yet.
     #[must_use]
     pub fn unfinished_deletions(&self) -> Unfinished {
+        self.unfinished(UNFINISHED_DELETION, DELETION_PREFIX)
+    }
+
+    /// Returns the deletions whose event is unsent. Nothing is read yet.
+    #[must_use]
+    pub fn unsent_events(&self) -> Unfinished {
+        self.unfinished(UNFINISHED_EVENT, EVENT_PREFIX)
+    }
+
+    fn unfinished(&self, kind: &str, prefix: &'static str) -> Unfinished {
         let query = self
             .client()
             .query()
             .table_name(self.name())
             .index_name(UNFINISHED_INDEX)
             .limit(PAGE_LIMIT)
-            .key_condition_expression("#unfinished = :deletion")
+            .key_condition_expression("#unfinished = :kind")
             .expression_attribute_names("#unfinished", UNFINISHED)
-            .expression_attribute_values(":deletion", text(UNFINISHED_DELETION));
-        Unfinished(Pages::of(query))
+            .expression_attribute_values(":kind", text(kind));
+        Unfinished {
+            pages: Pages::of(query),
+            prefix,
+        }
     }
 }
 
@@ -53,8 +73,10 @@ impl Unfinished {
         &mut self,
         deadline: Instant,
     ) -> Result<Option<Vec<DeletionRef>>, TableError> {
-        match self.0.next(deadline).await {
-            Ok(keys) => Ok(keys.map(|keys| keys.iter().filter_map(deletion).collect())),
+        let prefix = self.prefix;
+        let of = |key: &Item| deletion(key, prefix);
+        match self.pages.next(deadline).await {
+            Ok(keys) => Ok(keys.map(|keys| keys.iter().filter_map(of).collect())),
             Err(Failure::Answered(error)) => {
                 let cause = Cause::of(OPERATION, &error);
                 tracing::warn!("could not read the index {UNFINISHED_INDEX}: {cause}");
@@ -65,14 +87,14 @@ impl Unfinished {
     }
 }
 
-/// Returns the deletion of a record's key.
-fn deletion(key: &Item) -> Option<DeletionRef> {
+/// Returns the deletion of a record's or an event's key.
+fn deletion(key: &Item, prefix: &str) -> Option<DeletionRef> {
     let part = |name, prefix| key.get(name)?.as_s().ok()?.strip_prefix(prefix);
     let read = || {
         Some(DeletionRef {
             account_id: part(PK, ACCOUNT_PREFIX)?.to_owned(),
             // One in capitals is under another key than the deletion that it names.
-            deletion_id: part(SK, DELETION_PREFIX)
+            deletion_id: part(SK, prefix)
                 .filter(|id| deletion_id(id).is_some_and(|stored| stored == *id))?
                 .to_owned(),
         })
@@ -84,7 +106,7 @@ fn deletion(key: &Item) -> Option<DeletionRef> {
         tracing::error!(
             pk,
             sk,
-            "an entry of the index {UNFINISHED_INDEX} is not a deletion record",
+            "an entry of the index {UNFINISHED_INDEX} is not what its `{UNFINISHED}` says",
         );
     }
     found

@@ -181,6 +181,7 @@ impl World {
                 retention_pace: None,
                 audit_retention: None,
                 archive: None,
+                event_bus: None,
             },
             retention: RetentionSettings {
                 age: None,
