@@ -30,15 +30,6 @@ mod view;
 
 use tokio::time::Instant;
 
-use self::{
-    archiver::Archiver,
-    claim::Claimant,
-    deleter::Deleter,
-    drain::Drain,
-    error::WorkError,
-    lease::{Halt, Lease, NotWritten, Stop},
-    take_over::{Claimed, take_over},
-};
 pub(crate) use self::announcement::log_not_sent;
 pub use self::{
     announcement::NotSent,
@@ -50,6 +41,15 @@ pub use self::{
     request::DeletionRequest,
     slice::Slice,
     view::DeletionView,
+};
+use self::{
+    archiver::Archiver,
+    claim::Claimant,
+    deleter::Deleter,
+    drain::Drain,
+    error::WorkError,
+    lease::{Halt, Lease, NotWritten, Stop},
+    take_over::{Claimed, take_over},
 };
 use crate::{
     archive::ArchiveStore,

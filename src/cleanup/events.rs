@@ -13,6 +13,7 @@ use crate::{
     events::EventError,
     metrics,
     record::DeletionRef,
+    table::TableError,
 };
 
 /// The most events that one run looks at.
@@ -114,7 +115,10 @@ impl Attempts {
         log_not_sent(of, &why);
         self.events.unsent += 1;
         match why {
-            NotSent::Bus(EventError::Refused(_)) => self.unanswered = 0,
+            // Of this event alone.
+            NotSent::Bus(EventError::Refused(_)) | NotSent::Table(TableError::Corrupt { .. }) => {
+                self.unanswered = 0;
+            }
             NotSent::Bus(EventError::NoAccess(_)) => self.is_closed = true,
             NotSent::Bus(EventError::NoAnswer(_)) | NotSent::Table(_) => {
                 self.unanswered += 1;

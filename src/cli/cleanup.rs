@@ -87,10 +87,13 @@ impl Cleanup {
         let most = retention.max_campaigns_per_run;
         let table = self.connect.table().await?;
         let store = self.options.archive.store(&self.connect).await?;
+        let bus = self.options.events.bus(&self.connect).await?;
         let deletions = |hand_off| -> Result<_, CliError> {
             let settings = self.options.settings()?;
             let deletions = Deletions::new(table.clone(), settings, hand_off);
-            Ok(deletions.archiving_in(store.clone()))
+            Ok(deletions
+                .archiving_in(store.clone())
+                .announcing_on(bus.clone()))
         };
         let shown = deletions(HandOff::None)?;
         let cleanup = Run::new(table.clone(), shown.clone(), retention.clone());
@@ -134,10 +137,14 @@ impl Cleanup {
             print::json(&summary)?;
         } else {
             print::line(&format!(
-                "{} deletions resumed, {} started, {} campaigns skipped",
+                "{} deletions resumed, {} started, {} campaigns skipped{}",
                 summary.resumed.len(),
                 summary.started.len(),
                 summary.skipped_count,
+                summary.events.map_or_else(String::new, |events| format!(
+                    "; {} events sent, {} still unsent",
+                    events.sent, events.unsent
+                )),
             ))?;
         }
         guarded(&summary)
@@ -148,12 +155,18 @@ impl Cleanup {
         let is_stalled = |skipped: &&Skipped| skipped.reason == Reason::Stalled;
         let stalled = would.skipped.iter().filter(is_stalled).count();
         let deleted = if would.guarded { 0 } else { candidates };
-        if stalled + deleted == 0 {
+        let unsent = would.events.map_or(0, |events| events.unsent);
+        if stalled + deleted == 0 && unsent == 0 {
             return Ok(false);
         }
+        let events = if unsent == 0 {
+            String::new()
+        } else {
+            format!("send {unsent} events, ")
+        };
         let what = format!(
-            "resume {stalled} stalled deletions, and delete {deleted} campaigns past retention and \
-             everything in them"
+            "{events}resume {stalled} stalled deletions, and delete {deleted} campaigns past \
+             retention and everything in them"
         );
         self.connect.confirm(&what, self.confirm)?;
         Ok(true)
@@ -228,6 +241,9 @@ impl Cleanup {
                 .map_or_else(String::new, |a| format!(" ({a})"));
             let id = plain(&skipped.campaign_id);
             print::line(&format!("campaign {id} is skipped: {reason}{attribute}"))?;
+        }
+        if let Some(events) = summary.events {
+            print::line(&format!("{} events are unsent", events.unsent))?;
         }
         if summary.guarded {
             print::line(GUARDED)?;

@@ -107,7 +107,14 @@ impl Delete {
         };
         // Claimed first and drained after, so that the deletion has an id to show.
         let store = self.options.archive.store(&self.connect).await?;
-        let claiming = self.deletions(&table, left_to)?.archiving_in(store.clone());
+        let bus = self.options.events.bus(&self.connect).await?;
+        let deletions = |hand_off| -> Result<_, CliError> {
+            let deletions = self.deletions(&table, hand_off)?;
+            Ok(deletions
+                .archiving_in(store.clone())
+                .announcing_on(bus.clone()))
+        };
+        let claiming = deletions(left_to)?;
         let start = Instant::now();
         let budget = Budget::new(start, PATIENCE, None).claim_only(start);
         let claimed = claiming.delete(&request, ready(Ok(Some(campaign))), budget);
@@ -116,7 +123,7 @@ impl Delete {
         if self.no_wait {
             return self.print_claimed(&record, handed_off);
         }
-        let deletions = self.deletions(&table, HandOff::None)?.archiving_in(store);
+        let deletions = deletions(HandOff::None)?;
         let record = self.with_a_bar(&deletions, record).await?;
         print_deletion(&deletions.view(&record), self.json)
     }

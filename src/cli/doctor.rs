@@ -123,6 +123,7 @@ impl Doctor {
             state_machine: around.state_machine,
             api_function: self.api_function.as_deref(),
             cleanup_rule: self.cleanup_rule.as_deref(),
+            event_bus: self.options.events.name(),
             service: around.service,
         };
         checks.extend(surroundings.checks().await);

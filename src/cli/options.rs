@@ -1,4 +1,4 @@
-//! The options that say how a deletion is done, and where it archives.
+//! The options that say how a deletion is done, where it archives, and where it is announced.
 
 use std::ops::RangeInclusive;
 
@@ -16,9 +16,11 @@ use crate::{
     config::{
         ARCHIVE_BUCKET, ARCHIVE_DAYS, ARCHIVE_MODE, ARCHIVE_PREFIX, AUDIT_RETENTION_DAYS,
         ConfigError, DAYS_RANGE, DEFAULT_ARCHIVE_PREFIX, DEFAULT_LEASE_SECONDS, DeletionSettings,
-        LEASE_RANGE, LEASE_SECONDS, MAX_RETENTION_WRITE_UNITS_PER_SECOND,
-        MAX_WRITE_UNITS_PER_SECOND, PACE_RANGE,
+        EVENT_BUS_NAME, LEASE_RANGE, LEASE_SECONDS, MAX_RETENTION_WRITE_UNITS_PER_SECOND,
+        MAX_WRITE_UNITS_PER_SECOND, PACE_RANGE, event_bus_name,
     },
+    events::EventBus,
+    sdk::EVENTBRIDGE_ENDPOINT_URL,
 };
 
 /// The variable that names the endpoint of S3.
@@ -65,6 +67,22 @@ pub(super) struct DeletionOptions {
     audit_retention_days: u64,
     #[command(flatten)]
     pub(super) archive: ArchiveOptions,
+    #[command(flatten)]
+    pub(super) events: EventOptions,
+}
+
+/// The option that says where finished deletions are announced.
+#[derive(Args, Clone, Debug)]
+pub(super) struct EventOptions {
+    /// The EventBridge event bus that gets an event for each finished deletion; without it, none
+    /// is sent.
+    #[arg(
+        long,
+        env = EVENT_BUS_NAME,
+        value_name = "NAME",
+        value_parser = NonEmptyStringValueParser::new()
+    )]
+    event_bus_name: Option<String>,
 }
 
 /// The options that say where deletions archive.
@@ -130,8 +148,37 @@ impl DeletionOptions {
                 .max_retention_write_units_per_second
                 .map(|units| units.to_string()),
             AUDIT_RETENTION_DAYS => Some(self.audit_retention_days.to_string()),
+            EVENT_BUS_NAME => self.events.event_bus_name.clone(),
             other => self.archive.value(other),
         }
+    }
+}
+
+impl EventOptions {
+    /// Returns the bus's name, if one is given.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.event_bus_name.as_deref()
+    }
+
+    /// Returns the bus for deletions in the table that `connect` names. Beside a table on this
+    /// machine, only an endpoint that is given is called.
+    ///
+    /// # Errors
+    /// [`CliError`], as for [`Connect::table`].
+    pub(super) async fn bus(&self, connect: &Connect) -> Result<EventBus, CliError> {
+        let Some(name) = event_bus_name(self.event_bus_name.clone())? else {
+            return Ok(EventBus::default());
+        };
+        let config = match service_url(EVENTBRIDGE_ENDPOINT_URL) {
+            Some(url) => configuration(EVENTBRIDGE_ENDPOINT_URL, &url).await?,
+            None if connect.is_loopback() => {
+                return Err(CliError::Refused(format!(
+                    "an event bus beside a table on this machine needs {EVENTBRIDGE_ENDPOINT_URL}"
+                )));
+            }
+            None => from_environment().await?,
+        };
+        Ok(EventBus::named(Some(name), &config))
     }
 }
 

@@ -24,15 +24,19 @@ use crate::{
     cleanup::Cleanup,
     config::{
         ARCHIVE_BUCKET, ApiSettings, ConfigError, DEFAULT_INLINE_BUDGET_SECONDS,
-        DEFAULT_RATE_LIMIT, DEFAULT_TABLE_NAME, INLINE_BUDGET_RANGE, INLINE_BUDGET_SECONDS,
-        RATE_LIMIT_PER_MINUTE, RATE_LIMIT_RANGE, RETENTION_MODE, RetentionSettings, TABLE_NAME,
+        DEFAULT_RATE_LIMIT, DEFAULT_TABLE_NAME, EVENT_BUS_NAME, INLINE_BUDGET_RANGE,
+        INLINE_BUDGET_SECONDS, RATE_LIMIT_PER_MINUTE, RATE_LIMIT_RANGE, RETENTION_MODE,
+        RetentionSettings, TABLE_NAME,
     },
     deletion::{Budget, Deletions, HandOff},
+    events::EventBus,
     http::Api,
     sdk,
     table::Table,
 };
 
+/// The name that stands for the file of events, which is no bus.
+const LOCAL_BUS: &str = "local";
 /// The longest time between two runs of the clean-up.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -42,7 +46,8 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
 Examples:
   campaigns serve
   campaigns serve --data demo.db --port 3001 --dynamodb-port 8001
-  campaigns serve --archive archived")]
+  campaigns serve --archive archived
+  campaigns serve --events events.jsonl")]
 pub(super) struct Serve {
     /// The port of the API on 127.0.0.1.
     #[arg(long, value_name = "N", default_value_t = 3000)]
@@ -59,6 +64,9 @@ pub(super) struct Serve {
     /// The port of the local S3 on 127.0.0.1.
     #[arg(long, value_name = "N", default_value_t = 9000, requires = "archive")]
     s3_port: u16,
+    /// Append an event to this file for each finished deletion, a line of JSON each.
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
     /// The table.
     #[arg(long, env = TABLE_NAME, value_name = "NAME", default_value = DEFAULT_TABLE_NAME)]
     table_name: String,
@@ -114,6 +122,7 @@ impl Serve {
             RATE_LIMIT_PER_MINUTE => Some(self.rate_limit_per_minute.to_string()),
             // Without S3 beside the table, there is nothing to archive in.
             ARCHIVE_BUCKET => self.archive.as_ref().map(|_| BUCKET.to_owned()),
+            EVENT_BUS_NAME => self.events.as_ref().map(|_| LOCAL_BUS.to_owned()),
             other => self.options.value(other),
         })?)
     }
@@ -121,6 +130,7 @@ impl Serve {
     async fn serve(self) -> Result<(), CliError> {
         // The API's port first, so that nothing is started if it is taken.
         let listener = listen(self.port, "--port").await?;
+        let bus = self.bus()?;
         let address = listener.local_addr()?;
         let engine = Engine::start(self.dynamodb_port, self.data.as_deref()).await?;
         let s3 = self.start_s3().await?;
@@ -144,7 +154,9 @@ impl Serve {
             ArchiveStore::new(sdk::on_this_machine(&s3.endpoint_url()))
         });
         let deletions = |hand_off| {
-            Deletions::new(table.clone(), deletion.clone(), hand_off).archiving_in(store.clone())
+            Deletions::new(table.clone(), deletion.clone(), hand_off)
+                .archiving_in(store.clone())
+                .announcing_on(bus.clone())
         };
         let background = deletions(HandOff::None);
         tokio::spawn(in_the_background(background, handed_on));
@@ -172,6 +184,17 @@ impl Serve {
         }
     }
 
+    /// Returns the file of events in the place of a bus, if there is to be one.
+    fn bus(&self) -> Result<EventBus, CliError> {
+        let Some(file) = &self.events else {
+            return Ok(EventBus::default());
+        };
+        EventBus::file(file).map_err(|error| {
+            let file = file.display();
+            CliError::Refused(format!("cannot write events to {file}: {error}"))
+        })
+    }
+
     /// Returns what is printed once everything runs: addresses, and commands to paste.
     fn greeting(
         &self,
@@ -190,10 +213,16 @@ impl Serve {
             let (url, directory) = (s3.endpoint_url(), directory.display());
             format!("\nIts S3 is at {url} (bucket {BUCKET}, kept in {directory}).")
         });
+        let events = self.events.as_ref().map_or_else(String::new, |file| {
+            format!(
+                "\nEvents of finished deletions are appended to {}.",
+                file.display()
+            )
+        });
         let url = format!("http://{address}/v1/campaigns");
         let header = format!("-H 'Authorization: Bearer {}'", key.reveal());
         format!(
-            "The API is at http://{address}, its DynamoDB at {} (table {}, {kept}).{archive}
+            "The API is at http://{address}, its DynamoDB at {} (table {}, {kept}).{archive}{events}
 
 Show what would be deleted:
   curl -X DELETE '{url}/campaign_123?validateOnly=true' {header}

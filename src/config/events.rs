@@ -49,7 +49,8 @@ mod tests {
         let long = "a".repeat(257);
         for value in ["a b", "a/b", "arn:aws:events:x:1:event-bus/a", &long, "ä"] {
             let error = event_bus_name(Some(value.to_owned())).unwrap_err();
-            let expected = format!("EVENT_BUS_NAME is '{value}'; allowed: the name of an event bus");
+            let expected =
+                format!("EVENT_BUS_NAME is '{value}'; allowed: the name of an event bus");
             assert!(error.to_string().starts_with(&expected), "{error}");
         }
     }

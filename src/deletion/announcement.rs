@@ -95,6 +95,13 @@ pub(crate) fn log_not_sent(of: &DeletionRef, why: &NotSent) {
                 "could not send the event of deletion {id}, which stays in the table: {error}",
             );
         }
+        NotSent::Table(error @ TableError::Corrupt { .. }) => {
+            metrics::event_refused();
+            tracing::error!(
+                deletion_id = %id,
+                "could not read the event of deletion {id}, which stays in the table: {error}",
+            );
+        }
         NotSent::Table(error) => tracing::warn!(
             deletion_id = %id,
             "could not read or remove the event of deletion {id}: {error}",

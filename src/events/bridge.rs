@@ -174,7 +174,9 @@ impl Failed {
 /// the common errors (EventBridge API reference). A code that is not known refuses the event.
 fn verdict(code: &str, status: u16) -> Verdict {
     match code {
-        "InternalFailure" | "InternalException" | "ServiceUnavailable"
+        "InternalFailure"
+        | "InternalException"
+        | "ServiceUnavailable"
         | "ConcurrentModificationException" => Verdict::Transient,
         code if code.contains("Throttl") || code.contains("LimitExceeded") => Verdict::Transient,
         _ if status >= 500 || status == 429 => Verdict::Transient,

@@ -84,8 +84,7 @@ impl JsonService {
         let body = body.await.map_err(|_| because(&"the answer broke off"))?;
         let body = serde_json::from_slice(&body.to_bytes()).unwrap_or_default();
         let answer = JsonAnswer { status, body };
-        if answer.code() == "RequestTimeTooSkewed" || answer.code() == "InvalidSignatureException"
-        {
+        if answer.code() == "RequestTimeTooSkewed" || answer.code() == "InvalidSignatureException" {
             self.skew.learn(date.as_deref());
         }
         Ok(answer)
@@ -178,7 +177,12 @@ mod tests {
                 false,
                 "events.eu-central-1.amazonaws.com",
             ),
-            ("us-east-1", true, false, "events-fips.us-east-1.amazonaws.com"),
+            (
+                "us-east-1",
+                true,
+                false,
+                "events-fips.us-east-1.amazonaws.com",
+            ),
             ("us-east-1", false, true, "events.us-east-1.api.aws"),
             ("us-east-1", true, true, "events-fips.us-east-1.api.aws"),
             (

@@ -2,6 +2,7 @@
 //! it, and the real handler behind that.
 
 pub(crate) mod bucket;
+pub(crate) mod bus;
 pub(crate) mod front;
 pub(crate) mod function;
 pub(crate) mod proxy;
@@ -29,6 +30,7 @@ use campaigns::{
     clock::now_ms,
     config::{DeletionSettings, Mode, RetentionSettings},
     deletion::{Deletions, HandOff, Slice},
+    events::EventBus,
     http::Api,
     lambda, sdk,
     table::Table,
@@ -37,7 +39,7 @@ use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use self::{bucket::Bucket, proxy::Proxy};
+use self::{bucket::Bucket, bus::Bus, proxy::Proxy};
 use crate::http::description;
 
 /// The environment variable that names another endpoint than the embedded one.
@@ -59,6 +61,7 @@ pub(crate) struct World {
     pub(crate) s3: Bucket,
     /// Whether workers have access to it.
     pub(crate) has_s3: bool,
+    pub(crate) bus: Bus,
     pub(crate) settings: DeletionSettings,
     pub(crate) retention: RetentionSettings,
     pub(crate) inline_budget: Duration,
@@ -171,6 +174,7 @@ impl World {
                 .unwrap_or_else(|error| { panic!("no table could be made at {url}: {error}") })
         );
         let world = Self {
+            bus: Bus::start(table.clone()).await,
             table,
             proxy: Proxy::start(url).await,
             s3: Bucket::start().await,
@@ -206,6 +210,12 @@ impl World {
         self
     }
 
+    /// A world in which finished deletions are announced.
+    pub(crate) fn announcing(mut self) -> Self {
+        self.settings.event_bus = Some(bus::BUS.to_owned());
+        self
+    }
+
     pub(crate) fn inline_budget(mut self, milliseconds: u64) -> Self {
         self.inline_budget = Duration::from_millis(milliseconds);
         self
@@ -238,7 +248,11 @@ impl World {
         } else {
             ArchiveStore::default()
         };
-        Deletions::new(table, self.settings.clone(), self.hand_off.clone()).archiving_in(store)
+        let sdk = sdk::on_this_machine(&self.bus.url());
+        let bus = EventBus::named(self.settings.event_bus.clone(), &sdk);
+        Deletions::new(table, self.settings.clone(), self.hand_off.clone())
+            .archiving_in(store)
+            .announcing_on(bus)
     }
 
     /// Hands a payload to a new `drain` that may run for this long.
@@ -393,6 +407,15 @@ impl World {
         let dump = self.dump().await;
         dump.into_iter()
             .filter(|((pk, sk), _)| pk.starts_with("ACCOUNT#") && sk.starts_with("DELETION#"))
+            .map(|(_, item)| item)
+            .collect()
+    }
+
+    /// The unsent events.
+    pub(crate) async fn unsent_events(&self) -> Vec<Value> {
+        let dump = self.dump().await;
+        dump.into_iter()
+            .filter(|((pk, sk), _)| pk.starts_with("ACCOUNT#") && sk.starts_with("EVENT#"))
             .map(|(_, item)| item)
             .collect()
     }

@@ -15,6 +15,7 @@ mod archive;
 mod cleanup;
 mod cli;
 mod deploy;
+mod events;
 mod faults;
 mod harness;
 mod http;

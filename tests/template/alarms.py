@@ -78,6 +78,15 @@ CASES = {
         ("a slice cannot archive", {}, {"ArchiveFailures": [NONE, [1], NONE]}, 1),
         ("every slice archives", {}, {"ArchiveFailures": [NONE] * 12}, 0),
     ],
+    "EventsRefusedAlarm": [
+        ("a clean-up is refused an event", {}, {"EventsRefused": [NONE, [1], NONE]}, 1),
+        ("every event is taken", {}, {"EventsRefused": [NONE] * 12}, 0),
+    ],
+    "UnsentEventsAlarm": [
+        ("each run of an hour leaves one", {}, {"UnsentEvents": [[1, 1, 2, 1]]}, 1),
+        ("the bus is throttled for a while", {}, {"UnsentEvents": [[0, 3, 0, 0]]}, 0),
+        ("they are sent an hour later", {}, {"UnsentEvents": [[1, 1, 1, 1], [1, 0, 0, 0], NONE]}, 1),
+    ],
     "RateLimitFailedOpenAlarm": [
         ("no use is counted", {}, {"RateLimitFailedOpen": [[1] * 40, [1] * 40]}, 1),
         ("one use is not counted", {}, {"RateLimitFailedOpen": [[1], NONE, NONE]}, 0),
@@ -197,6 +206,10 @@ def main():
     quiet = stack_with(CleanupScheduleState="DISABLED")
     condition = quiet.template["Resources"]["CleanupMissedAlarm"]["Condition"]
     expect("a schedule that is off is missed", quiet.holds(condition), False)
+    for name in ("EventsRefusedAlarm", "UnsentEventsAlarm"):
+        condition = stack.template["Resources"][name]["Condition"]
+        there = [stack_with(EventBusName=bus).holds(condition) for bus in ("", "bus")]
+        expect(f"{name} is there without and with a bus", there, [False, True])
     print(f"  {len(alarms)} alarms fire when they must and not when they must not, in {sum(map(len, CASES.values()))} cases")
 
 

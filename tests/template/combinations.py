@@ -22,6 +22,7 @@ from stack import ROOT, Stack, expect
 SETTINGS = {
     "MakesTable": ("ExistingTableName", "", "existing"),
     "HasTableKey": ("TableKeyArn", "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab", ""),
+    "SendsEvents": ("EventBusName", "bus", ""),
     "AllowsCors": ("CorsOrigins", "https://a.example", ""),
     "RunsCleanup": ("CleanupScheduleState", "ENABLED", "DISABLED"),
     "ReservesApi": ("ApiReservedConcurrency", "5", ""),

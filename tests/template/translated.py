@@ -207,6 +207,31 @@ def archive(path):
     expect("is without TLS", statement["Condition"], {"Bool": {"aws:SecureTransport": "false"}})
 
 
+def events(path):
+    """the functions may put events on the named bus alone, and keep them in the table alone"""
+    bus = "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/${EventBusName}"
+    kept = {"Api": [], "Drain": ["dynamodb:PutItem"], "Cleanup": ["dynamodb:DeleteItem"]}
+    for given in ("", "default", "my.bus_1-a"):
+        stack = Stack(path, EventBusName=given)
+        for name, actions in kept.items():
+            [policy] = stack.resource(f"{name}FunctionRole")["Policies"]
+            said = {s["Sid"]: s for s in policy["PolicyDocument"]["Statement"]}
+            expect(f"{name} sends to '{given}'", "SendEvents" in said, given != "")
+            if given:
+                expect("what it may do", sorted(said["SendEvents"]["Action"]), ["events:DescribeEventBus", "events:PutEvents"])
+                expect("on which bus", said["SendEvents"]["Resource"], {"Fn::Sub": bus})
+            keeps = [said["KeepEvents"]] if "KeepEvents" in said else []
+            expect(f"{name} keeps events", [s["Action"] for s in keeps], actions if given else [])
+            for statement in keeps:
+                keys = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["ACCOUNT#*"]}}
+                expect("of which items", statement["Condition"], keys)
+            variables = stack.resource(f"{name}Function")["Environment"]["Variables"]
+            expect("its variable", variables["EVENT_BUS_NAME"], given)
+    allows = re.compile(stack.template["Parameters"]["EventBusName"]["AllowedPattern"]).fullmatch
+    for value, allowed in (("", True), ("a" * 256, True), ("a" * 257, False), ("a/b", False), ("arn:aws:events", False)):
+        expect(f"the bus '{value}' is allowed", bool(allows(value)), allowed)
+
+
 # Of the API Gateway developer guide, "Monitor CloudWatch metrics for HTTP APIs".
 METRICS_OF_A_ROUTE = ("4xx", "5xx", "Count", "IntegrationLatency", "Latency", "DataProcessed")
 # In us-east-1, for a month, in cents.
@@ -216,7 +241,8 @@ OF_AN_ALARMS_METRIC, OF_A_METRIC, OF_A_DASHBOARD = 10, 30, 300
 def standing(path):
     """docs/deploying.md counts what is billed without any traffic"""
     stack = Stack(path)
-    kinds = {name: resource["Type"] for name, resource in stack.template["Resources"].items()}
+    there = {n: r for n, r in stack.template["Resources"].items() if "Condition" not in r or stack.holds(r["Condition"])}
+    kinds = {name: resource["Type"] for name, resource in there.items()}
     alarms = [stack.resource(name) for name, kind in kinds.items() if kind == "AWS::CloudWatch::Alarm"]
     # "you incur a cost for each alarm-metric that's referenced in the metric math expression"
     # (CloudWatch's user guide, "CloudWatch billing and cost").
@@ -396,7 +422,7 @@ def references(path):
 
 def main():
     path = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "template.yaml"
-    for check in (cors, routes, endpoints, recovery, roles, table_key, archive, tracing, routes_measured, standing, boundary, numbers, concurrency, stop, settings, names, published, deployments, references):
+    for check in (cors, routes, endpoints, recovery, roles, table_key, archive, events, tracing, routes_measured, standing, boundary, numbers, concurrency, stop, settings, names, published, deployments, references):
         check(path)
         print(f"  {check.__doc__}")
 

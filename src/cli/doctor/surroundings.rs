@@ -1,5 +1,5 @@
 //! What is around the functions: the state machine that continues deletions, the settings of
-//! `api`, and the schedule of the clean-up.
+//! `api`, the schedule of the clean-up, and the event bus.
 
 use std::time::{Duration, SystemTime};
 
@@ -21,8 +21,8 @@ use super::{
     web::{self, Answer},
 };
 use crate::{
-    config::{STATE_MACHINE_ARN, TABLE_NAME},
-    sdk::{self, Cause, SignedBody, ToSign},
+    config::{EVENT_BUS_NAME, STATE_MACHINE_ARN, TABLE_NAME},
+    sdk::{self, Cause, EVENTBRIDGE_ENDPOINT_URL, SignedBody, ToSign},
     table::Table,
 };
 
@@ -31,12 +31,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 const FUNCTION: &str = "function-settings";
 const SCHEDULE: &str = "schedule";
+const EVENT_BUS: &str = "event-bus";
 
 /// What the stack's outputs and options say about it.
 pub(super) struct Surroundings<'a> {
     pub(super) state_machine: Option<String>,
     pub(super) api_function: Option<&'a str>,
     pub(super) cleanup_rule: Option<&'a str>,
+    pub(super) event_bus: Option<&'a str>,
     pub(super) service: &'a Service,
 }
 
@@ -46,6 +48,7 @@ impl Surroundings<'_> {
             self.state_machine().await,
             self.function().await,
             self.schedule().await,
+            self.event_bus().await,
         ]
     }
 
@@ -114,6 +117,14 @@ impl Surroundings<'_> {
         } else if state_machine != given {
             let seen = format!("STATE_MACHINE_ARN is {state_machine}, not {given}");
             Check::failed(FUNCTION, seen, REMEDY)
+        } else if let Some(bus) = self.event_bus
+            && variable(EVENT_BUS_NAME) != bus
+        {
+            let seen = format!(
+                "EVENT_BUS_NAME is '{}', not {bus}",
+                variable(EVENT_BUS_NAME)
+            );
+            Check::failed(FUNCTION, seen, REMEDY)
         } else if variable(TABLE_NAME) != table {
             let seen = format!("TABLE_NAME is {}, not {table}", variable(TABLE_NAME));
             Check::failed(FUNCTION, seen, REMEDY)
@@ -135,22 +146,29 @@ impl Surroundings<'_> {
                  aws events describe-rule --name RULE",
             );
         };
-        let body = json!({ "Name": name }).to_string();
-        let question = Question {
-            service: "events",
-            variable: "AWS_ENDPOINT_URL_EVENTBRIDGE",
-            method: "POST",
-            path: "/",
-            headers: &[
-                ("content-type", "application/x-amz-json-1.1"),
-                ("x-amz-target", "AWSEvents.DescribeRule"),
-            ],
-            body: &body,
-        };
-        match question.ask().await {
+        match of_eventbridge("AWSEvents.DescribeRule", name).await {
             Ok(answer) if answer.status == 200 => enabled(name, &answer.body),
             Ok(answer) => refused(SCHEDULE, "events:DescribeRule", name, &answer),
             Err(why) => Check::failed(SCHEDULE, why, "Check the network and the credentials."),
+        }
+    }
+
+    /// The bus that gets events of finished deletions.
+    async fn event_bus(&self) -> Check {
+        let Some(name) = self.event_bus else {
+            return Check::skipped(
+                EVENT_BUS,
+                "no --event-bus-name",
+                "Give it if finished deletions are announced (the parameter EventBusName).",
+            );
+        };
+        match of_eventbridge("AWSEvents.DescribeEventBus", name).await {
+            Ok(answer) if answer.status == 200 => {
+                let arn = answer.body["Arn"].as_str();
+                Check::ok(EVENT_BUS, arn.unwrap_or(name))
+            }
+            Ok(answer) => refused(EVENT_BUS, "events:DescribeEventBus", name, &answer),
+            Err(why) => Check::failed(EVENT_BUS, why, "Check the network and the credentials."),
         }
     }
 }
@@ -189,6 +207,22 @@ impl Question<'_> {
         let connector = sdk::web_client(&scheme, PATIENCE);
         web::send(&connector, self.method, url, headers, self.body).await
     }
+}
+
+/// Asks EventBridge about what has this name.
+async fn of_eventbridge(target: &str, name: &str) -> Result<Answer, String> {
+    let question = Question {
+        service: "events",
+        variable: EVENTBRIDGE_ENDPOINT_URL,
+        method: "POST",
+        path: "/",
+        headers: &[
+            ("content-type", "application/x-amz-json-1.1"),
+            ("x-amz-target", target),
+        ],
+        body: &json!({ "Name": name }).to_string(),
+    };
+    question.ask().await
 }
 
 /// Returns the endpoint of a service in a Region. Those of other partitions than `aws` and

@@ -5,6 +5,7 @@ use campaigns::cli::{local_s3::BUCKET, seed::REFERENCE};
 use serde_json::{Value, json};
 
 use crate::{
+    harness::bus::BUS,
     harness::function::{Answer, Binary, Function, log_lines, run_api, start},
     harness::{KEY, KEY_ID, World, event, n, reference_counts, s},
 };
@@ -54,15 +55,18 @@ async fn a_request_is_one_line_without_keys_names_or_items() {
     let mut events: Vec<_> = names.map(event).to_vec();
     events[6]["headers"]["idempotency-key"] = SECRET.into();
     events.extend([rest, mistyped, event("delete")]);
-    let s3 = world.s3.url();
+    let (s3, bus) = (world.s3.url(), world.bus.url());
     let more = [
         ("RUST_LOG", "trace"),
         ("ARCHIVE_BUCKET", BUCKET),
         ("AWS_ENDPOINT_URL_S3", &s3),
+        ("EVENT_BUS_NAME", BUS),
+        ("AWS_ENDPOINT_URL_EVENTBRIDGE", &bus),
     ];
     let (answers, log) = run_api(&world, events, &more).await;
-    // The deletion has put every item into its archive.
+    // The deletion has put every item into its archive, and was announced.
     assert_eq!(world.s3.keys("").await.len(), 3);
+    assert_eq!(world.bus.taken().len(), 1);
     let statuses: Vec<_> = answers
         .iter()
         .map(|answer| match answer {

@@ -11,8 +11,10 @@ use serde_json::{Value, json};
 
 use super::template::{drive, put, put_stalled, template};
 use crate::harness::{
-    ACCOUNT, World, delete_event, event,
-    function::{Binary, metrics},
+    ACCOUNT, World,
+    bus::{self, BUS},
+    delete_event, event,
+    function::{Binary, log_lines, metrics},
     proxy::{Action, access_denied, internal_error},
     step_functions::{ARN, Start, StepFunctions},
 };
@@ -45,6 +47,64 @@ async fn archiving() -> String {
     assert!(archiving.left("campaign_1").await.is_empty());
     assert_eq!(archiving.s3.keys("").await.len(), 3);
     printed
+}
+
+/// What a built `api` and `cleanup` print while the bus takes no event, each with its reason;
+/// and what the next clean-up prints, which sends them.
+async fn announcing() -> String {
+    let world = World::new().await;
+    let url = world.bus.url();
+    let more = [
+        ("EVENT_BUS_NAME", BUS),
+        ("AWS_ENDPOINT_URL_EVENTBRIDGE", url.as_str()),
+    ];
+    let mut all = String::new();
+    for (id, fault, metric, level, why) in [
+        (
+            "campaign_1",
+            bus::error("AccessDeniedException"),
+            "EventsRefused",
+            "ERROR",
+            "AccessDeniedException (400): made by the fault layer",
+        ),
+        (
+            "campaign_2",
+            Action::Hang,
+            "EventsUnanswered",
+            "WARN",
+            "no answer before the deadline",
+        ),
+    ] {
+        put(&world, id, "paused").await;
+        world.bus.policy(move |call| match call.operation {
+            "PutEvents" => fault.clone(),
+            _ => Action::Pass,
+        });
+        let events = vec![delete_event(id)];
+        let (_, printed, _) = drive(Binary::Api, &world, events, &more).await;
+        let said = metrics(&printed);
+        assert!(said.contains(&(metric.to_owned(), json!(1))), "{printed}");
+        let lines = log_lines(&printed);
+        let line = lines.iter().find(|line| line["level"] == level).unwrap();
+        let message = line["message"].as_str().unwrap();
+        assert!(message.contains("could not send the event"), "{message}");
+        assert!(message.contains(why), "{message}");
+        assert!(line["deletion_id"].is_string());
+        all += &printed;
+    }
+    world.bus.settle().await;
+    world.bus.policy(|_| bus::error("AccessDeniedException"));
+    for unsent in [2.0, 0.0] {
+        let schedule = vec![event("schedule")];
+        let (_, printed, _) = drive(Binary::Cleanup, &world, schedule, &more).await;
+        let said = metrics(&printed);
+        let expected = ("UnsentEvents".to_owned(), json!([unsent]));
+        assert!(said.contains(&expected), "{printed}");
+        all += &printed;
+        world.bus.pass();
+    }
+    assert_eq!(world.bus.ids().len(), 2);
+    all
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,6 +168,7 @@ async fn every_metric_is_emitted_and_watched() {
     note(&printed);
 
     note(&archiving().await);
+    note(&announcing().await);
 
     // What the alarms and the dashboard watch.
     let template = template();

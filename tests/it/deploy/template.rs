@@ -7,6 +7,7 @@ use campaigns::config::{ApiSettings, CleanupSettings, ConfigError, DrainSettings
 use serde_json::{Map, Value, json};
 
 use crate::{
+    harness::bus::{BUS, error},
     harness::function::{Answer, Binary, Function},
     harness::proxy::Exchange,
     harness::step_functions::{ARN, Start, StepFunctions, end_lease},
@@ -18,10 +19,11 @@ const LOCAL: &str = include_str!("../../../events/env.json");
 const DEPLOYING: &str = include_str!("../../../docs/deploying.md");
 
 /// Variables that are read by others than this code's settings.
-const OTHERS: [&str; 3] = [
+const OTHERS: [&str; 4] = [
     "RUST_LOG",
     "AWS_ENDPOINT_URL_DYNAMODB",
     "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL_EVENTBRIDGE",
 ];
 
 /// The template as JSON; a short form as `{"!Ref": …}`.
@@ -251,8 +253,9 @@ fn checked(exchange: &Exchange) -> Vec<(String, bool)> {
 
 /// What the role of a function allows: actions on the table, or on the index. What Lambda
 /// itself does with the role (logs, traces, failed events), DynamoDB with the table's key, and
-/// what goes to S3 is checked on the translated template.
-fn allowed(name: &str) -> BTreeSet<(String, bool)> {
+/// what goes to S3 and EventBridge is checked on the translated template. `keeps_events` says
+/// whether what events need of the table counts.
+fn allowed(name: &str, keeps_events: bool) -> BTreeSet<(String, bool)> {
     assert_eq!(function(name)["Role"]["!GetAtt"], format!("{name}Role.Arn"));
     let role = function(&format!("{name}Role"));
     let statements = role["Policies"][0]["PolicyDocument"]["Statement"].clone();
@@ -267,12 +270,13 @@ fn allowed(name: &str) -> BTreeSet<(String, bool)> {
         let sid = statement["Sid"].as_str().unwrap();
         let elsewhere = [
             "Archive",
+            "SendEvents",
             "UseTableKey",
             "WriteLogs",
             "WriteTraces",
             "ReportFailures",
         ];
-        if elsewhere.contains(&sid) {
+        if elsewhere.contains(&sid) || (sid == "KeepEvents" && !keeps_events) {
             continue;
         }
         assert_eq!(statement["Effect"], "Allow");
@@ -348,12 +352,12 @@ async fn each_role_allows_exactly_what_its_function_calls() {
     let (_, _, mut asked) = drive(Binary::Api, &world, events, &state_machine).await;
     assert_eq!(step_functions.asked().len(), 1);
     asked.insert(starts.clone());
-    assert_eq!(asked, allowed("ApiFunction"));
+    assert_eq!(asked, allowed("ApiFunction", false));
 
     let payload = put_stalled(&world, "campaign_3").await;
     world.proxy.pass();
     let (_, _, asked) = drive(Binary::Drain, &world, vec![payload], &[]).await;
-    assert_eq!(asked, allowed("DrainFunction"));
+    assert_eq!(asked, allowed("DrainFunction", false));
 
     put_stalled(&world, "campaign_4").await;
     put(&world, "campaign_5", "completed").await;
@@ -365,7 +369,42 @@ async fn each_role_allows_exactly_what_its_function_calls() {
     let (_, _, mut asked) = drive(Binary::Cleanup, &world, events, &settings).await;
     assert_eq!(step_functions.asked().len(), 3);
     asked.insert(starts);
-    assert_eq!(asked, allowed("CleanupFunction"));
+    assert_eq!(asked, allowed("CleanupFunction", false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_bus_each_role_allows_what_events_need_too() {
+    let step_functions = StepFunctions::answering(&[Start::Started]).await;
+    let world = World::new().await;
+    let url = world.bus.url();
+    let more = [
+        ("EVENT_BUS_NAME", BUS),
+        ("AWS_ENDPOINT_URL_EVENTBRIDGE", url.as_str()),
+        ("STATE_MACHINE_ARN", ARN),
+        ("AWS_ENDPOINT_URL_SFN", step_functions.url.as_str()),
+    ];
+    let payload = put_stalled(&world, "campaign_1").await;
+    world.proxy.pass();
+    let (_, _, asked) = drive(Binary::Drain, &world, vec![payload], &more[..2]).await;
+    assert_eq!(asked, allowed("DrainFunction", true));
+    // The api needs no more than without a bus; its event is left to the clean-up.
+    put(&world, "campaign_2", "paused").await;
+    world.bus.policy(|_| error("AccessDeniedException"));
+    world.proxy.pass();
+    let events = vec![delete_event("campaign_2")];
+    let (_, _, asked) = drive(Binary::Api, &world, events, &more).await;
+    assert!(asked.is_subset(&allowed("ApiFunction", true)));
+    world.bus.pass();
+    put_stalled(&world, "campaign_3").await;
+    put(&world, "campaign_4", "completed").await;
+    world.proxy.pass();
+    let retention = [("RETENTION_DAYS", "30"), ("RETENTION_MODE", "enforce")];
+    let settings = [&more[..], &retention].concat();
+    let events = vec![event("schedule")];
+    let (_, _, mut asked) = drive(Binary::Cleanup, &world, events, &settings).await;
+    asked.insert(("states:StartExecution".to_owned(), false));
+    assert_eq!(asked, allowed("CleanupFunction", true));
+    assert_eq!(world.bus.ids().len(), 2);
 }
 
 #[test]

@@ -66,6 +66,21 @@ fn validator(schema: &Value) -> Validator {
     options.build(&whole).unwrap()
 }
 
+/// The content of the only webhook.
+static EVENT: LazyLock<&Value> = LazyLock::new(|| {
+    let webhook = &DOCUMENT["webhooks"]["campaign.deleted"]["post"];
+    &webhook["requestBody"]["content"]["application/json"]
+});
+
+static EVENT_SCHEMA: LazyLock<Validator> = LazyLock::new(|| validator(&EVENT["schema"]));
+
+/// Holds an event to the document.
+pub(crate) fn check_event(event: &Value) {
+    if let Err(error) = EVENT_SCHEMA.validate(event) {
+        panic!("{error} in {event}");
+    }
+}
+
 /// The path of the document that a request is for.
 fn path(event: &Value) -> Option<&'static str> {
     let raw = event["rawPath"].as_str()?;
@@ -125,6 +140,30 @@ fn every_example_matches_its_schema() {
                     assert!(schema.is_valid(example), "{path}: {parameter}");
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn the_examples_of_the_event_match_and_others_do_not() {
+    let examples = EVENT["examples"].as_object().unwrap();
+    assert_eq!(examples.len(), 2);
+    for example in examples.values() {
+        check_event(&example["value"]);
+        for (pointer, wrong) in [
+            ("/source", json!("aws.s3")),
+            ("/detail-type", json!("campaign.created")),
+            ("/detail/id", json!("1")),
+            ("/detail/completedAt", json!(null)),
+            ("/detail/deletedItems", json!({})),
+            ("/detail/campaignName", json!("Q4")),
+            ("/detail/reason", json!("Because of Ada")),
+            ("/detail/campaignReplaced", json!(false)),
+        ] {
+            let mut changed = example["value"].clone();
+            let (parent, name) = pointer.rsplit_once('/').unwrap();
+            changed.pointer_mut(parent).unwrap()[name] = wrong;
+            assert!(!EVENT_SCHEMA.is_valid(&changed), "{changed}");
         }
     }
 }

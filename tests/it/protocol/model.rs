@@ -51,6 +51,8 @@ struct Bounds {
     writer_key: usize,
     /// Whether the deletion archives.
     archive: bool,
+    /// Whether the deletion is announced.
+    events: bool,
 }
 
 /// What is wrong with the protocol.
@@ -79,6 +81,11 @@ enum Mutation {
     DeletedThroughSkipsWhatIsOpen,
     DeletesBeforeTheUpload,
     FinishesWithoutTheManifest,
+    EventAfterTheFinish,
+    EventBeforeTheFinish,
+    SendsWithoutAnAnswerToTheFinish,
+    RemovesBeforeItSends,
+    RemovesWhatMayNotBeSent,
 }
 
 /// `record::Range`: the keys from one number to below another, and its marks, which
@@ -120,6 +127,10 @@ enum Message {
     Write(Kind, Record),
     /// A delete of one key.
     Delete(usize),
+    /// The event, on its way to the bus.
+    Event,
+    /// The removal of the event from the table.
+    Removal,
 }
 
 /// What a worker is at.
@@ -133,6 +144,10 @@ enum Step {
     Drains,
     /// So, and a write of the record has no answer yet.
     Waits(Kind, Record),
+    /// It has the event to send: it has finished, or is a clean-up that has read it.
+    Announces,
+    /// The bus has acknowledged the event.
+    Announced,
 }
 
 /// `drain::Lane`: a range in the hands of a worker.
@@ -178,6 +193,10 @@ struct World {
     /// There is a manifest.
     manifest: bool,
     campaign: bool,
+    /// The event is in the table.
+    unsent: bool,
+    /// The bus has taken the event, once or more.
+    announced: bool,
     record: Record,
     /// The record when it was done first.
     closed: Option<Record>,
@@ -232,6 +251,18 @@ enum Action {
     Answered(usize),
     /// Applied, and the answer is lost: it will be repeated.
     AnswerLost(usize),
+    /// `Table::unsent_event`: a clean-up reads the event.
+    FindEvent(usize),
+    /// `EventBus::put`: the bus takes the event and acknowledges it.
+    Send(usize),
+    /// The bus takes it, and the answer is lost: it will be repeated.
+    SendUnanswered(usize),
+    /// It never arrives, or its sender dies while it is on the way.
+    SendLost(usize),
+    /// `Table::remove_event`.
+    Remove(usize),
+    /// It is on the way when its sender dies.
+    RemoveLate(usize),
     /// Repeated, while the first one is still on the way.
     Repeated(usize),
     /// The worker dies, or gives an unanswered write up.
@@ -387,6 +418,14 @@ impl Protocol {
                 world.present[key] = false;
                 return true;
             }
+            Message::Event => {
+                world.announced = true;
+                return true;
+            }
+            Message::Removal => {
+                world.unsent = false;
+                return true;
+            }
             Message::Write(kind, next) => (kind, next),
         };
         let unconditional = match kind {
@@ -413,6 +452,7 @@ impl Protocol {
                 record.done = true;
                 world.campaign = false;
                 world.closed = Some(*record);
+                world.unsent |= self.bounds.events && !self.is(Mutation::EventAfterTheFinish);
             }
         }
         true
@@ -597,7 +637,14 @@ impl Protocol {
                 worker.step = Step::Drains;
                 worker.seen = record;
             }
-            Kind::Release | Kind::Finish => *worker = Worker::idle(),
+            Kind::Release => *worker = Worker::idle(),
+            Kind::Finish => {
+                *worker = Worker::idle();
+                if self.bounds.events {
+                    worker.step = Step::Announces;
+                    world.unsent |= self.is(Mutation::EventAfterTheFinish);
+                }
+            }
         }
     }
 
@@ -636,8 +683,29 @@ impl Protocol {
     fn actions_of(&self, world: &World, of: usize, actions: &mut Vec<Action>) {
         let worker = &world.workers[of];
         match worker.step {
-            Step::Idle if !world.record.done => actions.push(Action::Look(of)),
-            Step::Idle => {}
+            Step::Idle => {
+                if !world.record.done {
+                    actions.push(Action::Look(of));
+                }
+                if world.unsent {
+                    actions.push(Action::FindEvent(of));
+                }
+            }
+            Step::Announces => {
+                actions.extend([Action::Send(of), Action::SendUnanswered(of)]);
+                if world.late_left > 0 || self.is(Mutation::RemovesWhatMayNotBeSent) {
+                    actions.push(Action::SendLost(of));
+                }
+                if self.is(Mutation::RemovesBeforeItSends) {
+                    actions.push(Action::Remove(of));
+                }
+            }
+            Step::Announced => {
+                actions.push(Action::Remove(of));
+                if world.late_left > 0 {
+                    actions.push(Action::RemoveLate(of));
+                }
+            }
             Step::Looked => actions.push(Action::Take(of)),
             Step::Waits(kind, next) => {
                 let is_claim = kind == Kind::Take && next.version == 1;
@@ -647,6 +715,9 @@ impl Protocol {
                 actions.extend([Action::Answered(of), Action::AnswerLost(of)]);
                 if world.late_left > 0 {
                     actions.extend([Action::Repeated(of), Action::DiesSending(of)]);
+                }
+                if kind == Kind::Finish && self.is(Mutation::SendsWithoutAnAnswerToTheFinish) {
+                    actions.push(Action::Send(of));
                 }
             }
             Step::Drains => {
@@ -784,6 +855,34 @@ impl Protocol {
                 let worker = &mut world.workers[of];
                 let next = worker.seen.next(worker.owner);
                 wait(worker, Kind::Finish, Record { done: true, ..next });
+                world.unsent |= self.is(Mutation::EventBeforeTheFinish);
+            }
+            Action::FindEvent(of) => world.workers[of].step = Step::Announces,
+            Action::Send(of) => {
+                self.apply(&mut world, Message::Event);
+                world.workers[of] = Worker::idle();
+                world.workers[of].step = Step::Announced;
+            }
+            Action::SendUnanswered(_) => {
+                self.apply(&mut world, Message::Event);
+            }
+            Action::SendLost(of) => {
+                world.workers[of] = Worker::idle();
+                if self.is(Mutation::RemovesWhatMayNotBeSent) {
+                    world.workers[of].step = Step::Announced;
+                } else {
+                    world.late.insert(Message::Event);
+                    world.late_left -= 1;
+                }
+            }
+            Action::Remove(of) => {
+                self.apply(&mut world, Message::Removal);
+                world.workers[of] = Worker::idle();
+            }
+            Action::RemoveLate(of) => {
+                world.workers[of] = Worker::idle();
+                world.late.insert(Message::Removal);
+                world.late_left -= 1;
             }
             Action::Release(of) => {
                 let worker = &mut world.workers[of];
@@ -852,8 +951,9 @@ impl Protocol {
         world.late.clear();
         world.late_left = 0;
         for _ in 0..100 {
-            if world.record.done {
-                return self.every_original_is_counted_and_gone(&world);
+            if world.record.done && !world.unsent {
+                let is_announced = world.announced || !self.bounds.events;
+                return is_announced && self.every_original_is_counted_and_gone(&world);
             }
             let mut actions = Vec::new();
             self.actions_of(&world, 0, &mut actions);
@@ -865,6 +965,7 @@ impl Protocol {
                         | Action::Renew(_)
                         | Action::AnswerLost(_)
                         | Action::DeleteUnanswered(..)
+                        | Action::SendUnanswered(_)
                         | Action::Split(..)
                 )
             };
@@ -902,6 +1003,8 @@ impl Model for Protocol {
             archived: [false; MOST_KEYS],
             manifest: false,
             campaign: true,
+            unsent: false,
+            announced: false,
             record: Record::NONE,
             closed: None,
             workers: [Worker::idle(), Worker::idle()],
@@ -987,6 +1090,17 @@ impl Model for Protocol {
                 |_: &Self, world: &World| world.campaign != world.record.done,
             ),
             Property::always(
+                "only a finished deletion has an event",
+                |_: &Self, world: &World| world.record.done || !(world.unsent || world.announced),
+            ),
+            Property::always(
+                "a finished deletion is announced, or its event is there",
+                |this: &Self, world: &World| {
+                    let is_kept = world.unsent || world.announced;
+                    !this.bounds.events || !world.record.done || is_kept
+                },
+            ),
+            Property::always(
                 "a closed record never changes",
                 |_: &Self, world: &World| world.closed.is_none_or(|closed| closed == world.record),
             ),
@@ -1021,6 +1135,7 @@ const SMALL: Bounds = Bounds {
     writer: Writer::None,
     writer_key: 0,
     archive: false,
+    events: false,
 };
 
 /// States explored, if every property holds in all of them.
@@ -1090,6 +1205,7 @@ fn the_protocol_holds_in_every_state_within_the_bounds() {
             writer,
             writer_key: 0,
             archive: false,
+            events: false,
         };
         assert!(states(bounds) > 1_000);
     }
@@ -1119,6 +1235,28 @@ fn an_archive_holds_in_every_state_within_the_bounds() {
 }
 
 #[test]
+fn an_event_is_sent_in_every_state_within_the_bounds() {
+    for (keys, page, holds, late, renewals, writer) in [
+        (1, 1, 2, 0, 1, Writer::None),
+        (2, 2, 2, 1, 0, Writer::None),
+        (1, 1, 3, 2, 0, Writer::None),
+        (1, 1, 2, 1, 0, Writer::Unfenced),
+    ] {
+        let bounds = Bounds {
+            keys,
+            page,
+            holds,
+            late,
+            renewals,
+            writer,
+            events: true,
+            ..SMALL
+        };
+        assert!(states(bounds) > 1_000);
+    }
+}
+
+#[test]
 fn every_mutation_breaks_a_property() {
     let small = Bounds { late: 0, ..SMALL };
     let raced = Bounds {
@@ -1138,6 +1276,11 @@ fn every_mutation_breaks_a_property() {
     };
     let archive = Bounds {
         archive: true,
+        ..small
+    };
+    let events = Bounds {
+        keys: 1,
+        events: true,
         ..small
     };
     for (mutation, bounds) in [
@@ -1163,6 +1306,11 @@ fn every_mutation_breaks_a_property() {
         (Mutation::JoinsBeforeAllIsDeleted, split),
         (Mutation::DeletesBeforeTheUpload, archive),
         (Mutation::FinishesWithoutTheManifest, archive),
+        (Mutation::EventAfterTheFinish, events),
+        (Mutation::EventBeforeTheFinish, events),
+        (Mutation::SendsWithoutAnAnswerToTheFinish, events),
+        (Mutation::RemovesBeforeItSends, events),
+        (Mutation::RemovesWhatMayNotBeSent, events),
     ] {
         let property = broken(mutation, bounds);
         assert!(property.is_some(), "{mutation:?} breaks nothing");

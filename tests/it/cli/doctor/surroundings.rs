@@ -9,6 +9,9 @@ use crate::harness::{World, front, step_functions::ARN};
 async fn with(world: &World, variable: &str, status: u16, answer: Value, more: &[&str]) -> Report {
     let asks_for = match variable {
         "AWS_ENDPOINT_URL_LAMBDA" => "GET /2015-03-31/functions/stack-Api_1/configuration",
+        "AWS_ENDPOINT_URL_EVENTBRIDGE" if more.contains(&"--event-bus-name") => {
+            "POST / AWSEvents.DescribeEventBus events"
+        }
         "AWS_ENDPOINT_URL_EVENTBRIDGE" => "POST / AWSEvents.DescribeRule Rule",
         _ => "POST / AWSStepFunctions.DescribeStateMachine",
     };
@@ -106,6 +109,42 @@ async fn a_function_without_its_state_machine_is_found() {
         let report = with(&world, "AWS_ENDPOINT_URL_LAMBDA", status, answer, &more).await;
         report.assert("function-settings", result, seen);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_bus_that_is_missing_is_found() {
+    let world = healthy().await;
+    let arn = "arn:aws:events:us-east-1:123456789012:event-bus/events";
+    let bus = json!({"Name": "events", "Arn": arn});
+    let denied = json!({"__type": "AccessDeniedException", "message": "made by the stand-in"});
+    let missing = json!({"__type": "ResourceNotFoundException", "message": "made by the stand-in"});
+    for (status, answer, result, seen) in [
+        (200, bus, "ok", arn),
+        (400, denied, "skipped", "AccessDeniedException"),
+        (400, missing, "failed", "there is no events"),
+    ] {
+        let more = ["--event-bus-name", "events"];
+        let variable = "AWS_ENDPOINT_URL_EVENTBRIDGE";
+        let report = with(&world, variable, status, answer, &more).await;
+        report.assert("event-bus", result, seen);
+    }
+    let report = super::report(&world, &[]).await;
+    report.assert("event-bus", "skipped", "no --event-bus-name");
+    let other = json!({"FunctionName": "api", "Environment": {"Variables": {
+        "TABLE_NAME": world.table.name(), "STATE_MACHINE_ARN": ARN, "EVENT_BUS_NAME": "",
+    }}});
+    let more = [
+        "--api-function",
+        "stack-Api_1",
+        "--event-bus-name",
+        "events",
+    ];
+    let report = with(&world, "AWS_ENDPOINT_URL_LAMBDA", 200, other, &more).await;
+    report.assert(
+        "function-settings",
+        "failed",
+        "EVENT_BUS_NAME is '', not events",
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
