@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 11] = [
+const DOCUMENTS: [&str; 12] = [
     "README.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
@@ -11,6 +11,7 @@ const DOCUMENTS: [&str; 11] = [
     "docs/calling.md",
     "docs/decisions.md",
     "docs/deploying.md",
+    "docs/events.md",
     "docs/operating.md",
     "docs/protocol.md",
     "docs/table.md",
