@@ -126,8 +126,11 @@ impl Bridge {
         let body = json!({ "Name": self.name }).to_string();
         let answer = service.call(DESCRIBE, &body).await;
         let answer = answer.map_err(Failed::Transient)?;
-        if answer.status != 200 && answer.code() != "AccessDeniedException" {
-            return Err(failed(&answer, DESCRIBE));
+        match answer.status {
+            200 if answer.body["Name"] == self.name.as_str() => {}
+            200 => return Err(of_another(DESCRIBE)),
+            _ if answer.code() == "AccessDeniedException" => {}
+            _ => return Err(failed(&answer, DESCRIBE)),
         }
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         Ok(())
@@ -150,9 +153,14 @@ fn acknowledged(answer: &JsonAnswer) -> Result<(), Failed> {
     if answer.body["FailedEntryCount"] == 0 && entry["EventId"].is_string() {
         Ok(())
     } else {
-        let cause = Cause::because(&format!("{PUT}: the answer is not one of EventBridge"));
-        Err(Failed::Transient(cause))
+        Err(of_another(PUT))
     }
+}
+
+/// Something in between has answered in the place of EventBridge.
+fn of_another(target: &str) -> Failed {
+    let why = format!("{target}: the answer is not one of EventBridge");
+    Failed::Transient(Cause::because(&why))
 }
 
 fn failed(answer: &JsonAnswer, target: &str) -> Failed {
