@@ -41,7 +41,7 @@ impl EventError {
 pub struct EventBus(Option<Arc<Target>>);
 
 enum Target {
-    Bridge(Bridge),
+    Bridge(Box<Bridge>),
     #[cfg(feature = "cli")]
     File(file::EventFile),
 }
@@ -56,7 +56,7 @@ impl EventBus {
     /// Returns the bus of this name, or none. Nothing is called yet.
     #[must_use]
     pub fn named(name: Option<String>, sdk: &SdkConfig) -> Self {
-        let bridge = name.map(|name| Bridge::new(sdk.clone(), name));
+        let bridge = name.map(|name| Box::new(Bridge::new(sdk.clone(), name)));
         Self(bridge.map(|bridge| Arc::new(Target::Bridge(bridge))))
     }
 

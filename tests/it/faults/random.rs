@@ -59,6 +59,20 @@ async fn survives(
     fault: fn(&mut fastrand::Rng, &Call<'_>) -> Option<Action>,
 ) -> usize {
     let world = world().await;
+    // Every other deletion is announced, on a bus that fails, too.
+    let is_announced = seed % 2 == 1;
+    let world = if is_announced {
+        world.announcing()
+    } else {
+        world
+    };
+    world
+        .bus
+        .policy(move |call| match drawn(seed, call).u8(0..4) {
+            0 => Action::LoseRequest,
+            1 => Action::LoseAnswer,
+            _ => Action::Pass,
+        });
     let mut neighbour = world.dump().await;
     neighbour.retain(|(pk, _), _| pk == "CAMPAIGN#campaign_10");
     let met = Arc::new(AtomicUsize::new(0));
@@ -93,6 +107,14 @@ async fn survives(
     let mut left = world.dump().await;
     left.retain(|(pk, _), _| pk == "CAMPAIGN#campaign_10");
     assert_eq!(left, neighbour, "seed {seed}");
+    if is_announced {
+        world.proxy.pass();
+        world.bus.pass();
+        world.cleanup().await;
+        let id = world.records().await[0]["deletionId"].clone();
+        assert_eq!(world.bus.ids(), [id], "seed {seed}");
+        assert!(world.unsent_events().await.is_empty(), "seed {seed}");
+    }
     met.load(Ordering::SeqCst)
 }
 
