@@ -41,6 +41,18 @@ async fn a_finished_deletion_is_announced_once_and_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_has_the_reason_that_was_given() {
+    let world = world(3, 30_000).await;
+    let mut event = crate::harness::delete_event("campaign_1");
+    event["rawQueryString"] = "reason=erasure-request".into();
+    event["queryStringParameters"] = json!({"reason": "erasure-request"});
+    assert_eq!(world.send(event).await.status, 200);
+    let taken = world.bus.taken();
+    assert_eq!(taken.len(), 1);
+    assert_eq!(taken[0]["reason"], "erasure-request");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_bus_no_request_is_made_or_grows() {
     let mut world = world(3, 30_000).await;
     put_unsent(&world, 1).await;
