@@ -218,7 +218,7 @@ async fn drain_and_clean_up_announce_what_they_finish() {
     let slice = world.drain(payload, Duration::from_secs(20)).await.unwrap();
     let slice = serde_json::to_value(slice).unwrap();
     assert_eq!(slice["status"], "succeeded");
-    assert_announced(&world, &[id.clone()]).await;
+    assert_announced(&world, std::slice::from_ref(&id)).await;
     // Stalled, and drained in place.
     world.put_campaign("campaign_1", &[]).await;
     let stalled = claimed(&world).await;
