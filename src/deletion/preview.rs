@@ -66,7 +66,10 @@ impl Deletions {
     ) -> Result<(Counts, bool), Error> {
         let mut counts = Counts::default();
         let mut pages = ReadAhead::start(&self.table, campaign, &Range::default(), None, until);
+        // One page is read while the one before it is counted.
+        pages.ask();
         loop {
+            pages.ask();
             match pages.next().await {
                 Ok(Some(page)) => page.sort_keys.iter().for_each(|key| counts.add(key)),
                 Ok(None) => return Ok((counts, true)),
