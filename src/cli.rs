@@ -16,10 +16,12 @@ mod list;
 pub mod local_s3;
 mod options;
 mod print;
+mod receipt;
 mod restore;
 pub mod seed;
 mod serve;
 mod status;
+mod web;
 
 use std::{ffi::OsString, num::NonZeroUsize, process::ExitCode};
 
@@ -76,6 +78,9 @@ enum Command {
     /// List, show and verify what deletions have archived.
     #[command(subcommand)]
     Archive(archive::Archive),
+    /// Get and verify receipts of deletions.
+    #[command(subcommand)]
+    Receipt(receipt::Receipt),
     /// Put back what a deletion has archived.
     Restore(restore::Restore),
     /// Resume stalled deletions and delete campaigns past retention.
@@ -185,6 +190,7 @@ fn start(command: Option<Command>) -> Result<(), CliError> {
                 Command::List(list) => list.run().await,
                 Command::Audit(audit) => audit.run().await,
                 Command::Archive(archive) => Box::pin(archive.run()).await,
+                Command::Receipt(receipt) => receipt.run().await,
                 Command::Restore(restore) => Box::pin(restore.run()).await,
                 Command::Cleanup(cleanup) => Box::pin(cleanup.run()).await,
                 Command::Doctor(doctor) => Box::pin(doctor.run()).await,

@@ -4,6 +4,7 @@
 
 mod archive;
 mod events;
+mod receipts;
 mod retention;
 
 use std::{fmt::Display, num::NonZeroU32, ops::RangeInclusive, str::FromStr, time::Duration};
@@ -14,6 +15,7 @@ pub use self::{
         DEFAULT_ARCHIVE_PREFIX,
     },
     events::{EVENT_BUS_NAME, event_bus_name},
+    receipts::{PITR_DAYS, PITR_RANGE, RECEIPT_ISSUER, RECEIPT_KEY_IDS, ReceiptSettings},
     retention::{
         CleanupSettings, MAX_CAMPAIGNS_PER_RUN, MAX_DELETE_SHARE_PERCENT, MAX_RUNNING_CLEANUPS,
         Mode, RETENTION_DAYS, RETENTION_MODE, RETENTION_STATUSES, RetentionSettings,
@@ -85,6 +87,8 @@ pub struct ApiSettings {
     pub rate_limit: Option<NonZeroU32>,
     /// `STATE_MACHINE_ARN`: what continues a deletion; `None` for nothing.
     pub state_machine_arn: Option<String>,
+    /// What signs receipts; nothing if it has no keys.
+    pub receipts: ReceiptSettings,
     /// What every way in shares.
     pub deletion: DeletionSettings,
 }
@@ -170,6 +174,7 @@ impl ApiSettings {
                 RATE_LIMIT_RANGE,
             )?),
             state_machine_arn: state_machine_arn(lookup(STATE_MACHINE_ARN))?,
+            receipts: ReceiptSettings::read(&lookup)?,
             deletion: DeletionSettings::read(lookup)?,
         })
     }

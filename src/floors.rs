@@ -12,7 +12,7 @@ use std::{
 const FLOORS: [(&str, &[&str]); 6] = [
     ("ways in", &["bin", "cli", "lambda", "http"]),
     ("use cases", &["cleanup", "deletion"]),
-    ("the stores", &["archive", "events", "table"]),
+    ("the stores", &["archive", "events", "receipts", "table"]),
     ("settings", &["telemetry", "config"]),
     (
         "values",

@@ -3,7 +3,9 @@
 //! always answers it; `api` and the local server both call this one.
 
 mod admission;
+mod deletions;
 mod headers;
+mod paths;
 mod query;
 mod request;
 mod request_log;
@@ -22,18 +24,19 @@ use futures_util::{
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use tokio::time::{Instant, timeout};
 
-pub use self::request::{PATHS, Path};
+pub use self::paths::{PATHS, Path};
 use self::{
     headers::Preferences, query::DeleteQuery, request::Route, request_log::RequestLog,
     response::Answer,
 };
 use crate::{
-    auth::{SCOPE_DELETE, SCOPE_READ},
+    auth::SCOPE_DELETE,
     campaign::{Campaign, CampaignId, InvalidCampaignId},
+    config::ReceiptSettings,
     deletion::{Budget, DeletionRequest, Deletions, End, Error, Outcome},
     metrics,
     rate_limit::LimitedRoute,
-    record::{DeletionRef, Requester, deletion_id},
+    receipts::Receipts,
     refusal::Refusal,
     table::{Table, TableError},
 };
@@ -59,6 +62,8 @@ pub struct Api {
     deletions: Deletions,
     inline_budget: Duration,
     rate_limit: Option<NonZeroU32>,
+    receipts: Receipts,
+    receipt_settings: ReceiptSettings,
 }
 
 impl Api {
@@ -77,6 +82,18 @@ impl Api {
             deletions,
             inline_budget,
             rate_limit,
+            receipts: Receipts::default(),
+            receipt_settings: ReceiptSettings::default(),
+        }
+    }
+
+    /// Returns the same, with receipts that these keys sign.
+    #[must_use]
+    pub fn giving_receipts(self, receipts: Receipts, settings: ReceiptSettings) -> Self {
+        Self {
+            receipts,
+            receipt_settings: settings,
+            ..self
         }
     }
 
@@ -132,6 +149,10 @@ impl Api {
                 delete.answer(&id, log).await
             }
             Route::GetDeletion { id } => self.get_deletion(event, &id, budget, log).await,
+            Route::GetReceipt { id, prefix } => {
+                self.get_receipt(event, &id, &prefix, budget, log).await
+            }
+            Route::Keys => self.get_keys(event, budget, log).await,
             Route::ListDeletions => self.list_deletions(event, budget, log).await,
             Route::Description => {
                 query::no_parameters(event)?;
@@ -139,82 +160,6 @@ impl Api {
                 Ok(Answer::description())
             }
         }
-    }
-
-    /// `GET /v1/deletions/{deletionId}`. A key without the scope may read what
-    /// it has requested, and learns nothing of anything else.
-    async fn get_deletion(
-        &self,
-        event: &ApiGatewayV2httpRequest,
-        id: &str,
-        budget: Budget,
-        log: &mut RequestLog,
-    ) -> Result<Answer, Error> {
-        let principal = self
-            .admit(event, LimitedRoute::GetDeletion, budget, log)
-            .await?;
-        let may_read = principal.require(SCOPE_READ);
-        let Some(deletion_id) = deletion_id(id) else {
-            may_read?;
-            return Err(request::invalid("The deletion id must be a UUID").into());
-        };
-        if let Err(refusal) = query::no_parameters(event) {
-            may_read?;
-            return Err(refusal.into());
-        }
-        let of = DeletionRef {
-            account_id: principal.account_id,
-            deletion_id,
-        };
-        let requester = Requester::Key(principal.key_id);
-        let record = match self.deletions.find(&of, budget.claim_until).await? {
-            Some(record) if record.requested_by == requester => record,
-            record => {
-                may_read?;
-                record.ok_or(Refusal::DeletionNotFound)?
-            }
-        };
-        log.record("read", &record);
-        Ok(Answer::deletion(&self.deletions.view(&record)))
-    }
-
-    /// `GET /v1/deletions`. A key without the scope sees what it has requested.
-    async fn list_deletions(
-        &self,
-        event: &ApiGatewayV2httpRequest,
-        budget: Budget,
-        log: &mut RequestLog,
-    ) -> Result<Answer, Error> {
-        let principal = self
-            .admit(event, LimitedRoute::ListDeletions, budget, log)
-            .await?;
-        let (limit, after) = query::page(event)?;
-        let may_read_all = principal.has(SCOPE_READ);
-        let requester = (!may_read_all).then_some(Requester::Key(principal.key_id));
-        let history = self
-            .table
-            .history(
-                &principal.account_id,
-                requester.as_ref(),
-                after,
-                limit,
-                budget.work_until,
-                budget.claim_until,
-            )
-            .await?;
-        for unreadable in &history.unreadable {
-            tracing::error!(deletion_id = unreadable.deletion_id, "{unreadable}");
-        }
-        log.outcome = Some("listed");
-        let views: Vec<_> = history
-            .records
-            .iter()
-            .map(|record| self.deletions.view(record))
-            .collect();
-        let unreadable = history.unreadable.iter();
-        let unreadable: Vec<_> = unreadable.map(|one| one.deletion_id.as_str()).collect();
-        let after = history.after.as_deref();
-        Ok(Answer::deletions(&views, &unreadable, after))
     }
 }
 

@@ -31,6 +31,7 @@ use crate::{
     events::EventBus,
     http::Api,
     metrics::Metrics,
+    receipts::Receipts,
     sdk,
     table::Table,
     telemetry::{self, Format},
@@ -48,6 +49,7 @@ pub fn run_api() -> ExitCode {
         let hand_off = HandOff::to_state_machine(settings.state_machine_arn, &sdk);
         let table = Table::new(sdk::dynamodb(&sdk), settings.table_name);
         let bus = EventBus::named(settings.deletion.event_bus.clone(), &sdk);
+        let receipts = Receipts::by_kms(settings.receipts.key_ids.clone(), &sdk);
         let deletions = Deletions::new(table.clone(), settings.deletion, hand_off)
             .archiving_in(ArchiveStore::new(sdk))
             .announcing_on(bus);
@@ -56,7 +58,8 @@ pub fn run_api() -> ExitCode {
             deletions,
             settings.inline_budget,
             settings.rate_limit,
-        );
+        )
+        .giving_receipts(receipts, settings.receipts);
         let answer = move |event: LambdaEvent<Value>| {
             let context = event.context.clone();
             invocation(metrics, context, api::handle(api, event))

@@ -18,6 +18,7 @@
 //! **The stores**
 //! - [`archive`]: S3: what is kept of a deletion, if anything is
 //! - [`events`]: EventBridge: where finished deletions are announced, if anywhere
+//! - [`receipts`]: KMS: what signs a receipt of a deletion, if anything does
 //! - [`table`]: DynamoDB: keys, items, and the conditional writes that fence
 //!
 //! **Settings**
@@ -55,6 +56,7 @@ pub mod idempotency;
 pub mod lambda;
 pub mod metrics;
 pub mod rate_limit;
+pub mod receipts;
 pub mod record;
 pub mod refusal;
 pub mod sdk;

@@ -42,12 +42,14 @@ pub const EVENTS_REFUSED: &str = "EventsRefused";
 pub const EVENTS_UNANSWERED: &str = "EventsUnanswered";
 /// Histogram: events that a clean-up has left unsent.
 pub const UNSENT_EVENTS: &str = "UnsentEvents";
+/// Counter: receipts that were not signed, and keys that were not published.
+pub const RECEIPTS_NOT_SIGNED: &str = "ReceiptsNotSigned";
 /// Counter: requests that were admitted although their key's use could not be
 /// counted.
 pub const RATE_LIMIT_FAILED_OPEN: &str = "RateLimitFailedOpen";
 
 /// Every metric.
-pub const ALL: [&str; 13] = [
+pub const ALL: [&str; 14] = [
     REQUESTS,
     DELETIONS_FINISHED,
     ITEMS_DELETED,
@@ -58,6 +60,7 @@ pub const ALL: [&str; 13] = [
     EVENTS_REFUSED,
     EVENTS_UNANSWERED,
     UNSENT_EVENTS,
+    RECEIPTS_NOT_SIGNED,
     RATE_LIMIT_FAILED_OPEN,
     STALLED_DELETIONS,
     MASS_DELETION_GUARDED,
@@ -122,6 +125,10 @@ pub(crate) fn deletes(acknowledged: u64, unprocessed: u64, consumed: f64) {
 
 pub(crate) fn hand_off_failed() {
     counter!(HAND_OFFS_FAILED).increment(1);
+}
+
+pub(crate) fn receipt_not_signed() {
+    counter!(RECEIPTS_NOT_SIGNED).increment(1);
 }
 
 pub(crate) fn archive_failed() {

@@ -21,6 +21,8 @@ pub enum LimitedRoute {
     DeleteCampaign,
     /// `GET /v1/deletions/{deletionId}`.
     GetDeletion,
+    /// `GET /v1/deletions/{deletionId}/receipt`.
+    GetReceipt,
     /// `GET /v1/deletions`.
     ListDeletions,
 }
@@ -32,6 +34,7 @@ impl LimitedRoute {
         match self {
             Self::DeleteCampaign => "delete-campaign",
             Self::GetDeletion => "get-deletion",
+            Self::GetReceipt => "get-receipt",
             Self::ListDeletions => "list-deletions",
         }
     }

@@ -6,6 +6,7 @@ mod archive;
 mod event;
 mod range;
 mod reason;
+mod receipt;
 
 use std::{borrow::Cow, fmt};
 
@@ -17,6 +18,7 @@ pub use self::{
     event::Event,
     range::Range,
     reason::{DeletionReason, InvalidReason},
+    receipt::Claims,
 };
 use crate::{campaign::CampaignId, counts::Counts};
 
@@ -131,6 +133,8 @@ pub struct Record {
     pub progress: Progress,
     /// Where everything is archived before it is deleted; `None` for nowhere.
     pub archive: Option<Archive>,
+    /// Whether the campaign item was another one at the end, which stays.
+    pub campaign_replaced: bool,
     /// Raised by one with every write.
     pub version: u64,
     /// The lease under which the record was last written: a random id.
@@ -257,6 +261,7 @@ impl Record {
             updated_at: String::new(),
             progress: Progress::start(),
             archive: None,
+            campaign_replaced: false,
             version: 1,
             owner: None,
             lease_until_ms,

@@ -4,6 +4,9 @@
 
 use std::borrow::Cow;
 
+/// What is said of every failure that another attempt may not meet.
+pub const BUSY: &str = "The service is busy. Please try again.";
+
 /// Why a request is refused. The texts of the reference page are literal.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -55,6 +58,15 @@ pub enum Refusal {
     /// The account has no such deletion.
     #[error("no such deletion")]
     DeletionNotFound,
+    /// The deletion has not finished.
+    #[error("the deletion is running")]
+    DeletionRunning,
+    /// The key of receipts does not sign; the text is for the log alone.
+    #[error("no receipt was signed: {0}")]
+    NotSigned(String),
+    /// The service signs no receipts.
+    #[error("receipts are not enabled")]
+    NoReceipts,
     /// The idempotency key was used for another campaign.
     #[error("the idempotency key was used for another campaign")]
     IdempotencyKeyReused,
@@ -85,9 +97,12 @@ impl Refusal {
 
     fn status_and_code(&self) -> (u16, &'static str) {
         match self {
-            Self::UnknownPath | Self::CampaignNotFound | Self::DeletionNotFound => {
-                (404, "not_found")
-            }
+            Self::UnknownPath
+            | Self::CampaignNotFound
+            | Self::DeletionNotFound
+            | Self::NoReceipts => (404, "not_found"),
+            Self::DeletionRunning => (409, "deletion_running"),
+            Self::NotSigned(_) => (503, "unavailable"),
             Self::MethodNotAllowed(_) => (405, "method_not_allowed"),
             Self::MissingApiKey => (401, "missing_api_key"),
             Self::InvalidApiKeyFormat => (401, "invalid_api_key_format"),
@@ -134,6 +149,11 @@ impl Refusal {
                 "The campaign has changed: If-Match does not match its current ETag".into()
             }
             Self::DeletionNotFound => "Deletion not found".into(),
+            Self::DeletionRunning => {
+                "The deletion has not finished: there is no receipt yet".into()
+            }
+            Self::NotSigned(_) => BUSY.into(),
+            Self::NoReceipts => "Receipts are not enabled".into(),
             Self::IdempotencyKeyReused => {
                 "This Idempotency-Key was used to delete another campaign".into()
             }

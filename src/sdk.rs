@@ -50,17 +50,20 @@ const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The variables that name an endpoint: of every service, and of each that is called.
-pub const ENDPOINT_URLS: [&str; 5] = [
+pub const ENDPOINT_URLS: [&str; 6] = [
     "AWS_ENDPOINT_URL",
     "AWS_ENDPOINT_URL_DYNAMODB",
     "AWS_ENDPOINT_URL_SFN",
     "AWS_ENDPOINT_URL_S3",
     EVENTBRIDGE_ENDPOINT_URL,
+    KMS_ENDPOINT_URL,
 ];
 
 /// The variable that names the endpoint of EventBridge ("Service-specific endpoints", AWS SDKs
 /// and Tools Reference Guide).
 pub const EVENTBRIDGE_ENDPOINT_URL: &str = "AWS_ENDPOINT_URL_EVENTBRIDGE";
+/// The variable that names the endpoint of KMS, by the same guide.
+pub const KMS_ENDPOINT_URL: &str = "AWS_ENDPOINT_URL_KMS";
 
 /// The access key of this machine's endpoints, and its secret.
 pub const LOCAL_KEY: &str = "local";

@@ -316,6 +316,7 @@ mod tests {
             updated_at: "2026-01-01T00:00:01Z".into(),
             progress,
             archive: None,
+            campaign_replaced: false,
             version: 1,
             owner: None,
             lease_until_ms: 0,

@@ -10,20 +10,19 @@ mod report;
 mod service;
 mod settings;
 mod surroundings;
-mod web;
 
 use clap::Args;
 
 use self::{
     check::Check, gateway::Caller, live::Live, service::Service, surroundings::Surroundings,
-    web::Web,
 };
 use super::{
     CliError,
     connect::{Confirm, Connect},
     options::DeletionOptions,
+    web::{Web, api_key},
 };
-use crate::{auth::ApiKey, config};
+use crate::config;
 
 /// `campaigns doctor`.
 #[derive(Args, Debug)]
@@ -65,14 +64,6 @@ pub(super) struct Doctor {
     connect: Connect,
     #[command(flatten)]
     confirm: Confirm,
-}
-
-/// Parses an API key.
-fn api_key(text: &str) -> Result<String, String> {
-    match ApiKey::new(text) {
-        Some(_) => Ok(text.to_owned()),
-        None => Err("must be 40 characters of A-Z a-z 0-9 _ -".to_owned()),
-    }
 }
 
 impl Doctor {

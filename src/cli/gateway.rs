@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::{
     clock::{now_ms, now_rfc3339},
-    http::{Api, PATHS},
+    http::{Api, PATHS, Path},
 };
 
 /// The largest body that the gateway takes, bytes ("Quotas for configuring and
@@ -103,19 +103,19 @@ fn by_itself(status: StatusCode) -> Response<Full<Bytes>> {
     response
 }
 
-/// Returns the route of a path as sent: its text, its parameter's name, and the
-/// parameter's value.
-fn route<'a>(method: &str, path: &'a str) -> Option<(&'static str, Option<&'static str>, &'a str)> {
+/// Returns the route of a path as sent, and the parameter's value.
+fn route<'a>(method: &str, path: &'a str) -> Option<(&'static Path, &'a str)> {
     PATHS
         .iter()
         .filter(|known| known.method == method)
         .find_map(|known| {
             let rest = path.strip_prefix(known.text)?;
+            let rest = rest.strip_suffix(known.suffix)?;
             let is_match = match known.parameter {
                 Some(_) => !rest.is_empty() && !rest.contains('/'),
                 None => rest.is_empty(),
             };
-            is_match.then_some((known.text, known.parameter, rest))
+            is_match.then_some((known, rest))
         })
 }
 
@@ -134,8 +134,7 @@ fn event(
     let query = head.uri.query().unwrap_or_default();
     let route_key = match matched {
         None => "$default".to_owned(),
-        Some((text, None, _)) => format!("{method} {text}"),
-        Some((text, Some(parameter), _)) => format!("{method} {text}{{{parameter}}}"),
+        Some((path, _)) => format!("{method} {path}"),
     };
     let mut event = json!({
         "version": "2.0",
@@ -163,7 +162,9 @@ fn event(
         },
         "isBase64Encoded": false,
     });
-    if let Some((_, Some(parameter), rest)) = matched {
+    if let Some((path, rest)) = matched
+        && let Some(parameter) = path.parameter
+    {
         event["pathParameters"] = json!({ parameter: decode(rest) });
     }
     if !query.is_empty() {

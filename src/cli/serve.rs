@@ -26,11 +26,12 @@ use crate::{
         ARCHIVE_BUCKET, ApiSettings, ConfigError, DEFAULT_INLINE_BUDGET_SECONDS,
         DEFAULT_RATE_LIMIT, DEFAULT_TABLE_NAME, EVENT_BUS_NAME, INLINE_BUDGET_RANGE,
         INLINE_BUDGET_SECONDS, RATE_LIMIT_PER_MINUTE, RATE_LIMIT_RANGE, RETENTION_MODE,
-        RetentionSettings, TABLE_NAME,
+        ReceiptSettings, RetentionSettings, TABLE_NAME,
     },
     deletion::{Budget, Deletions, HandOff},
     events::EventBus,
     http::Api,
+    receipts::{LocalKey, Receipts},
     sdk,
     table::Table,
 };
@@ -67,6 +68,10 @@ pub(super) struct Serve {
     /// Append an event to this file for each finished deletion, a line of JSON each.
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
+    /// Sign receipts with the key in this file (P-256, PKCS#8 in PEM); by default, with one that is
+    /// made for this run.
+    #[arg(long, value_name = "FILE")]
+    receipt_key: Option<PathBuf>,
     /// The table.
     #[arg(long, env = TABLE_NAME, value_name = "NAME", default_value = DEFAULT_TABLE_NAME)]
     table_name: String,
@@ -131,6 +136,7 @@ impl Serve {
         // The API's port first, so that nothing is started if it is taken.
         let listener = listen(self.port, "--port").await?;
         let bus = self.bus()?;
+        let receipts = Receipts::by_local_key(self.local_key()?);
         let address = listener.local_addr()?;
         let engine = Engine::start(self.dynamodb_port, self.data.as_deref()).await?;
         let s3 = self.start_s3().await?;
@@ -170,6 +176,13 @@ impl Serve {
             handing_on,
             settings.inline_budget,
             settings.rate_limit,
+        )
+        .giving_receipts(
+            receipts,
+            ReceiptSettings {
+                issuer: Some(format!("http://{address}")),
+                ..ReceiptSettings::default()
+            },
         );
         print::line(&self.greeting(address, &engine, s3.as_ref(), &key, interval))?;
         gateway::serve(listener, api).await;
@@ -192,6 +205,25 @@ impl Serve {
         EventBus::file(file).map_err(|error| {
             let file = file.display();
             CliError::Refused(format!("cannot write events to {file}: {error}"))
+        })
+    }
+
+    /// Returns the key that signs receipts.
+    fn local_key(&self) -> Result<LocalKey, CliError> {
+        let Some(file) = &self.receipt_key else {
+            let made = LocalKey::generate();
+            return made
+                .ok_or_else(|| CliError::Refused("this system has no randomness".to_owned()));
+        };
+        let shown = file.display();
+        let text = std::fs::read_to_string(file).map_err(|error| {
+            CliError::Refused(format!("cannot read the key in {shown}: {error}"))
+        })?;
+        LocalKey::from_pem(&text).ok_or_else(|| {
+            CliError::Refused(format!(
+                "{shown} has no private key of P-256 in PEM (PKCS#8); make one with: openssl \
+                 genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out {shown}"
+            ))
         })
     }
 

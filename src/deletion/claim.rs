@@ -338,6 +338,7 @@ impl<'a> Claimant<'a> {
                 ..Progress::start()
             },
             archive: self.request.archive_in(self.settings.archive.as_ref()),
+            campaign_replaced: false,
             version,
             owner: Some(new_owner()),
             lease_until_ms: lease_end(self.settings.lease),

@@ -3,7 +3,7 @@
 
 use crate::{
     archive::ArchiveError,
-    refusal::{Public, Refusal},
+    refusal::{BUSY, Public, Refusal},
     table::TableError,
 };
 
@@ -51,7 +51,7 @@ impl Error {
             Self::Table(TableError::Busy(_)) | Self::Archive(ArchiveError::NoAnswer(_)) => Public {
                 status: 503,
                 code: "unavailable",
-                message: "The service is busy. Please try again.".into(),
+                message: BUSY.into(),
             },
             Self::Table(_) | Self::Archive(_) => Public {
                 status: 500,

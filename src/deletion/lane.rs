@@ -130,9 +130,9 @@ impl Lane {
         !self.pages.is_at_the_end() && self.pages.asked() < most
     }
 
-    /// Returns whether there is something to read and room for it.
+    /// Returns whether a page was asked for and there is room for it.
     pub(super) fn wants_a_page(&self) -> bool {
-        self.ahead.is_none() && !self.pages.is_at_the_end()
+        self.ahead.is_none() && !self.pages.is_at_the_end() && self.pages.asked() > 0
     }
 
     /// Reads the next page; returns the lane's id, and whether there was one.
@@ -356,7 +356,7 @@ mod tests {
             assert_eq!(lanes.map(|lane| lane.pages.asked()), asked, "{can_delete}");
         }
         // Whoever holds nothing has to read, to find out that nothing is left.
-        let mut lanes = [lane(1, 0)];
+        let mut lanes = [Lane::of(1, ReadAhead::of(Vec::new()), Range::default())];
         read_on(&mut lanes, 0.0);
         assert_eq!(lanes[0].pages.asked(), 1);
         read_on(&mut lanes, f64::INFINITY);

@@ -304,8 +304,7 @@ impl<'a> Lease<'a> {
     /// Returns the event that announces this completion, if one is wanted.
     fn event(&self, completion: &Completion) -> Option<Event> {
         self.settings.event_bus.as_ref()?;
-        let finished = completion.record(&self.record);
-        Event::of(&finished, completion.campaign_replaced)
+        Event::of(&completion.record(&self.record))
     }
 
     fn archived_now(&self) -> Option<Archived> {

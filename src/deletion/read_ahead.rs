@@ -97,11 +97,14 @@ impl ReadAhead {
         self.at_the_end
     }
 
-    /// Returns the next page that was asked for and has children in it; `None` at the end of the
-    /// range. Only a page without a next one is the end: a read that broke off must not pass for
+    /// Returns the next page that has children in it, which is asked for if none was; `None` at the
+    /// end of the range. Only a page without a next one is the end: a read that broke off must not pass for
     /// an empty partition. (Nothing is lost if it is not awaited to its end.)
     pub(super) async fn next(&mut self) -> Result<Option<Page>, WorkError> {
         while !self.at_the_end {
+            if self.asked == 0 {
+                self.ask();
+            }
             let mut page = self
                 .pages
                 .recv()
@@ -112,12 +115,10 @@ impl ReadAhead {
                 page.next = page.next.filter(|next| next < through);
             }
             self.at_the_end = page.next.is_none();
+            self.asked -= 1;
             if !page.sort_keys.is_empty() {
-                self.asked = self.asked.saturating_sub(1);
                 return Ok(Some(page));
             }
-            // It was no page of children: the next one is still asked for.
-            self.permits.add_permits(1);
         }
         Ok(None)
     }
@@ -128,13 +129,14 @@ impl ReadAhead {
     /// Returns a reader that has read these pages.
     pub(super) fn of(pages: Vec<Page>) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
+        let asked = pages.len();
         for page in pages {
             sender.send(Ok(page)).unwrap();
         }
         Self {
             pages: receiver,
             permits: Arc::new(Semaphore::new(0)),
-            asked: 0,
+            asked,
             through: watch::channel(None).0,
             at_the_end: false,
             _task: JoinSet::new(),

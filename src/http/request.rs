@@ -10,6 +10,7 @@ use lambda_http::{
     http::{HeaderValue, Method, header},
 };
 
+use super::paths::{DESCRIPTION, KEYS, PATHS, RECEIPT};
 use crate::refusal::Refusal;
 
 /// A path and method that this service answers.
@@ -27,49 +28,20 @@ pub(super) enum Route {
         /// The id as it stands in the event, not yet checked.
         id: String,
     },
+    /// `GET /v1/deletions/{deletionId}/receipt`.
+    GetReceipt {
+        /// The id as it stands in the event, not yet checked.
+        id: String,
+        /// What precedes `/v1`: a part of the API's address.
+        prefix: String,
+    },
+    /// `GET /v1/jwks.json`.
+    Keys,
     /// `GET /v1/deletions`.
     ListDeletions,
     /// `GET /v1/openapi.json`.
     Description,
 }
-
-/// A path of this service.
-#[derive(Debug)]
-pub struct Path {
-    /// The path, or the part of it before a parameter.
-    pub text: &'static str,
-    /// The parameter after it.
-    pub parameter: Option<&'static str>,
-    /// The one method that it has.
-    pub method: Method,
-}
-
-/// Every path of this service: the routes of the template.
-pub const PATHS: [Path; 4] = [
-    Path {
-        text: "/v1/campaigns/",
-        parameter: Some("id"),
-        method: Method::DELETE,
-    },
-    Path {
-        text: "/v1/deletions/",
-        parameter: Some("deletionId"),
-        method: Method::GET,
-    },
-    Path {
-        text: "/v1/deletions",
-        parameter: None,
-        method: Method::GET,
-    },
-    Path {
-        text: DESCRIPTION,
-        parameter: None,
-        method: Method::GET,
-    },
-];
-
-/// Where the description of the API is.
-const DESCRIPTION: &str = "/v1/openapi.json";
 
 /// Finds the route of a request.
 ///
@@ -90,10 +62,18 @@ pub(super) fn route(event: &ApiGatewayV2httpRequest) -> Result<Route, Refusal> {
     if !is_prefix(event, prefix) {
         return Err(Refusal::UnknownPath);
     }
+    let given = found
+        .parameter
+        .and_then(|name| event.path_parameters.get(name));
+    // A parameter that ends like the suffix is a malformed id: the gateway has matched it.
+    let may_be_receipt =
+        found.parameter == Some("deletionId") && given.is_none_or(|id| !id.ends_with(RECEIPT));
+    let receipt_of = rest.strip_suffix(RECEIPT).filter(|_| may_be_receipt);
+    let rest = receipt_of.unwrap_or(rest);
     let id = match found.parameter {
         None if rest.is_empty() => String::new(),
         None => return Err(Refusal::UnknownPath),
-        Some(parameter) => match event.path_parameters.get(parameter) {
+        Some(_) => match given {
             Some(id) => id.clone(),
             // The gateway has matched no parameter, so a slash belongs to the path.
             None if rest.contains('/') => return Err(Refusal::UnknownPath),
@@ -114,7 +94,12 @@ pub(super) fn route(event: &ApiGatewayV2httpRequest) -> Result<Route, Refusal> {
             id,
             prefix: prefix.to_owned(),
         },
+        Some(_) if receipt_of.is_some() => Route::GetReceipt {
+            id,
+            prefix: prefix.to_owned(),
+        },
         Some(_) => Route::GetDeletion { id },
+        None if found.text == KEYS => Route::Keys,
         None if found.text == DESCRIPTION => Route::Description,
         None => Route::ListDeletions,
     })

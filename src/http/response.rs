@@ -14,7 +14,8 @@ use crate::{
     counts::Counts,
     deletion::{DeletionView, Error, Preview},
     rate_limit::Usage,
-    record::{ArchiveView, Record, RecordState},
+    receipts::JwkSet,
+    record::{ArchiveView, Claims, Record, RecordState},
     refusal::Refusal,
 };
 
@@ -25,6 +26,9 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// When a caller may ask again, seconds: a released deletion can be resumed at
 /// once, and a busy table needs no longer than that.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
+
+/// How long the published keys may be kept: a key is listed long before it signs.
+const PUBLIC: HeaderValue = HeaderValue::from_static("public, max-age=3600");
 
 /// The description of the API in OpenAPI 3.1, to which a test holds every answer.
 const DESCRIPTION: &str = include_str!("openapi.json");
@@ -66,6 +70,12 @@ struct Summary<'a> {
     /// Whether it would be archived, in a dry run.
     #[serde(skip_serializing_if = "Option::is_none")]
     would_archive: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct ReceiptAnswer<'a> {
+    receipt: &'a str,
+    claims: &'a Claims<'a>,
 }
 
 #[derive(Serialize)]
@@ -163,6 +173,16 @@ impl Answer {
         } else {
             answer.with(header::RETRY_AFTER, RETRY_AFTER)
         }
+    }
+
+    /// 200: a receipt, and what it says.
+    pub(super) fn receipt(receipt: &str, claims: &Claims<'_>) -> Self {
+        Self::json(StatusCode::OK, &ReceiptAnswer { receipt, claims })
+    }
+
+    /// 200: the keys that verify receipts, which anybody may keep for a while.
+    pub(super) fn keys(keys: &JwkSet) -> Self {
+        Self::json(StatusCode::OK, keys).with(header::CACHE_CONTROL, PUBLIC)
     }
 
     /// 200: deletions, and where to continue if there are more.
@@ -291,7 +311,9 @@ impl Answer {
         if let Ok(request_id) = HeaderValue::from_str(request_id) {
             headers.insert(REQUEST_ID, request_id);
         }
-        headers.extend(self.headers);
+        for (name, value) in self.headers {
+            headers.insert(name, value);
+        }
         response.body = Some(Body::Text(self.body));
         response
     }

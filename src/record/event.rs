@@ -46,10 +46,9 @@ impl Event {
     /// The type of every event's detail.
     pub const DETAIL_TYPE: &str = "campaign.deleted";
 
-    /// Returns the event of a deletion; `None` if it is not finished. `campaign_replaced` says
-    /// that another campaign item stays in its place.
+    /// Returns the event of a deletion; `None` if it is not finished.
     #[must_use]
-    pub fn of(record: &Record, campaign_replaced: bool) -> Option<Self> {
+    pub fn of(record: &Record) -> Option<Self> {
         let detail = Detail {
             id: &record.deletion_id,
             campaign_id: record.campaign_id.as_str(),
@@ -61,7 +60,7 @@ impl Event {
             completed_at: record.completed_at()?,
             deleted_items: &record.progress.counted,
             archive: ArchiveView::of(record),
-            campaign_replaced: campaign_replaced.then_some(true),
+            campaign_replaced: record.campaign_replaced.then_some(true),
         };
         Some(Self {
             of: DeletionRef::of(record),
@@ -80,14 +79,15 @@ mod tests {
     #[test]
     fn only_a_finished_deletion_has_an_event() {
         let mut record = Record::example(0);
-        assert_eq!(Event::of(&record, false), None);
+        assert_eq!(Event::of(&record), None);
         record.state = RecordState::Succeeded {
             completed_at: "2026-01-01T00:00:00Z".to_owned(),
         };
-        let event = Event::of(&record, false).unwrap();
-        assert_eq!(Event::of(&record, false).unwrap(), event);
+        let event = Event::of(&record).unwrap();
+        assert_eq!(Event::of(&record).unwrap(), event);
         assert!(!event.detail.contains("campaignReplaced"));
-        let replaced = Event::of(&record, true).unwrap();
+        record.campaign_replaced = true;
+        let replaced = Event::of(&record).unwrap();
         assert!(replaced.detail.ends_with(r#""campaignReplaced":true}"#));
     }
 }

@@ -137,6 +137,7 @@ impl Completion {
                 completed_at: self.completed_at.clone(),
             },
             archive,
+            campaign_replaced: self.campaign_replaced,
             ..seen.clone()
         }
     }

@@ -234,6 +234,7 @@ pub fn record(item: &Item) -> Result<Record, TableError> {
         archive: attributes.optional("archive", |value| {
             archive::read(value, item.get("archived"))
         })?,
+        campaign_replaced: item.get("campaignReplaced") == Some(&AttributeValue::Bool(true)),
         version: attributes.counter("version")?,
         owner: attributes.optional_text("owner")?,
         lease_until_ms: attributes.number("leaseUntil")?,
@@ -339,6 +340,7 @@ mod tests {
                 paid_until_ms: Some(9),
             },
             archive: None,
+            campaign_replaced: false,
             version: 1,
             owner: Some("owner".into()),
             lease_until_ms: 7,

@@ -20,3 +20,4 @@ mod faults;
 mod harness;
 mod http;
 mod protocol;
+mod receipts;

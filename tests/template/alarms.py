@@ -87,6 +87,10 @@ CASES = {
         ("the bus is throttled for a while", {}, {"UnsentEvents": [[0, 3, 0, 0]]}, 0),
         ("they are sent an hour later", {}, {"UnsentEvents": [[1, 1, 1, 1], [1, 0, 0, 0], NONE]}, 1),
     ],
+    "ReceiptsNotSignedAlarm": [
+        ("the key is disabled", {}, {"ReceiptsNotSigned": [NONE, [1], NONE]}, 1),
+        ("every receipt is signed", {}, {"ReceiptsNotSigned": [NONE] * 12}, 0),
+    ],
     "RateLimitFailedOpenAlarm": [
         ("no use is counted", {}, {"RateLimitFailedOpen": [[1] * 40, [1] * 40]}, 1),
         ("one use is not counted", {}, {"RateLimitFailedOpen": [[1], NONE, NONE]}, 0),
@@ -210,6 +214,9 @@ def main():
         condition = stack.template["Resources"][name]["Condition"]
         there = [stack_with(EventBusName=bus).holds(condition) for bus in ("", "bus")]
         expect(f"{name} is there without and with a bus", there, [False, True])
+    condition = stack.template["Resources"]["ReceiptsNotSignedAlarm"]["Condition"]
+    there = [stack_with(MakeReceiptKey=made).holds(condition) for made in ("DISABLED", "ENABLED")]
+    expect("ReceiptsNotSignedAlarm is there without and with a key", there, [False, True])
     print(f"  {len(alarms)} alarms fire when they must and not when they must not, in {sum(map(len, CASES.values()))} cases")
 
 

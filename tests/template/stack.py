@@ -97,7 +97,12 @@ class Stack:
                 return all(self.resolve(argument))
             if name == "Fn::Split":
                 separator, text = self.resolve(argument)
-                return text.split(separator)
+                if isinstance(text, str):
+                    return text.split(separator)
+            if name == "Fn::Select":
+                index, parts = self.resolve(argument)
+                if isinstance(parts, list):
+                    return parts[int(index)]
         resolved = {name: self.resolve(part) for name, part in value.items()}
         return {name: part for name, part in resolved.items() if part != NO_VALUE}
 

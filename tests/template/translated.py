@@ -39,6 +39,8 @@ def routes(path):
     expected = {
         ("/v1/campaigns/{id}", "delete"),
         ("/v1/deletions/{deletionId}", "get"),
+        ("/v1/deletions/{deletionId}/receipt", "get"),
+        ("/v1/jwks.json", "get"),
         ("/v1/deletions", "get"),
         ("/v1/openapi.json", "get"),
         ("$default", "x-amazon-apigateway-any-method"),
@@ -232,6 +234,42 @@ def events(path):
         expect(f"the bus '{value}' is allowed", bool(allows(value)), allowed)
 
 
+def receipts(path):
+    """api signs with the first key alone, publishes each, and the stack's own key outlives it"""
+    arns = [f"arn:aws:kms:us-east-1:123456789012:key/{name}" for name in ("one", "two")]
+    own = {"Fn::GetAtt": ["ReceiptKey", "Arn"]}
+    for made, given, signs in (
+        ("DISABLED", "", None),
+        ("ENABLED", "", own),
+        ("DISABLED", ",".join(arns), arns[0]),
+        ("ENABLED", ",".join(arns), own),
+    ):
+        stack = Stack(path, MakeReceiptKey=made, ReceiptKeyArns=given)
+        [policy] = stack.resource("ApiFunctionRole")["Policies"]
+        said = {s["Sid"]: s for s in policy["PolicyDocument"]["Statement"]}
+        expect(f"keys {made} and '{given}': it signs", "SignReceipts" in said, signs is not None)
+        expect("the alarm is there", stack.holds(stack.template["Resources"]["ReceiptsNotSignedAlarm"]["Condition"]), signs is not None)
+        if signs is None:
+            expect("it publishes", "PublishKeys" in said, False)
+            continue
+        expect("what it may do", (said["SignReceipts"]["Action"], said["PublishKeys"]["Action"]), ("kms:Sign", "kms:GetPublicKey"))
+        expect("how", said["SignReceipts"]["Condition"], {"StringEquals": {"kms:SigningAlgorithm": "ECDSA_SHA_256"}})
+        variable = stack.resource("ApiFunction")["Environment"]["Variables"]["RECEIPT_KEY_IDS"]
+        published = variable.split(",") if isinstance(variable, str) else {"Fn::Split": [",", variable]}
+        expect("it publishes what the variable names", said["PublishKeys"]["Resource"], published)
+    for name in ("Drain", "Cleanup"):
+        [policy] = Stack(path, MakeReceiptKey="ENABLED").resource(f"{name}FunctionRole")["Policies"]
+        kms = [s["Sid"] for s in policy["PolicyDocument"]["Statement"] if "kms:" in str(s["Action"])]
+        expect(f"{name} uses keys", kms, [])
+    key = Stack(path).template["Resources"]["ReceiptKey"]
+    expect("the key stays", (key["DeletionPolicy"], key["UpdateReplacePolicy"]), ("Retain", "Retain"))
+    expect("the key", (key["Properties"]["KeySpec"], key["Properties"]["KeyUsage"]), ("ECC_NIST_P256", "SIGN_VERIFY"))
+    allows = re.compile(Stack(path).template["Parameters"]["ReceiptKeyArns"]["AllowedPattern"]).fullmatch
+    many = ",".join(arns[:1] * 10)
+    for value, allowed in (("", True), (",".join(arns), True), (many, False), (arns[0] + ",", False), ("alias/a", False)):
+        expect(f"the keys '{value}' are allowed", bool(allows(value)), allowed)
+
+
 # Of the API Gateway developer guide, "Monitor CloudWatch metrics for HTTP APIs".
 METRICS_OF_A_ROUTE = ("4xx", "5xx", "Count", "IntegrationLatency", "Latency", "DataProcessed")
 # In us-east-1, for a month, in cents.
@@ -422,7 +460,7 @@ def references(path):
 
 def main():
     path = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "template.yaml"
-    for check in (cors, routes, endpoints, recovery, roles, table_key, archive, events, tracing, routes_measured, standing, boundary, numbers, concurrency, stop, settings, names, published, deployments, references):
+    for check in (cors, routes, endpoints, recovery, roles, table_key, archive, events, receipts, tracing, routes_measured, standing, boundary, numbers, concurrency, stop, settings, names, published, deployments, references):
         check(path)
         print(f"  {check.__doc__}")
 

@@ -7,10 +7,12 @@ use uuid::Uuid;
 
 use self::keyed::{Keyed, unanswered};
 use super::{
-    super::connect::patience,
+    super::{
+        connect::patience,
+        web::{Answer, Ask, Web},
+    },
     check::Check,
     service::Service,
-    web::{Answer, Ask, Web},
 };
 use crate::{
     auth::{ApiKey, StoredKey},

@@ -26,9 +26,9 @@ use super::{
         connect::patience,
         key,
         seed::{Children, Plan},
+        web::Web,
     },
     check::Check,
-    web::Web,
 };
 use crate::{
     auth::{ApiKey, SCOPES, StoredKey},

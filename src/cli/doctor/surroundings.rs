@@ -15,10 +15,12 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::{
-    super::connect,
+    super::{
+        connect,
+        web::{self, Answer},
+    },
     check::Check,
     service::Service,
-    web::{self, Answer},
 };
 use crate::{
     config::{EVENT_BUS_NAME, STATE_MACHINE_ARN, TABLE_NAME},

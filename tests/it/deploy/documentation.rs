@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 12] = [
+const DOCUMENTS: [&str; 13] = [
     "README.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
@@ -14,6 +14,7 @@ const DOCUMENTS: [&str; 12] = [
     "docs/events.md",
     "docs/operating.md",
     "docs/protocol.md",
+    "docs/receipts.md",
     "docs/table.md",
 ];
 

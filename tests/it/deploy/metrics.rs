@@ -15,6 +15,7 @@ use crate::harness::{
     bus::{self, BUS},
     delete_event, event,
     function::{Binary, log_lines, metrics},
+    kms::{KEYS, Kms},
     proxy::{Action, access_denied, internal_error},
     step_functions::{ARN, Start, StepFunctions},
 };
@@ -107,6 +108,31 @@ async fn announcing() -> String {
     all
 }
 
+/// What a built `api` prints whose key is disabled.
+async fn signing() -> String {
+    let world = World::new().await;
+    let kms = Kms::start().await;
+    let url = kms.url();
+    let more = [
+        ("RECEIPT_KEY_IDS", KEYS[0]),
+        ("AWS_ENDPOINT_URL_KMS", url.as_str()),
+    ];
+    put(&world, "campaign_1", "paused").await;
+    let id = world.delete("campaign_1").await.deletion_id();
+    kms.policy(|_| bus::error("DisabledException"));
+    let mut receipt = event("get-deletion");
+    receipt["rawPath"] = format!("/v1/deletions/{id}/receipt").into();
+    receipt["pathParameters"]["deletionId"] = id.into();
+    let (_, printed, _) = drive(Binary::Api, &world, vec![receipt], &more).await;
+    let said = metrics(&printed);
+    assert!(
+        said.contains(&("ReceiptsNotSigned".to_owned(), json!(1))),
+        "{printed}"
+    );
+    assert!(printed.contains("DisabledException (400)"), "{printed}");
+    printed
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_metric_is_emitted_and_watched() {
     // What the functions emit, once in each way.
@@ -169,6 +195,7 @@ async fn every_metric_is_emitted_and_watched() {
 
     note(&archiving().await);
     note(&announcing().await);
+    note(&signing().await);
 
     // What the alarms and the dashboard watch.
     let template = template();

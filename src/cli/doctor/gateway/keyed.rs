@@ -2,8 +2,8 @@
 
 use super::{
     super::{
+        super::web::{Answer, Ask, Web},
         check::Check,
-        web::{Answer, Ask, Web},
     },
     absent, get,
 };

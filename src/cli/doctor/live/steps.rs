@@ -8,9 +8,11 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     super::{
-        super::connect::patience,
+        super::{
+            connect::patience,
+            web::{Answer, Ask},
+        },
         check::Check,
-        web::{Answer, Ask},
     },
     ACTIVE, ASYNCHRONOUS, CHILDREN, FEW, Live, MAIN, NEIGHBOURS, campaign,
 };

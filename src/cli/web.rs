@@ -9,8 +9,11 @@ use lambda_http::http::{Uri, uri::Scheme};
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::super::{CliError, connect};
-use crate::sdk::{self, Cause};
+use super::{CliError, connect};
+use crate::{
+    auth::ApiKey,
+    sdk::{self, Cause},
+};
 
 /// How long an answer may take: an HTTP API gives up after 30 s ("Quotas for configuring
 /// and running an HTTP API").
@@ -50,6 +53,14 @@ pub(super) struct Answer {
     pub(super) body: Value,
 }
 
+/// Parses an API key.
+pub(super) fn api_key(text: &str) -> Result<String, String> {
+    match ApiKey::new(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("must be 40 characters of A-Z a-z 0-9 _ -".to_owned()),
+    }
+}
+
 impl Answer {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)
@@ -62,6 +73,14 @@ impl Answer {
 
     pub(super) fn error(&self) -> Option<&str> {
         self.body["error"].as_str()
+    }
+
+    /// Returns the answer with the message of an error.
+    pub(super) fn explained(&self) -> String {
+        match self.body["message"].as_str() {
+            Some(message) if self.error().is_some() => format!("{}: {message}", self.text()),
+            _ => self.text(),
+        }
     }
 
     /// Returns the answer in a few words.
