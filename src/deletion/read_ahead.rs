@@ -1,6 +1,13 @@
 //! Reads a range of a partition ahead of the deletes: one page waits to be taken while the
-//! next is read.
+//! next is read and, where the deletion archives, put into the archive.
 
+use std::collections::VecDeque;
+
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, OptionFuture, ready},
+    stream::{FuturesOrdered, StreamExt},
+};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -14,6 +21,10 @@ use crate::{
     table::{Page, Table, TableError},
 };
 
+/// How many pages may be on their way between the table and whoever takes them, where they are
+/// archived: reading and archiving one after the other takes longer than deleting a page may.
+const AT_ONCE: usize = 2;
+
 /// The pages of a range, in order. Dropping it stops the reading.
 pub(super) struct ReadAhead {
     pages: mpsc::Receiver<Result<Page, WorkError>>,
@@ -21,6 +32,72 @@ pub(super) struct ReadAhead {
     through: watch::Sender<Option<String>>,
     at_the_end: bool,
     _task: JoinSet<()>,
+}
+
+/// A page that was read, once it is archived.
+type Archived = BoxFuture<'static, Result<Page, WorkError>>;
+
+/// Where the pages come from.
+#[derive(Clone)]
+struct Source {
+    table: Table,
+    campaign: CampaignId,
+    archiver: Option<Archiver>,
+    through: watch::Receiver<Option<String>>,
+    deadline: Instant,
+}
+
+impl Source {
+    /// Reads the page that begins after a key. Returns it as it will be archived, and where the
+    /// next one begins, if there is one.
+    async fn read(self, after: Option<String>) -> (Archived, Option<String>) {
+        let through = self.through.borrow().clone();
+        let (from, to) = (after.as_deref(), through.as_deref());
+        if to.is_some() && from >= to {
+            return (ready(Ok(Page::default())).boxed(), None);
+        }
+        let (table, campaign, deadline) = (&self.table, &self.campaign, self.deadline);
+        let Some(archiver) = self.archiver.clone() else {
+            let page = table.page(campaign, from, to, deadline).await;
+            let next = page.as_ref().ok().and_then(|page| page.next.clone());
+            return (ready(page.map_err(WorkError::from)).boxed(), next);
+        };
+        match archiver.read(table, campaign, from, to, deadline).await {
+            Ok((page, items)) => {
+                let next = page.next.clone();
+                let put = async move { archiver.put_page(items, deadline).await.map(|()| page) };
+                (put.boxed(), next)
+            }
+            Err(error) => (ready(Err(error)).boxed(), None),
+        }
+    }
+
+    /// Hands the pages on in order, each once it is archived, until the last one or nobody
+    /// takes them. What is on its way into the archive is not held up by that.
+    async fn hand_on(self, after: Option<String>, pages: mpsc::Sender<Result<Page, WorkError>>) {
+        let most = if self.archiver.is_some() { AT_ONCE } else { 1 };
+        let mut next = Some(after);
+        let mut reading = None;
+        let (mut archiving, mut done) = (FuturesOrdered::new(), VecDeque::new());
+        loop {
+            if reading.is_none() && archiving.len() + done.len() < most {
+                reading = next.take().map(|after| self.clone().read(after).boxed());
+            }
+            tokio::select! {
+                Some((page, then)) = OptionFuture::from(reading.as_mut()) => {
+                    reading = None;
+                    next = then.map(Some);
+                    archiving.push_back(page);
+                }
+                Some(page) = archiving.next() => done.push_back(page),
+                place = pages.reserve(), if !done.is_empty() => match place.ok().zip(done.pop_front()) {
+                    Some((place, page)) => place.send(page),
+                    None => return,
+                },
+                else => return,
+            }
+        }
+    }
 }
 
 impl ReadAhead {
@@ -34,28 +111,16 @@ impl ReadAhead {
         deadline: Instant,
     ) -> Self {
         let (sender, pages) = mpsc::channel(1);
-        let (table, campaign) = (table.clone(), campaign.clone());
-        let mut after = range.start().map(ToOwned::to_owned);
         let (through, bound) = watch::channel(range.through.clone());
+        let source = Source {
+            table: table.clone(),
+            campaign: campaign.clone(),
+            archiver,
+            through: bound,
+            deadline,
+        };
         let mut task = JoinSet::new();
-        task.spawn(async move {
-            loop {
-                let through = bound.borrow().clone();
-                let (from, to) = (after.as_deref(), through.as_deref());
-                let page = if to.is_some() && from >= to {
-                    Ok(Page::default())
-                } else if let Some(archiver) = &archiver {
-                    archiver.page(&table, &campaign, from, to, deadline).await
-                } else {
-                    let page = table.page(&campaign, from, to, deadline).await;
-                    page.map_err(WorkError::from)
-                };
-                after = page.as_ref().ok().and_then(|page| page.next.clone());
-                if sender.send(page).await.is_err() || after.is_none() {
-                    return;
-                }
-            }
-        });
+        task.spawn(source.hand_on(range.start().map(ToOwned::to_owned), sender));
         Self {
             pages,
             through,

@@ -2,6 +2,7 @@
 //! it, and the real handler behind that.
 
 pub(crate) mod bucket;
+pub(crate) mod dying;
 pub(crate) mod front;
 pub(crate) mod function;
 pub(crate) mod proxy;
