@@ -15,7 +15,7 @@ use super::{
 use crate::harness::{
     World,
     dying::{At, Death},
-    proxy::{Action, Call},
+    proxy::{Action, Call, throttled},
     terminal::stdout,
 };
 
@@ -53,7 +53,7 @@ fn several_ranges() -> Layout {
         }),
         page: 2,
         table: |call| match (call.operation, call.nth) {
-            ("BatchWriteItem", 0) => Action::Unprocessed(1),
+            ("BatchWriteItem", 0) => throttled(),
             _ => Action::Pass,
         },
     }
