@@ -3,18 +3,19 @@
 deletes it; moto's DynamoDB imports the objects as they are; `campaigns restore` puts them back. The
 table before, the imported table and the restored one have to be the same, attribute by attribute.
 
-    tests/emulator/archive.py --campaigns FILE [--items N]
+    tests/emulator/archive.py --campaigns FILE [--items N] [--large N]
+    tests/emulator/archive.py --campaigns FILE --items 100000 --large 2000
 
-Run with a Python that has moto[server]. Everything listens on 127.0.0.1 and is stopped by its process
-id."""
+The second one is the long form: some minutes, and a few GB of memory. `--large` says how many of the
+items have up to 400 KB, which is as large as an item may be. Run with a Python that has moto[server].
+Everything listens on 127.0.0.1 and is stopped by its process id."""
 
 import argparse
 import json
 import os
-import pathlib
+import random
 import subprocess
 import sys
-import tempfile
 import time
 
 os.environ.update(AWS_DEFAULT_REGION="us-east-1", AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local")
@@ -22,7 +23,7 @@ os.environ.update(AWS_DEFAULT_REGION="us-east-1", AWS_ACCESS_KEY_ID="local", AWS
 import boto3  # noqa: E402
 from moto import mock_aws  # noqa: E402
 
-from emulated import ACCOUNT, free_port, stopped_after  # noqa: E402
+from emulated import ACCOUNT, archiving  # noqa: E402
 
 CAMPAIGN = "campaign_of_every_type"
 PARTITION = f"CAMPAIGN#{CAMPAIGN}"
@@ -77,7 +78,34 @@ def expect_same(what, got, wanted):
     print(f"{what}: {len(got)} items, identical")
 
 
-def seed(client, items):
+def expect_number(items, children):
+    """There are as many items as were put, and the campaign."""
+    if len(items) != children + 1:
+        sys.exit(f"{len(items)} items instead of {children + 1}")
+    lengths = [sum(len(value) for typed in item.values() for value in typed.values() if isinstance(value, (str, bytes))) for item in items.values()]
+    print(f"{children} children, the largest of about {max(lengths):,} characters and bytes")
+
+
+# The sizes of large items, bytes. One of 400 KB, with its keys and the attribute's name, is the largest
+# that DynamoDB takes ("Service, account, and table quotas in Amazon DynamoDB").
+SIZES = (5_000, 40_000, 100_000, 250_000, 400 * 1024 - 120)
+
+
+def child(number, every):
+    """An item; every so many of them, a large one, of bytes that cannot be compressed or of text."""
+    name, value = list(VALUES.items())[number % len(VALUES)]
+    if every and number % every == 0:
+        at = number // every
+        size = SIZES[at % len(SIZES)]
+        chance = random.Random(number)
+        if at % 2:
+            name, value = "letters", {"S": "ä" * (size // 2)}
+        else:
+            name, value = "chance", {"B": chance.randbytes(size)}
+    return {"PK": {"S": PARTITION}, "SK": {"S": f"MESSAGE#{number:08}#{name}"}, name: value}
+
+
+def seed(client, items, large):
     client.put_item(
         TableName=TABLE,
         Item={
@@ -91,12 +119,10 @@ def seed(client, items):
             **VALUES,
         },
     )
-    children = [
-        {"PK": {"S": PARTITION}, "SK": {"S": f"MESSAGE#{number:08}#{name}"}, name: value}
-        for number, (name, value) in enumerate(list(VALUES.items()) * (items // len(VALUES) + 1))
-    ][:items]
-    for at in range(0, len(children), 25):
-        writes = [{"PutRequest": {"Item": item}} for item in children[at : at + 25]]
+    every = items // large if large else 0
+    for at in range(0, items, 25):
+        numbers = range(at, min(at + 25, items))
+        writes = [{"PutRequest": {"Item": child(number, every)}} for number in numbers]
         while writes:
             answer = client.batch_write_item(RequestItems={TABLE: writes})
             writes = answer["UnprocessedItems"].get(TABLE, [])
@@ -136,45 +162,35 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--campaigns", required=True)
     parser.add_argument("--items", type=int, default=3_000)
+    parser.add_argument("--large", type=int, default=30)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        archive = pathlib.Path(directory)
-        ports = [free_port(), free_port()]
-        serve = subprocess.Popen(
-            [options.campaigns, "serve", "--port", "0", "--dynamodb-port", str(ports[0])]
-            + ["--archive", str(archive), "--s3-port", str(ports[1])],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        with stopped_after(serve):
-            if not any("Ctrl-C stops" in line for line in serve.stdout):
-                sys.exit("campaigns serve has not started")
-            endpoint = f"http://127.0.0.1:{ports[0]}"
-            client = boto3.client("dynamodb", endpoint_url=endpoint)
+    with archiving(options.campaigns) as (endpoint_url, s3_url, objects_in):
+        client = boto3.client("dynamodb", endpoint_url=endpoint_url)
 
-            def campaigns(*arguments):
-                command = [options.campaigns, *arguments, "--endpoint-url", endpoint]
-                command += ["--s3-endpoint-url", f"http://127.0.0.1:{ports[1]}"]
-                return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        def campaigns(*arguments):
+            command = [options.campaigns, *arguments, "--endpoint-url", endpoint_url]
+            command += ["--s3-endpoint-url", s3_url]
+            return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
-            seed(client, options.items)
-            before = partition(client, TABLE)
-            begun = time.monotonic()
-            deleted = campaigns("delete", CAMPAIGN, "--json", "--archive", "--archive-bucket", "archive")
-            print(f"archived and deleted in {time.monotonic() - begun:.1f} s")
-            expect_same("the table after", partition(client, TABLE), {})
-            found, objects = imported(archive)
-            without = lambda items: {
-                key: {name: value for name, value in item.items() if name != NOT_BY_MOTO} for key, item in items.items()
-            }
-            expect_same(f"imported from {objects} objects", without(found), without(before))
-            print(f"    not by moto: the attribute '{NOT_BY_MOTO}', with an escaped quote; instead: the restore below")
-            begun = time.monotonic()
-            deletion = json.loads(deleted)["deletionId"]
-            campaigns("archive", "verify", deletion, "--account", ACCOUNT)
-            campaigns("restore", deletion, "--account", ACCOUNT)
-            print(f"verified and restored in {time.monotonic() - begun:.1f} s")
-            expect_same("restored", partition(client, TABLE), before)
+        seed(client, options.items, options.large)
+        before = partition(client, TABLE)
+        expect_number(before, options.items)
+        begun = time.monotonic()
+        deleted = campaigns("delete", CAMPAIGN, "--json", "--archive", "--archive-bucket", "archive")
+        print(f"archived and deleted in {time.monotonic() - begun:.1f} s")
+        expect_same("the table after", partition(client, TABLE), {})
+        found, objects = imported(objects_in)
+        without = lambda items: {
+            key: {name: value for name, value in item.items() if name != NOT_BY_MOTO} for key, item in items.items()
+        }
+        expect_same(f"imported from {objects} objects", without(found), without(before))
+        print(f"    not by moto: the attribute '{NOT_BY_MOTO}', with an escaped quote; instead: the restore below")
+        begun = time.monotonic()
+        deletion = json.loads(deleted)["deletionId"]
+        campaigns("archive", "verify", deletion, "--account", ACCOUNT)
+        campaigns("restore", deletion, "--account", ACCOUNT)
+        print(f"verified and restored in {time.monotonic() - begun:.1f} s")
+        expect_same("restored", partition(client, TABLE), before)
 
 
 if __name__ == "__main__":
