@@ -89,7 +89,12 @@ impl Source {
                     next = then.map(Some);
                     archiving.push_back(page);
                 }
-                Some(page) = archiving.next() => done.push_back(page),
+                Some(page) = archiving.next() => {
+                    if Result::is_err(&page) {
+                        (next, reading) = (None, None);
+                    }
+                    done.push_back(page);
+                }
                 place = pages.reserve(), if !done.is_empty() => match place.ok().zip(done.pop_front()) {
                     Some((place, page)) => place.send(page),
                     None => return,
