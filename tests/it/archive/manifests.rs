@@ -3,6 +3,9 @@
 
 use std::{fs, process::Command, sync::Arc, time::Duration};
 
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, Select,
+};
 use campaigns::{cli::local_s3::BUCKET, config::ArchiveMode};
 use serde_json::json;
 use tokio::sync::Notify;
@@ -16,7 +19,7 @@ use crate::harness::{
     ACCOUNT, World, campaign, delete_event,
     proxy::{Action, is_claim, is_finish},
     s, send,
-    terminal::{Serve, fails, stdout},
+    terminal::{Serve, command, fails, stdout},
 };
 
 async fn with_children(lease: u64) -> World {
@@ -163,6 +166,40 @@ async fn another_table_has_to_be_asked_for() {
     assert_eq!(partition(&other, "campaign_1").await, before);
 }
 
+/// Nothing is put into a table whose keys have other names.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_with_other_keys_is_refused() {
+    let (world, _, id) = deleted().await;
+    let client = world.table.client();
+    let name = format!("other-{}", uuid::Uuid::new_v4().simple());
+    let mut create = client
+        .create_table()
+        .table_name(&name)
+        .billing_mode(BillingMode::PayPerRequest);
+    for (attribute, kind) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
+        let key = KeySchemaElement::builder()
+            .attribute_name(attribute)
+            .key_type(kind);
+        let definition = AttributeDefinition::builder()
+            .attribute_name(attribute)
+            .attribute_type(ScalarAttributeType::S);
+        create = create
+            .key_schema(key.build().unwrap())
+            .attribute_definitions(definition.build().unwrap());
+    }
+    create.send().await.unwrap();
+    let mut command = command();
+    command.args(["restore", &id, "--account", ACCOUNT, "--into-another-table"]);
+    command.args(["--archive-bucket", BUCKET, "--table-name", &name]);
+    command.args(["--endpoint-url", &world.proxy.url()]);
+    command.args(["--s3-endpoint-url", &world.s3.url()]);
+    let output = tokio::task::spawn_blocking(move || command.output());
+    let output = output.await.unwrap().unwrap();
+    fails(&output, 1, "ValidationException");
+    let left = client.scan().table_name(&name).send().await.unwrap();
+    assert_eq!(left.count(), 0);
+}
+
 /// A dry run says what would become of the items, in the terminal as over HTTP.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_says_whether_it_would_archive() {
@@ -217,7 +254,7 @@ async fn nothing_is_deleted_while_the_disk_of_serve_is_full() {
     let left = query
         .key_condition_expression("PK = :PK")
         .expression_attribute_values(":PK", s("CAMPAIGN#campaign_123"))
-        .select(aws_sdk_dynamodb::types::Select::Count)
+        .select(Select::Count)
         .send()
         .await
         .unwrap();
