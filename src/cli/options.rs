@@ -75,7 +75,8 @@ pub(super) struct DeletionOptions {
 /// The option that says how fast a deletion or a restore may be.
 #[derive(Args, Clone, Copy, Debug)]
 pub(super) struct Pace {
-    /// Write units per second that it may consume; 0 for no limit.
+    /// Write units per second that may be consumed, of which a restore counts one for each item;
+    /// 0 for no limit.
     #[arg(
         long,
         env = MAX_WRITE_UNITS_PER_SECOND,

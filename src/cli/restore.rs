@@ -68,7 +68,6 @@ pub(super) struct Restore {
     /// Restore into another table than the one that everything was deleted from.
     #[arg(long)]
     into_another_table: bool,
-    /// The pace; for a restore, of children of 1 KB at most.
     #[command(flatten)]
     pace: Pace,
     #[command(flatten)]
