@@ -5,6 +5,8 @@
 //! put last, says that the archive is whole.
 
 #[cfg(feature = "cli")]
+mod bucket;
+#[cfg(feature = "cli")]
 mod contents;
 mod lines;
 mod object;
@@ -15,6 +17,7 @@ mod store;
 
 #[cfg(feature = "cli")]
 pub use self::{
+    bucket::{Lifecycle, Place, Said},
     contents::{BadArchive, Contents, Folder},
     lines::write_line,
     reader::Read,

@@ -21,7 +21,7 @@ mod ranges;
 mod record_write;
 #[cfg(feature = "cli")]
 mod restore;
-mod retry;
+pub(crate) mod retry;
 #[cfg(feature = "cli")]
 mod sample;
 #[cfg(feature = "cli")]
@@ -115,6 +115,15 @@ impl TableError {
     #[must_use]
     pub fn keeps_changing() -> Self {
         Self::Busy(Cause::because("the campaign kept changing"))
+    }
+
+    /// Returns the cause alone.
+    #[cfg(feature = "cli")]
+    pub(crate) fn into_cause(self) -> Cause {
+        match self {
+            Self::Busy(cause) | Self::NoAnswer(cause) | Self::Refused(cause) => cause,
+            other => Cause::because(&other.to_string()),
+        }
     }
 
     /// Returns whether the same request may succeed a little later.

@@ -12,8 +12,9 @@ pub(crate) const NAME: &str = "cold";
 const SAYS: &str = "process start to the first answer, with one round trip to the table";
 
 /// As `tests/emulator/emulator.py` calls them.
-const SUBJECTS: [&str; 4] = [
+const SUBJECTS: [&str; 5] = [
     "api (this)",
+    "api, with a bucket",
     "hello, lambda_http",
     "Python, boto3",
     "Node SDK",
@@ -60,10 +61,11 @@ pub(crate) fn starts(tools: &Tools) -> Value {
         .arg(&result));
     let medians: Value = serde_json::from_slice(&std::fs::read(result).unwrap()).unwrap();
     let of = |name: &str| medians[name].as_f64().unwrap();
-    let [ours, hello, python, _] = SUBJECTS.map(of);
+    let [ours, with_a_bucket, hello, python, _] = SUBJECTS.map(of);
     println!(
-        "  {:.1} times hello's; Python takes {:.0} times as long",
+        "  {:.1} times hello's, {:.1} with a bucket; Python takes {:.0} times as long",
         ours / hello,
+        with_a_bucket / hello,
         python / ours
     );
     let subjects = SUBJECTS.map(|name| json!({ "subject": name, "seconds": of(name) / 1_000.0 }));

@@ -16,6 +16,7 @@
     reason = "a measurement that cannot continue has to stop, and its numbers are small"
 )]
 
+mod bucket;
 mod chart;
 mod cold;
 mod endpoint;
@@ -33,11 +34,12 @@ use std::{cell::LazyCell, fs, path::Path};
 use serde_json::Value;
 
 use self::{
+    bucket::Bucket,
     endpoint::Engine,
     proxy::Proxy,
     report::{Run, Runs, report},
-    subjects::{SUBJECTS, Subject, Tools},
-    works::{WORKS, Work},
+    subjects::{ARCHIVING, SUBJECTS, Subject, Tools},
+    works::{Against, WORKS, Work},
 };
 
 /// What is run.
@@ -81,14 +83,13 @@ async fn main() {
                 .unwrap();
             continue;
         }
-        let has_peers = work.has_peers && !wanted.only_ours;
-        let subjects = if has_peers {
-            &SUBJECTS[..]
-        } else {
-            &SUBJECTS[..1]
+        let subjects = match work.against {
+            Against::Peers if !wanted.only_ours => &SUBJECTS[..],
+            Against::Peers | Against::Nobody => &SUBJECTS[..1],
+            Against::Archiving => &ARCHIVING[..],
         };
         let runs = runs(work, subjects, &tools).await;
-        keep(&folder, report(work, &runs));
+        keep(&folder, report(work, subjects, &runs));
     }
     if wanted.has(simulated::NAME) {
         let simulated = tokio::task::spawn_blocking(simulated::deletions);
@@ -135,22 +136,25 @@ async fn measure(
     subject: &Subject,
     round: usize,
 ) -> Run {
-    let campaign = format!(
-        "{}-{}-{round}",
-        work.name,
-        subject.file.unwrap_or("api").replace(['.', '_'], "-")
-    );
+    let by = match subject.file {
+        Some(file) => file,
+        None if subject.archives => "archiving",
+        None => "api",
+    };
+    let campaign = format!("{}-{}-{round}", work.name, by.replace(['.', '_'], "-"));
     engine.seed(&campaign, work.items);
     let keys = engine.keys(&campaign).await;
     let proxy = Proxy::start(engine.url(), work.latency, work.ceiling, keys).await;
+    let bucket = Bucket::start().await;
     let cpu = engine.cpu();
-    let done = subject.delete(tools, &proxy, &campaign).await;
+    let done = subject.delete(tools, &proxy, &bucket, &campaign).await;
     let run = Run {
         seconds: done.seconds,
         cpu: done.cpu,
         traffic: proxy.traffic(),
         endpoint_cpu: engine.cpu() - cpu,
         peak_kib: done.peak_kib,
+        puts: bucket.puts(),
     };
     // The peers leave the campaign item or not; nothing else may be there.
     assert_eq!(
@@ -159,5 +163,10 @@ async fn measure(
         "{} has left something",
         subject.name
     );
+    if subject.archives {
+        // What is read when a pass is split is read, and archived, again.
+        let items = work.items as u64 + 1;
+        assert!(run.puts.items >= items, "not everything is archived");
+    }
     run
 }

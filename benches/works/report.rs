@@ -4,7 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::{proxy::Traffic, settings, subjects::SUBJECTS, works::Work};
+use crate::{
+    bucket::Puts,
+    proxy::Traffic,
+    settings,
+    subjects::Subject,
+    works::{Against, Work},
+};
 
 /// One deletion by one subject.
 pub(crate) struct Run {
@@ -16,6 +22,7 @@ pub(crate) struct Run {
     pub(crate) endpoint_cpu: f64,
     /// Resident, KiB; of `api` alone.
     pub(crate) peak_kib: Option<u64>,
+    pub(crate) puts: Puts,
 }
 
 /// The runs of each subject, by its name.
@@ -32,17 +39,18 @@ fn of(runs: &[Run], value: fn(&Run) -> f64) -> f64 {
 }
 
 /// Prints what a work has come to, and gives it as JSON.
-pub(crate) fn report(work: &Work, runs: &Runs) -> Value {
-    let ours = SUBJECTS[0].name;
+pub(crate) fn report(work: &Work, subjects: &[Subject], runs: &Runs) -> Value {
+    let ours = subjects[0].name;
     let seconds = |name: &str| of(&runs[name], |run| run.seconds);
-    let peers = runs.keys().copied().filter(|name| *name != ours);
+    let peers = subjects.iter().filter(|it| it.file.is_some());
+    let peers = peers.map(|it| it.name);
     let fastest = peers.min_by(|a, b| seconds(a).total_cmp(&seconds(b)));
     println!(
         "  {:<24} {:>8} {:>8} {:>12} {:>10} {:>8}",
         "", "seconds", "ratio", "CPU µs/item", "endpoint", "back"
     );
-    let subjects = SUBJECTS.iter().filter(|it| runs.contains_key(it.name));
     let rows: Vec<Value> = subjects
+        .iter()
         .map(|it| row(work, it.name, &runs[it.name], fastest.map(seconds)))
         .collect();
     let mut report = json!({
@@ -57,8 +65,29 @@ pub(crate) fn report(work: &Work, runs: &Runs) -> Value {
             cpu(ours) / cpu(fastest),
         );
     }
+    if work.against == Against::Archiving {
+        of_archiving(&runs[ours], &runs[subjects[1].name], &mut report);
+    }
     of_ours(work, &runs[ours], &mut report);
     report
+}
+
+/// What an archive takes.
+fn of_archiving(without: &[Run], with: &[Run], report: &mut Value) {
+    // Of each round, since the machine is faster in one than in another.
+    let ratios = without.iter().zip(with);
+    let ratio = median(ratios.map(|(a, b)| b.seconds / a.seconds).collect());
+    let cpu = of(with, |run| run.cpu) / of(without, |run| run.cpu);
+    let Puts { objects, bytes, .. } = with[0].puts;
+    let peak = |runs: &[Run]| runs.iter().filter_map(|run| run.peak_kib).max();
+    println!(
+        "  with an archive: {ratio:.3} of the time, {cpu:.2} of the CPU; {objects} puts of {bytes} bytes in all; \
+         peak {} KiB",
+        peak(with).unwrap_or_default()
+    );
+    report["archiving"] = json!({
+        "toWithout": ratio, "cpuToWithout": cpu, "puts": objects, "bytes": bytes, "peakKib": peak(with),
+    });
 }
 
 fn row(work: &Work, name: &str, runs: &[Run], fastest: Option<f64>) -> Value {

@@ -23,6 +23,7 @@ use tokio::{
 };
 
 use crate::{
+    bucket::Bucket,
     endpoint::cpu_of,
     proxy::{Proxy, json_answer},
 };
@@ -32,38 +33,43 @@ pub(crate) struct Subject {
     pub(crate) name: &'static str,
     /// In `benches/peers`; `None` for `api`.
     pub(crate) file: Option<&'static str>,
+    /// Whether it archives what it deletes.
+    pub(crate) archives: bool,
+}
+
+impl Subject {
+    const fn api(name: &'static str, archives: bool) -> Self {
+        Self {
+            name,
+            file: None,
+            archives,
+        }
+    }
+
+    const fn peer(name: &'static str, file: &'static str) -> Self {
+        Self {
+            name,
+            file: Some(file),
+            archives: false,
+        }
+    }
 }
 
 /// The first is ours.
 pub(crate) const SUBJECTS: [Subject; 7] = [
-    Subject {
-        name: "api (this)",
-        file: None,
-    },
-    Subject {
-        name: "boto3 batch_writer",
-        file: Some("boto3_batch_writer.py"),
-    },
-    Subject {
-        name: "boto3, 16 threads",
-        file: Some("boto3_threads.py"),
-    },
-    Subject {
-        name: "Node SDK, 16 in flight",
-        file: Some("node_sdk.mjs"),
-    },
-    Subject {
-        name: "ElectroDB",
-        file: Some("electrodb.mjs"),
-    },
-    Subject {
-        name: "boto3, by kind",
-        file: Some("boto3_by_kind.py"),
-    },
-    Subject {
-        name: "Node SDK, by kind",
-        file: Some("node_by_kind.mjs"),
-    },
+    Subject::api("api (this)", false),
+    Subject::peer("boto3 batch_writer", "boto3_batch_writer.py"),
+    Subject::peer("boto3, 16 threads", "boto3_threads.py"),
+    Subject::peer("Node SDK, 16 in flight", "node_sdk.mjs"),
+    Subject::peer("ElectroDB", "electrodb.mjs"),
+    Subject::peer("boto3, by kind", "boto3_by_kind.py"),
+    Subject::peer("Node SDK, by kind", "node_by_kind.mjs"),
+];
+
+/// Without an archive, and with one.
+pub(crate) const ARCHIVING: [Subject; 2] = [
+    Subject::api("api (this)", false),
+    Subject::api("api, archiving", true),
 ];
 
 /// What a deletion came to.
@@ -173,10 +179,11 @@ impl Subject {
         &self,
         tools: &LazyCell<Tools>,
         proxy: &Proxy,
+        bucket: &Bucket,
         campaign: &str,
     ) -> Done {
         match self.file {
-            None => delete_by_api(proxy, campaign).await,
+            None => delete_by_api(proxy, self.archives.then_some(bucket), campaign).await,
             Some(file) => {
                 let (file, folder) = (file.to_owned(), tools.0.clone());
                 let (environment, campaign) = (environment(proxy.url()), campaign.to_owned());
@@ -257,7 +264,7 @@ async fn serve(
 }
 
 /// Hands the event of a DELETE to a built `api` that is warm, and waits for 200.
-async fn delete_by_api(proxy: &Proxy, campaign: &str) -> Done {
+async fn delete_by_api(proxy: &Proxy, bucket: Option<&Bucket>, campaign: &str) -> Done {
     let (sender, receiver) = mpsc::channel(1);
     let runtime = Arc::new(Runtime {
         events: tokio::sync::Mutex::new(receiver),
@@ -280,8 +287,15 @@ async fn delete_by_api(proxy: &Proxy, campaign: &str) -> Done {
             });
         }
     });
+    let archive = bucket.map(|bucket| {
+        [
+            ("ARCHIVE_BUCKET", "archive"),
+            ("AWS_ENDPOINT_URL_S3", bucket.url()),
+        ]
+    });
     let mut api = Command::new(env!("CARGO_BIN_EXE_api"))
         .envs(environment(proxy.url()))
+        .envs(archive.into_iter().flatten())
         .env("AWS_LAMBDA_RUNTIME_API", address)
         .env("AWS_LAMBDA_FUNCTION_NAME", "api")
         .env("AWS_LAMBDA_FUNCTION_VERSION", "1")

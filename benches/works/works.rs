@@ -14,8 +14,16 @@ pub(crate) struct Work {
     /// Writes per second that each partition takes.
     pub(crate) ceiling: Option<Ceiling>,
     pub(crate) rounds: usize,
-    /// Whether the peers do it, too.
-    pub(crate) has_peers: bool,
+    pub(crate) against: Against,
+}
+
+/// Who else does a work.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Against {
+    Nobody,
+    Peers,
+    /// `api` with an archive.
+    Archiving,
 }
 
 pub(crate) const LATENCY: Duration = Duration::from_millis(5);
@@ -28,7 +36,7 @@ pub(crate) const ONE: Ceiling = Ceiling {
     splits: None,
 };
 
-pub(crate) const WORKS: [Work; 8] = [
+pub(crate) const WORKS: [Work; 10] = [
     Work {
         name: "A",
         says: "837 children, 5 ms to the table",
@@ -36,7 +44,7 @@ pub(crate) const WORKS: [Work; 8] = [
         latency: LATENCY,
         ceiling: None,
         rounds: 7,
-        has_peers: true,
+        against: Against::Peers,
     },
     Work {
         name: "B",
@@ -45,7 +53,7 @@ pub(crate) const WORKS: [Work; 8] = [
         latency: LATENCY,
         ceiling: None,
         rounds: 3,
-        has_peers: true,
+        against: Against::Peers,
     },
     Work {
         name: "C",
@@ -54,7 +62,7 @@ pub(crate) const WORKS: [Work; 8] = [
         latency: LATENCY,
         ceiling: Some(ONE),
         rounds: 3,
-        has_peers: true,
+        against: Against::Peers,
     },
     Work {
         name: "D",
@@ -63,7 +71,7 @@ pub(crate) const WORKS: [Work; 8] = [
         latency: Duration::ZERO,
         ceiling: None,
         rounds: 1,
-        has_peers: true,
+        against: Against::Peers,
     },
     Work {
         name: "E",
@@ -75,7 +83,7 @@ pub(crate) const WORKS: [Work; 8] = [
             ..ONE
         }),
         rounds: 1,
-        has_peers: true,
+        against: Against::Peers,
     },
     Work {
         name: "F",
@@ -90,7 +98,7 @@ pub(crate) const WORKS: [Work; 8] = [
             ..ONE
         }),
         rounds: 1,
-        has_peers: true,
+        against: Against::Peers,
     },
     Work {
         name: "G",
@@ -99,7 +107,7 @@ pub(crate) const WORKS: [Work; 8] = [
         latency: LATENCY,
         ceiling: Some(ONE),
         rounds: 1,
-        has_peers: false,
+        against: Against::Nobody,
     },
     Work {
         name: "G2",
@@ -111,6 +119,24 @@ pub(crate) const WORKS: [Work; 8] = [
             ..ONE
         }),
         rounds: 1,
-        has_peers: false,
+        against: Against::Nobody,
+    },
+    Work {
+        name: "B-archive",
+        says: "24,000 children, 5 ms to the table, 15 ms for a put",
+        items: 24_000,
+        latency: LATENCY,
+        ceiling: None,
+        rounds: 7,
+        against: Against::Archiving,
+    },
+    Work {
+        name: "C-archive",
+        says: "4,000 children, 1,000 writes a second and half a second of burst, 15 ms for a put",
+        items: 4_000,
+        latency: LATENCY,
+        ceiling: Some(ONE),
+        rounds: 3,
+        against: Against::Archiving,
     },
 ];

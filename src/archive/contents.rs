@@ -288,7 +288,17 @@ impl Contents {
     /// # Errors
     /// [`BadArchive::Incomplete`].
     pub fn check_complete(&self) -> Result<(), BadArchive> {
-        let (found, counted) = (self.items, self.manifest.items);
+        self.check_has(self.manifest.items)
+    }
+
+    /// Checks the same for this number of items: what the deletion's record has counted, where
+    /// there is one. A worker that has lost its lease may put its manifest late, in place of the
+    /// one with the final counts.
+    ///
+    /// # Errors
+    /// [`BadArchive::Incomplete`].
+    pub fn check_has(&self, counted: u64) -> Result<(), BadArchive> {
+        let found = self.items;
         if found < counted {
             return Err(BadArchive::Incomplete { found, counted });
         }

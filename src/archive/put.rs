@@ -25,6 +25,14 @@ const PATIENCE: Duration = Duration::from_mins(5);
 /// How much of an answer is read. S3's errors have a few hundred bytes.
 const MOST_OF_AN_ERROR: usize = 64 * 1024;
 
+/// The errors of a bucket in another Region, which answer with its name (S3 API reference,
+/// "Error responses").
+const OF_ANOTHER_REGION: [&str; 3] = [
+    "PermanentRedirect",
+    "TemporaryRedirect",
+    "AuthorizationHeaderMalformed",
+];
+
 /// What is encoded in a path: all but the unreserved characters of RFC 3986, and slashes.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
@@ -150,7 +158,8 @@ impl Sender {
     /// Returns what an error of S3 means.
     async fn not_put(&self, answer: HttpResponse) -> NotPut {
         let status = answer.status().as_u16();
-        let date = answer.headers().get("date").map(ToOwned::to_owned);
+        let header = |name: &str| answer.headers().get(name).map(ToOwned::to_owned);
+        let (date, region) = (header("date"), header("x-amz-bucket-region"));
         let body = Limited::new(answer.into_body(), MOST_OF_AN_ERROR).collect();
         let body = body
             .await
@@ -159,7 +168,12 @@ impl Sender {
         let text = String::from_utf8_lossy(&body);
         let code = element(&text, "Code").unwrap_or("no error code");
         let message = element(&text, "Message").unwrap_or("no message");
-        let cause = Cause::because(&format!("{OPERATION}: {code} ({status}): {message}"));
+        let region = region.as_deref().or(element(&text, "Region"));
+        let region = region.filter(|_| OF_ANOTHER_REGION.contains(&code));
+        let region = region.map(|region| format!(" (the bucket is in {region})"));
+        let region = region.unwrap_or_default();
+        let cause = format!("{OPERATION}: {code} ({status}): {message}{region}");
+        let cause = Cause::because(&cause);
         if code == "RequestTimeTooSkewed" {
             self.skew.learn(date.as_deref());
         }

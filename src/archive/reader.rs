@@ -13,7 +13,10 @@ use tokio::time::{Instant, timeout_at};
 use super::{ArchiveError, ArchiveStore};
 use crate::{
     sdk::{self, Cause},
-    table::Backoff,
+    table::{
+        Backoff,
+        retry::{self, Failure, Verdict},
+    },
 };
 
 /// The object's metadata: how many items are in it.
@@ -76,7 +79,8 @@ impl ArchiveStore {
         let mut from = None;
         loop {
             let request = list.clone().set_continuation_token(from);
-            let page = until_answered(OPERATION, deadline, || request.clone().send()).await?;
+            let page = until_answered(OPERATION, deadline, || request.clone().send()).await;
+            let page = page.map_err(|failure| failed(OPERATION, failure))?;
             let objects = page.contents.unwrap_or_default().into_iter();
             keys.extend(objects.filter_map(|object| object.key));
             let prefixes = page.common_prefixes.unwrap_or_default().into_iter();
@@ -104,6 +108,7 @@ impl ArchiveStore {
         let mut backoff = Backoff::default();
         loop {
             let answer = until_answered(OPERATION, deadline, || get.clone().send()).await;
+            let answer = answer.map_err(|failure| failed(OPERATION, failure));
             let answer = match answer {
                 Err(ArchiveError::Missing(_)) => return Ok(None),
                 answer => answer?,
@@ -136,51 +141,44 @@ impl ArchiveStore {
     }
 }
 
-/// Makes a call until it is answered or the deadline comes.
-async fn until_answered<T, E, F>(
+/// Makes a call of S3 until it is answered or the deadline comes.
+pub(super) async fn until_answered<T, E, F>(
     operation: &'static str,
     deadline: Instant,
     call: impl Fn() -> F,
-) -> Result<T, ArchiveError>
+) -> Result<T, Failure<E>>
 where
     E: ProvideErrorMetadata,
     F: Future<Output = Result<T, SdkError<E>>>,
 {
-    let mut backoff = Backoff::default();
-    let mut first = None;
-    loop {
-        let Ok(answer) = timeout_at(deadline, Box::pin(sdk::signed(&call))).await else {
-            let cause = first.unwrap_or_else(|| Cause::deadline(operation));
-            return Err(ArchiveError::NoAnswer(cause));
-        };
-        let error = match answer {
-            Ok(answer) => return Ok(answer),
-            Err(error) => error,
-        };
-        let cause = Cause::of(operation, &error);
-        if error.code() == Some("NoSuchKey") {
-            return Err(ArchiveError::Missing(cause));
+    retry::until(operation, deadline, call, verdict).await
+}
+
+/// Returns what a failure means to a reader.
+pub(super) fn failed<E: ProvideErrorMetadata>(
+    operation: &'static str,
+    failure: Failure<E>,
+) -> ArchiveError {
+    match failure {
+        Failure::Answered(error) if error.code() == Some("NoSuchKey") => {
+            ArchiveError::Missing(Cause::of(operation, &error))
         }
-        if is_final(&error) {
-            return Err(ArchiveError::Refused(cause));
-        }
-        let cause = first.get_or_insert(cause);
-        if !backoff.wait(deadline).await {
-            return Err(ArchiveError::NoAnswer(cause.clone()));
-        }
+        Failure::Answered(error) => ArchiveError::Refused(Cause::of(operation, &error)),
+        Failure::Table(error) => ArchiveError::NoAnswer(error.into_cause()),
     }
 }
 
-/// Returns whether sending the same request again is useless.
-fn is_final<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+/// The meaning of an error: sending the same request again is useless, or not.
+fn verdict<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Verdict {
     match error {
-        SdkError::ConstructionFailure(_) => true,
-        error if sdk::has_no_credentials(error) => true,
-        SdkError::ServiceError(service) => {
-            let status = service.raw().status().as_u16();
-            status != 429 && status < 500
-        }
-        _ => false,
+        SdkError::ConstructionFailure(_) => Verdict::Answered,
+        error if sdk::has_no_credentials(error) => Verdict::Answered,
+        SdkError::ServiceError(service) => match service.raw().status().as_u16() {
+            501 => Verdict::Answered,
+            429 | 500.. => Verdict::NoAnswer,
+            _ => Verdict::Answered,
+        },
+        _ => Verdict::NoAnswer,
     }
 }
 

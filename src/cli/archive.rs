@@ -10,7 +10,7 @@ use super::{
     print::{self, Column, Table, kinds},
 };
 use crate::{
-    archive::{ArchiveError, BadArchive, Folder, Manifest, write_line},
+    archive::{ArchiveError, BadArchive, Contents, Folder, Manifest, write_line},
     record::{RecordState, account_folder, deletion_id, folder},
     table::item::Item,
 };
@@ -80,12 +80,27 @@ fn parse_id(text: &str) -> Result<String, String> {
     deletion_id(text).ok_or_else(|| "must be the id of a deletion, a UUID".to_owned())
 }
 
+/// The archive of a finished deletion.
+pub(super) struct Found {
+    pub(super) folder: Folder,
+    /// How many items the deletion has counted; `None` once its record has expired.
+    counted: Option<u64>,
+}
+
+impl Found {
+    /// Checks that an archive has every item that its deletion has counted.
+    pub(super) fn check_complete(&self, contents: &Contents) -> Result<(), CliError> {
+        let counted = self.counted.unwrap_or(contents.manifest.items);
+        Ok(contents.check_has(counted)?)
+    }
+}
+
 impl Find {
     /// Returns where the archive of a finished deletion is: where its record says, or, once
     /// that has expired, where the options say.
-    pub(super) async fn folder(&self) -> Result<Folder, CliError> {
+    pub(super) async fn archive(&self) -> Result<Found, CliError> {
         let table = self.connect.table().await?;
-        let store = self.archive.store(&self.connect).await?;
+        let store = self.archive.bucket.store(&self.connect).await?;
         let record = table.record(&self.account, &self.id, patience()).await?;
         let (bucket, prefix) = match &record {
             Some(record) if record.state == RecordState::Running => {
@@ -100,7 +115,7 @@ impl Find {
                 };
                 (archive.bucket.clone(), archive.prefix.clone())
             }
-            None => match self.archive.bucket() {
+            None => match self.archive.bucket.name() {
                 Some(bucket) => (bucket.to_owned(), self.archive.prefix().to_owned()),
                 None => {
                     return Err(CliError::Refused(format!(
@@ -112,10 +127,13 @@ impl Find {
                 }
             },
         };
-        Ok(Folder {
-            store,
-            bucket,
-            prefix: folder(&prefix, &self.account, &self.id),
+        Ok(Found {
+            folder: Folder {
+                store,
+                bucket,
+                prefix: folder(&prefix, &self.account, &self.id),
+            },
+            counted: record.map(|record| record.progress.counted.total()),
         })
     }
 }
@@ -125,9 +143,47 @@ impl Find {
 #[serde(rename_all = "camelCase")]
 struct Listed {
     deletion_id: String,
-    /// `None` if the archive is not whole.
+    state: State,
+    /// `None` if there is none, or not yet the final one.
     #[serde(skip_serializing_if = "Option::is_none")]
     manifest: Option<Manifest>,
+}
+
+/// What an archive in a list is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+enum State {
+    /// It has everything that its deletion has deleted.
+    Whole,
+    /// Its deletion is running.
+    Running,
+    /// It has no manifest although its deletion is finished.
+    NotWhole,
+    /// Its deletion was never claimed, by a race: it has the campaign item alone. Or it is
+    /// not whole, and the record has expired.
+    NoDeletion,
+}
+
+impl State {
+    /// Returns the state, given the record's. A manifest is put just before the deletion
+    /// finishes, so with a running deletion it is not the last word.
+    fn of(record: Option<RecordState>, has_manifest: bool) -> Self {
+        match (record, has_manifest) {
+            (Some(RecordState::Running), _) => Self::Running,
+            (_, true) => Self::Whole,
+            (Some(_), false) => Self::NotWhole,
+            (None, false) => Self::NoDeletion,
+        }
+    }
+
+    fn as_text(self) -> &'static str {
+        match self {
+            Self::Whole => "",
+            Self::Running => "(running)",
+            Self::NotWhole => "(not whole)",
+            Self::NoDeletion => "(no deletion)",
+        }
+    }
 }
 
 impl Archive {
@@ -142,11 +198,42 @@ impl Archive {
 
 impl List {
     async fn run(self) -> Result<(), CliError> {
-        let Some(bucket) = self.archive.bucket() else {
+        let listed = self.listed().await?;
+        if self.json {
+            return print::json(&listed);
+        }
+        let mut table = Table::new(&[
+            Column::Kept("DELETION"),
+            Column::Kept("CAMPAIGN"),
+            Column::Kept("ITEMS"),
+            Column::Drops("OBJECTS", 1),
+            Column::Drops("BYTES", 2),
+        ]);
+        for listed in listed {
+            let cells = listed.manifest.map_or_else(
+                || [listed.state.as_text(), "", "", ""].map(ToOwned::to_owned),
+                |manifest| {
+                    [
+                        manifest.campaign_id,
+                        manifest.items.to_string(),
+                        manifest.objects.to_string(),
+                        manifest.bytes.to_string(),
+                    ]
+                },
+            );
+            let [campaign, items, objects, bytes] = cells;
+            table.row([listed.deletion_id, campaign, items, objects, bytes]);
+        }
+        table.print()
+    }
+
+    async fn listed(&self) -> Result<Vec<Listed>, CliError> {
+        let Some(bucket) = self.archive.bucket.name() else {
             let why = "name the bucket with --archive-bucket";
             return Err(CliError::Refused(why.to_owned()));
         };
-        let store = self.archive.store(&self.connect).await?;
+        let table = self.connect.table().await?;
+        let store = self.archive.bucket.store(&self.connect).await?;
         let account = account_folder(self.archive.prefix(), &self.account);
         let mut listed = Vec::new();
         for prefix in store.folders(bucket, &account, patience()).await? {
@@ -160,47 +247,24 @@ impl List {
                 bucket,
                 prefix,
             };
+            let manifest = folder.manifest().await?;
+            // After the manifest: it may be put, and its deletion finish, in between.
+            let record = table.record(&self.account, &deletion_id, patience());
+            let state = record.await?.map(|record| record.state);
+            let state = State::of(state, manifest.is_some());
             listed.push(Listed {
                 deletion_id,
-                manifest: folder.manifest().await?,
+                state,
+                manifest: manifest.filter(|_| state == State::Whole),
             });
         }
-        if self.json {
-            return print::json(&listed);
-        }
-        let mut table = Table::new(&[
-            Column::Kept("DELETION"),
-            Column::Kept("CAMPAIGN"),
-            Column::Kept("ITEMS"),
-            Column::Drops("OBJECTS", 1),
-            Column::Drops("BYTES", 2),
-        ]);
-        for Listed {
-            deletion_id,
-            manifest,
-        } in listed
-        {
-            let cells = manifest.map_or_else(
-                || ["(not whole)", "", "", ""].map(ToOwned::to_owned),
-                |manifest| {
-                    [
-                        manifest.campaign_id,
-                        manifest.items.to_string(),
-                        manifest.objects.to_string(),
-                        manifest.bytes.to_string(),
-                    ]
-                },
-            );
-            let [campaign, items, objects, bytes] = cells;
-            table.row([deletion_id, campaign, items, objects, bytes]);
-        }
-        table.print()
+        Ok(listed)
     }
 }
 
 impl Show {
     async fn run(self) -> Result<(), CliError> {
-        let folder = self.find.folder().await?;
+        let folder = self.find.archive().await?.folder;
         if self.items {
             let contents = folder.read(|_| {}).await?;
             if let Some(campaign) = &contents.campaign {
@@ -237,9 +301,9 @@ fn print_item(item: &Item) -> Result<(), CliError> {
 
 impl Verify {
     async fn run(self) -> Result<(), CliError> {
-        let folder = self.find.folder().await?;
-        let contents = folder.read(|_| {}).await?;
-        contents.check_complete()?;
+        let found = self.find.archive().await?;
+        let contents = found.folder.clone().read(|_| {}).await?;
+        found.check_complete(&contents)?;
         print::line(&format!(
             "The archive of deletion {} is whole: {} items of campaign {} in {} objects, {} bytes.",
             self.find.id,

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{
     CliError,
     connect::{Confirm, Connect, patience, state_machine},
-    options::DeletionOptions,
+    options::{ArchiveBucket, DeletionOptions},
     print::{self, Column, Table as TextTable, kinds, plain},
 };
 use crate::{
@@ -70,6 +70,8 @@ pub(super) struct Cleanup {
     #[command(flatten)]
     options: DeletionOptions,
     #[command(flatten)]
+    bucket: ArchiveBucket,
+    #[command(flatten)]
     connect: Connect,
     #[command(flatten)]
     confirm: Confirm,
@@ -86,10 +88,10 @@ impl Cleanup {
         let retention = self.retention()?;
         let most = retention.max_campaigns_per_run;
         let table = self.connect.table().await?;
-        let store = self.options.archive.store(&self.connect).await?;
+        let store = self.bucket.store(&self.connect).await?;
         let bus = self.options.events.bus(&self.connect).await?;
         let deletions = |hand_off| -> Result<_, CliError> {
-            let settings = self.options.settings()?;
+            let settings = self.options.settings(Some(&self.bucket))?;
             let deletions = Deletions::new(table.clone(), settings, hand_off);
             Ok(deletions
                 .archiving_in(store.clone())

@@ -11,7 +11,7 @@ use super::{
     CliError,
     connect::{Confirm, Connect, PATIENCE, patience, state_machine},
     driver::until_done,
-    options::DeletionOptions,
+    options::{ArchiveBucket, DeletionOptions},
     print::{self, kinds, plain, print_deletion},
 };
 use crate::{
@@ -69,6 +69,8 @@ pub(super) struct Delete {
     #[command(flatten)]
     options: DeletionOptions,
     #[command(flatten)]
+    bucket: ArchiveBucket,
+    #[command(flatten)]
     connect: Connect,
     #[command(flatten)]
     confirm: Confirm,
@@ -106,7 +108,7 @@ impl Delete {
             HandOff::None
         };
         // Claimed first and drained after, so that the deletion has an id to show.
-        let store = self.options.archive.store(&self.connect).await?;
+        let store = self.bucket.store(&self.connect).await?;
         let bus = self.options.events.bus(&self.connect).await?;
         let deletions = |hand_off| -> Result<_, CliError> {
             let deletions = self.deletions(&table, hand_off)?;
@@ -129,7 +131,7 @@ impl Delete {
     }
 
     fn deletions(&self, table: &Table, hand_off: HandOff) -> Result<Deletions, CliError> {
-        let settings = self.options.settings()?;
+        let settings = self.options.settings(Some(&self.bucket))?;
         Ok(Deletions::new(table.clone(), settings, hand_off))
     }
 
@@ -157,16 +159,22 @@ impl Delete {
                 "campaignName": preview.campaign.name,
                 "deletedItems": preview.counts,
                 "complete": preview.complete,
+                "wouldArchive": preview.would_archive,
             });
             return print::json(&said);
         }
         print::line(&format!(
-            "campaign {} \"{}\" can be deleted, with {}{} items: {}",
+            "campaign {} \"{}\" can be deleted, with {}{} items: {}{}",
             self.id,
             plain(&preview.campaign.name),
             if preview.complete { "" } else { "at least " },
             preview.counts.total(),
-            kinds(&preview.counts)
+            kinds(&preview.counts),
+            match preview.would_archive {
+                Some(true) => "; all of it would be archived first",
+                Some(false) => "; none of it would be archived",
+                None => "",
+            }
         ))
     }
 
@@ -197,7 +205,7 @@ impl Delete {
             Some(url) => format!(" --endpoint-url {url}"),
             None => String::new(),
         };
-        let archive = match self.options.archive.endpoint_url() {
+        let archive = match self.bucket.endpoint_url() {
             Some(url) => format!(" --s3-endpoint-url {url}"),
             None => String::new(),
         };

@@ -2,6 +2,7 @@
 //! finds. Without `--live` it reads; with it, it makes a few campaigns, deletes them through
 //! the API, and takes away everything that it made.
 
+mod archive;
 mod check;
 mod data;
 mod gateway;
@@ -19,7 +20,7 @@ use self::{
 use super::{
     CliError,
     connect::{Confirm, Connect},
-    options::DeletionOptions,
+    options::{ArchiveBucket, DeletionOptions},
     web::{Web, api_key},
 };
 use crate::config;
@@ -61,6 +62,8 @@ pub(super) struct Doctor {
     #[command(flatten)]
     options: DeletionOptions,
     #[command(flatten)]
+    bucket: ArchiveBucket,
+    #[command(flatten)]
     connect: Connect,
     #[command(flatten)]
     confirm: Confirm,
@@ -69,7 +72,7 @@ pub(super) struct Doctor {
 impl Doctor {
     pub(super) async fn run(self) -> Result<(), CliError> {
         let state_machine = config::state_machine_arn(Some(self.state_machine_arn.clone()))?;
-        let settings = self.options.settings()?;
+        let settings = self.options.settings(Some(&self.bucket))?;
         let web = self.api_url.as_deref().map(Web::new).transpose()?;
         if self.live {
             let what = "make and delete campaigns of an account of its own";
@@ -78,6 +81,8 @@ impl Doctor {
         let (service, mut checks) = Service::of(&self.connect).await?;
         checks.extend(settings::checks(&service, settings.pace).await);
         checks.extend(data::checks(&service, &settings).await);
+        let bucket = settings.archive.as_ref();
+        checks.extend(archive::checks(bucket, &self.bucket, &self.connect).await);
         let live = match (service.usable(), &web) {
             (Some(table), Some(web)) if self.live => Some(Live::new(table, web)?),
             _ => None,

@@ -1,6 +1,6 @@
 //! The options that say how a deletion is done, where it archives, and where it is announced.
 
-use std::ops::RangeInclusive;
+use std::{num::NonZeroU32, ops::RangeInclusive};
 
 use clap::{
     Args,
@@ -38,15 +38,8 @@ pub(super) struct DeletionOptions {
         value_parser = number_in(LEASE_RANGE)
     )]
     lease_seconds: u64,
-    /// Write units per second that a deletion may consume; 0 for no limit.
-    #[arg(
-        long,
-        env = MAX_WRITE_UNITS_PER_SECOND,
-        value_name = "N",
-        default_value_t = 0,
-        value_parser = number_in(PACE_RANGE)
-    )]
-    max_write_units_per_second: u32,
+    #[command(flatten)]
+    pace: Pace,
     /// Write units per second that a deletion started by retention may consume; by
     /// default, the value of --max-write-units-per-second.
     #[arg(
@@ -66,9 +59,21 @@ pub(super) struct DeletionOptions {
     )]
     audit_retention_days: u64,
     #[command(flatten)]
-    pub(super) archive: ArchiveOptions,
+    prefix: ArchivePrefix,
     #[command(flatten)]
     pub(super) events: EventOptions,
+    /// `default` to archive unless told otherwise, `request` to archive only if told to.
+    #[arg(long, env = ARCHIVE_MODE, value_name = "MODE", default_value = "default")]
+    archive_mode: String,
+    /// After how many days the bucket's lifecycle removes an archive; 0 if it does not.
+    #[arg(
+        long,
+        env = ARCHIVE_DAYS,
+        value_name = "N",
+        default_value_t = 0,
+        value_parser = number_in(DAYS_RANGE)
+    )]
+    archive_days: u64,
 }
 
 /// The option that says where finished deletions are announced.
@@ -85,9 +90,40 @@ pub(super) struct EventOptions {
     event_bus_name: Option<String>,
 }
 
-/// The options that say where deletions archive.
+/// The option that says how fast a deletion or a restore may be.
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// Write units per second that may be consumed, of which a restore counts one for each item;
+    /// 0 for no limit.
+    #[arg(
+        long,
+        env = MAX_WRITE_UNITS_PER_SECOND,
+        value_name = "N",
+        default_value_t = 0,
+        value_parser = number_in(PACE_RANGE)
+    )]
+    max_write_units_per_second: u32,
+}
+
+impl Pace {
+    /// Returns the pace; `None` for no limit.
+    pub(super) fn units(self) -> Option<NonZeroU32> {
+        NonZeroU32::new(self.max_write_units_per_second)
+    }
+}
+
+/// The option that says where in a bucket archives are.
 #[derive(Args, Clone, Debug)]
-pub(super) struct ArchiveOptions {
+struct ArchivePrefix {
+    /// The start of every key in the bucket of archives.
+    #[arg(long, env = ARCHIVE_PREFIX, value_name = "PREFIX", default_value = DEFAULT_ARCHIVE_PREFIX)]
+    archive_prefix: String,
+}
+
+/// The options that say in which bucket archives are. `serve` has none of them: it archives in
+/// the S3 that it serves.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ArchiveBucket {
     /// The S3 bucket that deletions archive in; without it, there is no archive.
     #[arg(
         long,
@@ -96,24 +132,18 @@ pub(super) struct ArchiveOptions {
         value_parser = NonEmptyStringValueParser::new()
     )]
     archive_bucket: Option<String>,
-    /// The start of every key in that bucket.
-    #[arg(long, env = ARCHIVE_PREFIX, value_name = "PREFIX", default_value = DEFAULT_ARCHIVE_PREFIX)]
-    archive_prefix: String,
-    /// `default` to archive unless told otherwise, `request` to archive only if told to.
-    #[arg(long, env = ARCHIVE_MODE, value_name = "MODE", default_value = "default")]
-    archive_mode: String,
-    /// After how many days the bucket's lifecycle removes an archive; 0 if it does not.
-    #[arg(
-        long,
-        env = ARCHIVE_DAYS,
-        value_name = "N",
-        default_value_t = 0,
-        value_parser = number_in(DAYS_RANGE)
-    )]
-    archive_days: u64,
     /// The S3 endpoint; by default, the one in the SDK's own configuration.
     #[arg(long, env = S3_ENDPOINT_URL, value_name = "URL")]
     s3_endpoint_url: Option<String>,
+}
+
+/// The options that say where the archives to be read are.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ArchiveOptions {
+    #[command(flatten)]
+    pub(super) bucket: ArchiveBucket,
+    #[command(flatten)]
+    prefix: ArchivePrefix,
 }
 
 /// Returns a parser of numbers in this range, which says for any other number what is
@@ -130,12 +160,19 @@ where
 }
 
 impl DeletionOptions {
-    /// Returns the settings of a deletion, read as a function reads them.
+    /// Returns the settings of a deletion, read as a function reads them. Without a bucket,
+    /// there is no archive.
     ///
     /// # Errors
     /// [`ConfigError`].
-    pub(super) fn settings(&self) -> Result<DeletionSettings, ConfigError> {
-        DeletionSettings::read(|variable| self.value(variable))
+    pub(super) fn settings(
+        &self,
+        bucket: Option<&ArchiveBucket>,
+    ) -> Result<DeletionSettings, ConfigError> {
+        DeletionSettings::read(|variable| match variable {
+            ARCHIVE_BUCKET => bucket.and_then(|bucket| bucket.archive_bucket.clone()),
+            other => self.value(other),
+        })
     }
 
     /// Returns the value of the option that corresponds to a variable.
@@ -143,13 +180,16 @@ impl DeletionOptions {
     pub(super) fn value(&self, variable: &str) -> Option<String> {
         match variable {
             LEASE_SECONDS => Some(self.lease_seconds.to_string()),
-            MAX_WRITE_UNITS_PER_SECOND => Some(self.max_write_units_per_second.to_string()),
+            MAX_WRITE_UNITS_PER_SECOND => Some(self.pace.max_write_units_per_second.to_string()),
             MAX_RETENTION_WRITE_UNITS_PER_SECOND => self
                 .max_retention_write_units_per_second
                 .map(|units| units.to_string()),
             AUDIT_RETENTION_DAYS => Some(self.audit_retention_days.to_string()),
             EVENT_BUS_NAME => self.events.event_bus_name.clone(),
-            other => self.archive.value(other),
+            ARCHIVE_PREFIX => Some(self.prefix.archive_prefix.clone()),
+            ARCHIVE_MODE => Some(self.archive_mode.clone()),
+            ARCHIVE_DAYS => Some(self.archive_days.to_string()),
+            _ => None,
         }
     }
 }
@@ -183,30 +223,21 @@ impl EventOptions {
 }
 
 impl ArchiveOptions {
-    /// Returns the value of the option that corresponds to a variable.
-    fn value(&self, variable: &str) -> Option<String> {
-        match variable {
-            ARCHIVE_BUCKET => self.archive_bucket.clone(),
-            ARCHIVE_PREFIX => Some(self.archive_prefix.clone()),
-            ARCHIVE_MODE => Some(self.archive_mode.clone()),
-            ARCHIVE_DAYS => Some(self.archive_days.to_string()),
-            _ => None,
-        }
+    /// Returns the start of every key.
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix.archive_prefix
     }
+}
 
+impl ArchiveBucket {
     /// Returns the bucket, if one is given.
-    pub(super) fn bucket(&self) -> Option<&str> {
+    pub(super) fn name(&self) -> Option<&str> {
         self.archive_bucket.as_deref()
     }
 
     /// Returns the endpoint of S3, if one is given.
     pub(super) fn endpoint_url(&self) -> Option<&str> {
         self.s3_endpoint_url.as_deref()
-    }
-
-    /// Returns the start of every key.
-    pub(super) fn prefix(&self) -> &str {
-        &self.archive_prefix
     }
 
     /// Returns the store of archives for deletions in the table that `connect` names. Beside a

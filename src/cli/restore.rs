@@ -17,13 +17,12 @@ use super::{
     CliError,
     archive::Find,
     connect::{Confirm, patience},
-    options::number_in,
+    options::Pace,
     print,
 };
 use crate::{
-    archive::Contents,
+    archive::{Contents, Manifest},
     campaign::{CampaignId, Status},
-    config::{MAX_WRITE_UNITS_PER_SECOND, PACE_RANGE},
     table::{BATCH_SIZE, Table, are_same, item::Item, keys},
 };
 
@@ -35,6 +34,10 @@ const BATCH_PATIENCE: Duration = Duration::from_mins(2);
 const PAUSED: &str = "paused";
 
 /// `campaigns restore`.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -62,16 +65,11 @@ pub(super) struct Restore {
     /// Restore what is there although items are missing.
     #[arg(long)]
     incomplete: bool,
-    /// Write units per second that the restore may consume, for children of 1 KB at most; 0
-    /// for no limit.
-    #[arg(
-        long,
-        env = MAX_WRITE_UNITS_PER_SECOND,
-        value_name = "N",
-        default_value_t = 0,
-        value_parser = number_in(PACE_RANGE)
-    )]
-    max_write_units_per_second: u32,
+    /// Restore into another table than the one that everything was deleted from.
+    #[arg(long)]
+    into_another_table: bool,
+    #[command(flatten)]
+    pace: Pace,
     #[command(flatten)]
     confirm: Confirm,
 }
@@ -92,20 +90,8 @@ fn parse_status(text: &str) -> Result<String, String> {
 
 impl Restore {
     pub(super) async fn run(self) -> Result<(), CliError> {
-        let folder = self.find.folder().await?;
         let table = self.find.connect.table().await?;
-        let reading = ProgressBar::new_spinner().with_style(print::progress_style(
-            "{spinner} reading the archive: {pos} items, {rate}",
-        ));
-        let contents = folder.read(|items| reading.inc(items)).await?;
-        reading.finish_and_clear();
-        if !self.incomplete {
-            contents.check_complete()?;
-        }
-        if contents.manifest.deletion_id != self.find.id {
-            let why = "the manifest is that of another deletion";
-            return Err(CliError::Refused(why.to_owned()));
-        }
+        let contents = self.read(&table).await?;
         let id = self.id(&contents)?;
         let campaign = self.campaign(&contents, &id);
         if let Some(there) = table.campaign_item(&id, patience()).await? {
@@ -148,6 +134,38 @@ impl Restore {
         print::line(&format!(
             "campaign {id} is restored: {put} items put, {there} there already, and {with}"
         ))
+    }
+
+    /// Reads the archive and checks that it is the right one.
+    async fn read(&self, table: &Table) -> Result<Contents, CliError> {
+        let found = self.find.archive().await?;
+        let reading = ProgressBar::new_spinner().with_style(print::progress_style(
+            "{spinner} reading the archive: {pos} items, {rate}",
+        ));
+        let contents = found.folder.clone();
+        let contents = contents.read(|items| reading.inc(items)).await?;
+        reading.finish_and_clear();
+        if !self.incomplete {
+            found.check_complete(&contents)?;
+        }
+        let Manifest {
+            deletion_id,
+            table: from,
+            ..
+        } = &contents.manifest;
+        if *deletion_id != self.find.id {
+            let why = "the manifest is that of another deletion";
+            return Err(CliError::Refused(why.to_owned()));
+        }
+        if from != table.name() && !self.into_another_table {
+            return Err(CliError::Refused(format!(
+                "this was deleted from table {}, not from {}; --into-another-table restores it \
+                 there",
+                print::plain(from),
+                table.name()
+            )));
+        }
+        Ok(contents)
     }
 
     fn id(&self, contents: &Contents) -> Result<CampaignId, CliError> {
@@ -203,7 +221,7 @@ impl Restore {
                 stream::iter(batches.into_iter().map(Ok::<_, CliError>))
             })
             .try_flatten();
-        let pace = NonZeroU32::new(self.max_write_units_per_second);
+        let pace = self.pace.units();
         let begun = Instant::now();
         batches
             .try_for_each_concurrent(IN_FLIGHT, |mut batch| {

@@ -46,7 +46,7 @@ pub(super) struct Status {
 impl Status {
     pub(super) async fn run(self) -> Result<(), CliError> {
         let table = self.connect.table().await?;
-        let deletions = Deletions::new(table.clone(), self.options.settings()?, HandOff::None);
+        let deletions = Deletions::new(table.clone(), self.options.settings(None)?, HandOff::None);
         if let Some(id) = &self.id {
             let record = self.find(&table, id).await?;
             let record = record.ok_or_else(|| self.not_found(id))?;

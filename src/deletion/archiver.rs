@@ -9,7 +9,10 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 
 use super::error::WorkError;
 use crate::{
@@ -47,6 +50,14 @@ impl ArchivedSoFar {
         archived.objects += 1;
         archived.bytes += bytes as u64;
     }
+}
+
+/// The items of a page that is to be put.
+pub(super) struct Whole {
+    items: Vec<Item>,
+    number: u64,
+    /// Kept until it is put.
+    _slot: Option<OwnedSemaphorePermit>,
 }
 
 /// Puts what one worker reads into the archive of its deletion.
@@ -87,17 +98,17 @@ impl Archiver {
         })
     }
 
-    /// Reads one page as [`Table::page`] does, and archives it.
-    pub(super) async fn page(
+    /// Reads one page as [`Table::page`] does, with its items.
+    pub(super) async fn read(
         &self,
         table: &Table,
         campaign: &CampaignId,
         after: Option<&str>,
         through: Option<&str>,
         deadline: Instant,
-    ) -> Result<Page, WorkError> {
+    ) -> Result<(Page, Whole), WorkError> {
         // Err: never, since it is not closed.
-        let _slot = self.slots.acquire().await;
+        let slot = self.slots.clone().acquire_owned().await.ok();
         if Instant::now() >= deadline {
             return Err(TableError::NoAnswer(Cause::deadline("Query")).into());
         }
@@ -106,15 +117,32 @@ impl Archiver {
         let number = self.pages.fetch_add(1, Ordering::Relaxed);
         let read = table.page_of_items(campaign, after, through, deadline);
         let (page, items) = read.await?;
-        if !items.is_empty() {
-            let key = format!(
-                "{}{}-{number}.json.gz",
-                data_folder(&self.folder),
-                self.owner
-            );
-            self.put_items(key, items, deadline).await?;
+        let whole = Whole {
+            items,
+            number,
+            _slot: slot,
+        };
+        Ok((page, whole))
+    }
+
+    /// Puts the items of a page, if there are any.
+    pub(super) async fn put_page(&self, page: Whole, deadline: Instant) -> Result<(), WorkError> {
+        let Whole {
+            items,
+            number,
+            _slot,
+        } = page;
+        if items.is_empty() {
+            return Ok(());
         }
-        Ok(page)
+        let folder = data_folder(&self.folder);
+        let key = format!("{folder}{}-{number}.json.gz", self.owner);
+        let version = self.record_version;
+        // In a thread of its own: compressing takes as long as several answers of the table.
+        let object = tokio::task::spawn_blocking(move || Object::of_items(key, &items, version));
+        let object = object.await.unwrap_or(Err(Unwritable));
+        let object = object.map_err(ArchiveError::from)?;
+        Ok(self.put(object, deadline).await?)
     }
 
     /// Puts the manifest: everything is archived and deleted.
@@ -126,19 +154,6 @@ impl Archiver {
     ) -> Result<(), ArchiveError> {
         let manifest = Object::manifest(&self.folder, table, record, self.archived.get());
         self.put(manifest, deadline).await
-    }
-
-    async fn put_items(
-        &self,
-        key: String,
-        items: Vec<Item>,
-        deadline: Instant,
-    ) -> Result<(), ArchiveError> {
-        let version = self.record_version;
-        // In a thread of its own: compressing takes as long as several answers of the table.
-        let object = tokio::task::spawn_blocking(move || Object::of_items(key, &items, version));
-        let object = object.await.unwrap_or(Err(Unwritable))?;
-        self.put(object, deadline).await
     }
 
     async fn put(&self, object: Object, deadline: Instant) -> Result<(), ArchiveError> {

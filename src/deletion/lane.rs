@@ -52,7 +52,7 @@ const MOST_UNREAD: f64 = 1e7;
 const MOST_CREDIT: f64 = 4.0;
 
 /// How many pages a lane reads while its last one waits to be counted.
-const PAGES_AHEAD: usize = 2;
+const PAGES_AHEAD: usize = 3;
 /// The same, if there are several lanes: each is so much slower.
 const PAGES_AHEAD_OF_SEVERAL: usize = 1;
 

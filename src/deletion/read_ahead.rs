@@ -1,8 +1,13 @@
-//! Reads a range of a partition ahead of the deletes, in the background: as many pages as it
-//! is asked for, and no more.
+//! Reads a range of a partition ahead of the deletes, in the background: as many pages as it is
+//! asked for, and no more. Where the deletion archives, a page is put into the archive first.
 
 use std::sync::Arc;
 
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, OptionFuture, ready},
+    stream::{FuturesOrdered, StreamExt},
+};
 use tokio::{
     sync::{Semaphore, mpsc, watch},
     task::JoinSet,
@@ -15,6 +20,10 @@ use crate::{
     record::Range,
     table::{Page, Table, TableError},
 };
+
+/// How many pages may be on their way between the table and whoever takes them, where they are
+/// archived: reading and archiving one after the other takes longer than deleting a page may.
+const AT_ONCE: usize = 2;
 
 /// The pages of a range, in order. Dropping it stops the reading.
 pub(super) struct ReadAhead {
@@ -29,6 +38,83 @@ pub(super) struct ReadAhead {
     _task: JoinSet<()>,
 }
 
+/// A page that was read, once it is archived.
+type Archived = BoxFuture<'static, Result<Page, WorkError>>;
+
+/// Where the pages come from.
+#[derive(Clone)]
+struct Source {
+    table: Table,
+    campaign: CampaignId,
+    archiver: Option<Archiver>,
+    through: watch::Receiver<Option<String>>,
+    deadline: Instant,
+}
+
+impl Source {
+    /// Reads the page that begins after a key. Returns it as it will be archived, and where the
+    /// next one begins, if there is one.
+    async fn read(self, after: Option<String>) -> (Archived, Option<String>) {
+        let through = self.through.borrow().clone();
+        let (from, to) = (after.as_deref(), through.as_deref());
+        if to.is_some() && from >= to {
+            return (ready(Ok(Page::default())).boxed(), None);
+        }
+        let (table, campaign, deadline) = (&self.table, &self.campaign, self.deadline);
+        let Some(archiver) = self.archiver.clone() else {
+            let page = table.page(campaign, from, to, deadline).await;
+            let next = page.as_ref().ok().and_then(|page| page.next.clone());
+            return (ready(page.map_err(WorkError::from)).boxed(), next);
+        };
+        match archiver.read(table, campaign, from, to, deadline).await {
+            Ok((page, items)) => {
+                let next = page.next.clone();
+                let put = async move { archiver.put_page(items, deadline).await.map(|()| page) };
+                (put.boxed(), next)
+            }
+            Err(error) => (ready(Err(error)).boxed(), None),
+        }
+    }
+
+    /// Reads a page for each permit, and hands the pages on in order, each once it is archived,
+    /// until the last one or nobody takes them.
+    async fn hand_on(
+        self,
+        after: Option<String>,
+        permits: Arc<Semaphore>,
+        pages: mpsc::UnboundedSender<Result<Page, WorkError>>,
+    ) {
+        let most = if self.archiver.is_some() { AT_ONCE } else { 1 };
+        let mut next = Some(after);
+        let mut reading = None;
+        let mut archiving = FuturesOrdered::new();
+        loop {
+            let may_read = reading.is_none() && next.is_some() && archiving.len() < most;
+            tokio::select! {
+                // Err: never, since nobody closes it.
+                Ok(permit) = permits.acquire(), if may_read => {
+                    permit.forget();
+                    reading = next.take().map(|after| self.clone().read(after).boxed());
+                }
+                Some((page, then)) = OptionFuture::from(reading.as_mut()) => {
+                    reading = None;
+                    next = then.map(Some);
+                    archiving.push_back(page);
+                }
+                Some(page) = archiving.next() => {
+                    if Result::is_err(&page) {
+                        (next, reading) = (None, None);
+                    }
+                    if pages.send(page).is_err() {
+                        return;
+                    }
+                }
+                else => return,
+            }
+        }
+    }
+}
+
 impl ReadAhead {
     /// Starts to read a range where its marks say. With an archiver, a page is archived before
     /// it can be taken.
@@ -40,32 +126,18 @@ impl ReadAhead {
         deadline: Instant,
     ) -> Self {
         let (sender, pages) = mpsc::unbounded_channel();
-        let (table, campaign) = (table.clone(), campaign.clone());
-        let mut after = range.start().map(ToOwned::to_owned);
         let (through, bound) = watch::channel(range.through.clone());
         let permits = Arc::new(Semaphore::new(0));
-        let permitted = permits.clone();
+        let source = Source {
+            table: table.clone(),
+            campaign: campaign.clone(),
+            archiver,
+            through: bound,
+            deadline,
+        };
+        let after = range.start().map(ToOwned::to_owned);
         let mut task = JoinSet::new();
-        task.spawn(async move {
-            // Err: never, since nobody closes it.
-            while let Ok(permit) = permitted.acquire().await {
-                permit.forget();
-                let through = bound.borrow().clone();
-                let (from, to) = (after.as_deref(), through.as_deref());
-                let page = if to.is_some() && from >= to {
-                    Ok(Page::default())
-                } else if let Some(archiver) = &archiver {
-                    archiver.page(&table, &campaign, from, to, deadline).await
-                } else {
-                    let page = table.page(&campaign, from, to, deadline).await;
-                    page.map_err(WorkError::from)
-                };
-                after = page.as_ref().ok().and_then(|page| page.next.clone());
-                if sender.send(page).is_err() || after.is_none() {
-                    return;
-                }
-            }
-        });
+        task.spawn(source.hand_on(after, permits.clone(), sender));
         Self {
             pages,
             permits,

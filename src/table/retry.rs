@@ -55,18 +55,18 @@ impl Backoff {
 
 /// What a failed call means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// The table is throttled or a transaction is in the way: repeat.
     Busy,
     /// It is not known whether it was done: repeat.
     NoAnswer,
-    /// The table has answered, and the answer stays the same.
+    /// The service has answered, and the answer stays the same.
     Answered,
 }
 
 /// A call that did not succeed by its deadline.
-pub(super) enum Failure<E> {
-    /// The table's answer; the caller knows what it means.
+pub(crate) enum Failure<E> {
+    /// The service's answer; the caller knows what it means.
     Answered(Box<SdkError<E>>),
     /// There was no answer in time.
     Table(TableError),
@@ -82,13 +82,27 @@ impl<E: ProvideErrorMetadata> Failure<E> {
     }
 }
 
-/// Makes a call until it is answered or the deadline comes. If any attempt had
-/// no answer, the failure is [`TableError::NoAnswer`], whatever came after it:
-/// the call may have been applied.
+/// Makes a call of DynamoDB until it is answered or the deadline comes.
 pub(super) async fn until_answered<T, E, F>(
     operation: &'static str,
     deadline: Instant,
     call: impl Fn() -> F,
+) -> Result<T, Failure<E>>
+where
+    E: ProvideErrorMetadata,
+    F: Future<Output = Result<T, SdkError<E>>>,
+{
+    until(operation, deadline, call, verdict).await
+}
+
+/// Makes a call until it is answered, by this verdict on its errors, or the deadline comes. If
+/// any attempt had no answer, the failure is [`TableError::NoAnswer`], whatever came after it:
+/// the call may have been applied.
+pub(crate) async fn until<T, E, F>(
+    operation: &'static str,
+    deadline: Instant,
+    call: impl Fn() -> F,
+    verdict: impl Fn(&SdkError<E>) -> Verdict,
 ) -> Result<T, Failure<E>>
 where
     E: ProvideErrorMetadata,

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 
@@ -59,18 +60,39 @@ def stopped_after(process):
             process.wait()
 
 
-@contextlib.contextmanager
-def embedded(options):
+def serving(campaigns, *more):
+    """`campaigns serve` on a free port of its own for the table; its process and the endpoint."""
     port = free_port()
     serve = subprocess.Popen(
-        [options.campaigns, "serve", "--port", "0", "--dynamodb-port", str(port)],
+        [campaigns, "serve", "--port", "0", "--dynamodb-port", str(port), *more],
         stdout=subprocess.PIPE,
         text=True,
     )
+    if not any("Ctrl-C stops" in line for line in serve.stdout):
+        sys.exit("campaigns serve has not started")
+    return serve, f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def embedded(options):
+    serve, endpoint_url = serving(options.campaigns)
     with stopped_after(serve):
-        if not any("Ctrl-C stops" in line for line in serve.stdout):
-            sys.exit("campaigns serve has not started")
-        yield f"http://127.0.0.1:{port}"
+        yield endpoint_url
+
+
+@contextlib.contextmanager
+def archiving(campaigns):
+    """The same with an S3: the endpoint of the table, that of S3, and the directory of its bucket."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as directory:
+        serve, endpoint_url = serving(campaigns, "--archive", directory, "--s3-port", str(port))
+        with stopped_after(serve):
+            yield endpoint_url, f"http://127.0.0.1:{port}", pathlib.Path(directory) / "archive"
+
+
+def archive_in(s3_url):
+    """The variables of a function that archives."""
+    return {"ARCHIVE_BUCKET": "archive", "AWS_ENDPOINT_URL_S3": s3_url}
 
 
 def trust_store():

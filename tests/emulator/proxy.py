@@ -27,16 +27,27 @@ class Proxy(http.server.ThreadingHTTPServer):
         self.lock = threading.Lock()
         # How many were throttled.
         self.throttled = 0
+        # The most ranges that a record was written with.
+        self.most_ranges = 0
         self.let_through()
 
     def let_through(self, deletes=None, record_writes=None):
         """How many requests go through before the rest is throttled; None for all."""
         with self.lock:
             self.left = {"BatchWriteItem": deletes, "UpdateItem": record_writes}
+            self.first = 0
+
+    def throttle_first(self, deletes):
+        """How many batches of deletes are throttled before the rest goes through."""
+        with self.lock:
+            self.first = deletes
 
     def lets_through(self, operation):
         with self.lock:
             left = self.left.get(operation)
+            if operation == "BatchWriteItem" and self.first:
+                self.first -= 1
+                left = 0
             if left == 0:
                 self.throttled += 1
                 return False
@@ -65,6 +76,10 @@ class ProxyHandler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"]))
         _, operation = self.headers["x-amz-target"].split(".")
+        if operation == "UpdateItem":
+            values = json.loads(body).get("ExpressionAttributeValues", {})
+            ranges = len(values.get(":ranges", {}).get("L", []))
+            self.server.most_ranges = max(self.server.most_ranges, ranges)
         if not self.server.lets_through(operation):
             self.answer(400, json.dumps(THROTTLED).encode())
             return

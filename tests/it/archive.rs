@@ -1,8 +1,11 @@
 //! The archive: everything that is deleted is in it, whatever fails, and a restore brings back
 //! exactly that.
 
+mod conditions;
+mod deaths;
 mod deletion;
 mod faults;
+mod manifests;
 mod restore;
 
 use std::{collections::BTreeMap, sync::Mutex, time::Duration};

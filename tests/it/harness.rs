@@ -3,6 +3,7 @@
 
 pub(crate) mod bucket;
 pub(crate) mod bus;
+pub(crate) mod dying;
 pub(crate) mod front;
 pub(crate) mod function;
 pub(crate) mod kms;
@@ -489,7 +490,11 @@ pub(crate) async fn send(api: &Api, event: Value) -> Reply {
     assert_eq!(reply.headers["content-type"], "application/json");
     // The keys that verify receipts are the only answer that may be kept.
     let is_kept = reply.status == 200 && event["rawPath"] == "/v1/jwks.json";
-    let kept = if is_kept { "public, max-age=3600" } else { "no-store" };
+    let kept = if is_kept {
+        "public, max-age=3600"
+    } else {
+        "no-store"
+    };
     assert_eq!(reply.headers["cache-control"], kept);
     assert!(!reply.headers["x-request-id"].is_empty());
     description::check(&event, &reply);

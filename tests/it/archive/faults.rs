@@ -1,11 +1,10 @@
-//! S3 fails in every way, and workers die at every request: no item is deleted that is not in
-//! an acknowledged object, counts are exact, and the archive is complete in the end.
+//! S3 fails in every way: no item is deleted that is not in an acknowledged object, counts are
+//! exact, and the archive is complete in the end. (Workers that die: `deaths.rs`.)
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use hyper::StatusCode;
-use serde_json::json;
-use tokio::sync::Notify;
+use serde_json::{Value, json};
 
 use super::{archived, archiving, only_deletion, partition, read};
 use crate::harness::{
@@ -25,7 +24,7 @@ async fn world() -> World {
     world
 }
 
-fn counts() -> serde_json::Value {
+fn counts() -> Value {
     json!({
         "prospects": 0, "chats": 0, "messages": 0, "tasks": CHILDREN, "webhookEvents": 0,
         "analytics": 0,
@@ -46,7 +45,7 @@ async fn archived_keys(world: &World) -> Vec<String> {
 }
 
 /// Asserts that whatever is gone from the table is in an object.
-async fn assert_nothing_is_lost(world: &World, before: impl Iterator<Item = &String>) {
+pub(super) async fn assert_nothing_is_lost(world: &World, before: impl Iterator<Item = &String>) {
     // First the table: what is archived meanwhile only adds.
     let left = world.left("campaign_1").await;
     let archived = archived_keys(world).await;
@@ -56,86 +55,16 @@ async fn assert_nothing_is_lost(world: &World, before: impl Iterator<Item = &Str
 }
 
 /// Asserts that the deletion is finished, and its archive exactly what was there before.
-async fn assert_archived(
-    world: &World,
-    before: &std::collections::BTreeMap<String, serde_json::Value>,
-) {
+async fn assert_archived(world: &World, before: &BTreeMap<String, Value>) {
     world.assert_gone("campaign_1", &counts()).await;
+    assert_same(world, before).await;
+}
+
+/// Asserts that the only archive has exactly what was there before.
+pub(super) async fn assert_same(world: &World, before: &BTreeMap<String, Value>) {
     let contents = read(world, &only_deletion(world).await).await.unwrap();
     contents.check_complete().unwrap();
     assert_eq!(&archived(&contents).await, before);
-}
-
-/// Which of the two endpoints a worker dies at.
-#[derive(Clone, Copy, Debug)]
-enum At {
-    Table,
-    Archive,
-}
-
-/// Whether a worker died: it does at its `boundary`-th request, if it gets there.
-async fn dies_at(at: At, boundary: usize, applied: bool) -> bool {
-    let world = world().await;
-    let before = partition(&world, "campaign_1").await;
-    let dead = Arc::new(Notify::new());
-    let dying = dead.clone();
-    let fate = move |number: usize| {
-        if number < boundary {
-            return Action::Pass;
-        }
-        dying.notify_one();
-        if applied && number == boundary {
-            Action::LoseAnswer
-        } else {
-            Action::LoseRequest
-        }
-    };
-    match at {
-        At::Table => world.proxy.policy(move |call| fate(call.number)),
-        At::Archive => world.s3.policy(move |call| fate(call.number)),
-    }
-    let api = world.api().await;
-    let mut worker =
-        tokio::spawn(async move { send(&api, delete_event("campaign_1")).await.status });
-    let died = tokio::select! {
-        status = &mut worker => {
-            assert_eq!(status.unwrap(), 200);
-            false
-        }
-        () = dead.notified() => {
-            worker.abort();
-            assert!(worker.await.is_err());
-            world.proxy.settle().await;
-            world.s3.settle().await;
-            true
-        }
-    };
-    assert_nothing_is_lost(&world, before.keys()).await;
-    world.proxy.pass();
-    world.s3.pass();
-    tokio::time::sleep(world.settings.lease + Duration::from_millis(5)).await;
-    let reply = world.delete_until_done("campaign_1").await;
-    assert!(
-        [200, 404].contains(&reply.status),
-        "{at:?} {boundary}: {reply:?}"
-    );
-    assert_archived(&world, &before).await;
-    died
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_worker_may_die_at_any_request_to_table_or_archive() {
-    // The campaign, three pages, and the manifest; and what a deletion asks of the table, with
-    // the campaign item read once more.
-    for (at, least) in [(At::Archive, 5), (At::Table, 15)] {
-        for applied in [false, true] {
-            let mut boundary = 0;
-            while Box::pin(dies_at(at, boundary, applied)).await {
-                boundary += 1;
-            }
-            assert!(boundary >= least, "only {boundary} boundaries of {at:?}");
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,7 @@ use crate::harness::{
 };
 
 /// Runs a command on an archive. In a thread of its own: the fault layers are in this process.
-async fn run(world: &World, arguments: &[&str]) -> Output {
+pub(super) async fn run(world: &World, arguments: &[&str]) -> Output {
     let mut command = command();
     command.args(arguments);
     command.args(["--table-name", world.table.name()]);
@@ -23,14 +23,14 @@ async fn run(world: &World, arguments: &[&str]) -> Output {
     output.await.unwrap().unwrap()
 }
 
-async fn restore(world: &World, id: &str, more: &[&str]) -> Output {
+pub(super) async fn restore(world: &World, id: &str, more: &[&str]) -> Output {
     let mut arguments = vec!["restore", id, "--account", ACCOUNT];
     arguments.extend(more);
     run(world, &arguments).await
 }
 
 /// A world, what its campaign was, and the deletion that has archived it.
-async fn deleted() -> (
+pub(super) async fn deleted() -> (
     World,
     std::collections::BTreeMap<String, serde_json::Value>,
     String,

@@ -1,6 +1,7 @@
 //! `campaigns doctor`: each check in a world in which it fails, and in one in which it does
 //! not.
 
+mod archive;
 mod data;
 mod gateway;
 mod live;

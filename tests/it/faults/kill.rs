@@ -2,14 +2,12 @@
 //! before the request is sent and after it is applied; the next one resumes and
 //! the counts are exact.
 
-use std::{sync::Arc, time::Duration};
-
 use serde_json::json;
-use tokio::sync::Notify;
 
-use crate::{
-    harness::proxy::Action,
-    harness::{World, delete_event, send},
+use crate::harness::{
+    World,
+    dying::{At, Death},
+    proxy::Action,
 };
 
 const CHILDREN: u64 = 23;
@@ -26,38 +24,14 @@ async fn world() -> World {
 /// Whether a worker died: it does at its `boundary`-th request, if it gets there.
 async fn dies_at(boundary: usize, applied: bool) -> bool {
     let world = world().await;
-    let dead = Arc::new(Notify::new());
-    let dying = dead.clone();
-    world.proxy.policy(move |call| {
-        if call.number < boundary {
-            return Action::Pass;
-        }
-        dying.notify_one();
-        if applied && call.number == boundary {
-            Action::LoseAnswer
-        } else {
-            Action::LoseRequest
-        }
-    });
-    let api = world.api().await;
-    let mut worker =
-        tokio::spawn(async move { send(&api, delete_event("campaign_1")).await.status });
-    let died = tokio::select! {
-        status = &mut worker => {
-            assert_eq!(status.unwrap(), 200);
-            false
-        }
-        () = dead.notified() => {
-            worker.abort();
-            // Cancelled; it sends nothing from here on, and what it has sent is
-            // applied.
-            assert!(worker.await.is_err());
-            world.proxy.settle().await;
-            true
-        }
+    let at = At::Table;
+    let death = Death {
+        at,
+        boundary,
+        applied,
     };
+    let died = world.dies(death, |_| Action::Pass).await;
     world.proxy.pass();
-    tokio::time::sleep(world.settings.lease + Duration::from_millis(5)).await;
     let reply = world.delete_until_done("campaign_1").await;
     let counts = json!({
         "prospects": 0, "chats": 0, "messages": 0, "tasks": CHILDREN, "webhookEvents": 0,
