@@ -283,7 +283,7 @@ async fn the_clean_up_sends_the_oldest_events_first() {
     assert!(world.bus.ids().iter().all(|id| ids[..16].contains(id)));
     world.bus.pass();
     let run = world.cleanup().await;
-    assert_eq!(run["events"], json!({"sent": 40 - sent, "unsent": 0}));
+    assert_eq!(run["events"]["unsent"], 0, "{run}");
     assert_announced(&world, &ids).await;
 }
 
