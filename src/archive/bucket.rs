@@ -20,7 +20,7 @@ pub enum Said<T> {
     This(T),
     /// There is no such setting.
     Nothing,
-    /// Not who asks may know.
+    /// The caller is not allowed to know.
     Denied(Cause),
     /// This S3 does not know the question.
     Unknown,

@@ -196,6 +196,35 @@ async fn a_slow_archive_does_not_cost_the_lease() {
     assert_archived(&world, &before).await;
 }
 
+/// Reading goes on while a page is archived, counting and deleting do not.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_page_is_read_while_one_is_archived() {
+    let world = world().await.lease(30_000);
+    let before = partition(&world, "campaign_1").await;
+    let pause = world.s3.pause_at(|call| call.nth == 1);
+    let api = world.api().await;
+    let deleting = tokio::spawn(async move { send(&api, delete_event("campaign_1")).await });
+    pause.reached().await;
+    let sent = |operation: &str| {
+        let exchanges = world.proxy.exchanges();
+        exchanges
+            .iter()
+            .filter(|it| it.operation == operation)
+            .count()
+    };
+    let begun = std::time::Instant::now();
+    while sent("Query") < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(5), "nothing is read");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    // A page behind it may be archived by now: it waits for the one before it.
+    assert_eq!((sent("UpdateItem"), sent("BatchWriteItem")), (0, 0));
+    pause.resume();
+    assert_eq!(deleting.await.unwrap().status, 200);
+    assert_archived(&world, &before).await;
+}
+
 /// A page that a worker of a lost lease archives late adds an object and nothing else.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_upload_of_a_lost_lease_changes_nothing() {
