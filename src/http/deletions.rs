@@ -60,7 +60,7 @@ impl Api {
         let claims = claims.ok_or(Refusal::DeletionRunning)?;
         let deadline = signing_until(budget);
         let signed = self.receipts.sign(&claims, deadline).await;
-        let receipt = signed.map_err(not_signed)?;
+        let receipt = signed.map_err(|error| not_signed(&error))?;
         log.record("receipt", &record);
         Ok(Answer::receipt(&receipt, &claims))
     }
@@ -77,7 +77,7 @@ impl Api {
             return Err(Refusal::NoReceipts.into());
         }
         let keys = self.receipts.keys(signing_until(budget)).await;
-        let keys = keys.map_err(not_signed)?;
+        let keys = keys.map_err(|error| not_signed(&error))?;
         log.outcome = Some("keys");
         Ok(Answer::keys(&keys))
     }
@@ -161,7 +161,7 @@ fn signing_until(budget: Budget) -> Instant {
 }
 
 /// Returns the refusal of a request whose receipt was not signed, which is counted.
-fn not_signed(error: ReceiptError) -> Refusal {
+fn not_signed(error: &ReceiptError) -> Refusal {
     metrics::receipt_not_signed();
     Refusal::NotSigned(error.to_string())
 }

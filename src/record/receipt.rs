@@ -50,11 +50,19 @@ struct Copies {
     /// Until when the table can be restored to a time before the deletion, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     point_in_time_recovery_until: Option<String>,
-    /// When the archive expires, RFC 3339. Absent if there is none, null if that is not known.
+    /// When the archive expires; absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    archive_until: Option<Option<String>>,
+    archive_until: Option<Until>,
     /// Exports, backups, streams, replicas and other systems are never claimed to be none.
     others: &'static str,
+}
+
+/// When something ends: a time in RFC 3339, or null.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+enum Until {
+    Known(String),
+    NotKnown,
 }
 
 impl<'a> Claims<'a> {
@@ -85,7 +93,10 @@ impl<'a> Claims<'a> {
             campaign_replaced: record.campaign_replaced.then_some(true),
             copies: Copies {
                 point_in_time_recovery_until: pitr_days.and_then(|days| later(completed_at, days)),
-                archive_until: archive.map(|archive| archive.expires_at(completed_at)),
+                archive_until: archive.map(|archive| {
+                    let expires_at = archive.expires_at(completed_at);
+                    expires_at.map_or(Until::NotKnown, Until::Known)
+                }),
                 others: "not known",
             },
         })

@@ -29,7 +29,7 @@ pub(in crate::cli) struct Verify {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The keys of its issuer: a file that was kept, or a URL such as
-    /// https://api.example.com/v1/jwks.json.
+    /// `https://api.example.com/v1/jwks.json`.
     #[arg(long, value_name = "FILE|URL")]
     jwks: String,
     /// Print what it says as JSON.

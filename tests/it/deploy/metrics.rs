@@ -193,9 +193,8 @@ async fn every_metric_is_emitted_and_watched() {
     let (_, printed, _) = drive(Binary::Drain, &world, vec![payload], &[]).await;
     note(&printed);
 
-    note(&archiving().await);
-    note(&announcing().await);
-    note(&signing().await);
+    let others = [archiving().await, announcing().await, signing().await];
+    others.iter().for_each(|printed| note(printed));
 
     // What the alarms and the dashboard watch.
     let template = template();

@@ -10,6 +10,9 @@ use crate::harness::{
     worlds::{chats, world},
 };
 
+/// A key of another account.
+const OTHER: &str = "another-key_of-another-account_012345678";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_says_what_was_deleted() {
     let world = world(25).await;
@@ -85,8 +88,6 @@ async fn only_a_finished_deletion_of_ones_own_has_a_receipt() {
     let mut queried = receipt_of(&running);
     queried["rawQueryString"] = "format=pdf".into();
     send(&api, queried).await.assert(400, "validation_error");
-    // Another account's key, and one that may read nothing but what it has requested.
-    const OTHER: &str = "another-key_of-another-account_012345678";
     world
         .put_key(OTHER, &[("accountId", s("account_of_another"))])
         .await;
