@@ -180,6 +180,16 @@ pub struct ListedCampaign {
     pub completed_at: Option<String>,
 }
 
+impl ListedCampaign {
+    /// Returns the time from which its age is counted, RFC 3339 if it is readable: when it was
+    /// completed, or else last changed.
+    #[must_use]
+    pub fn since(&self) -> &str {
+        let completed_at = self.completed_at.as_ref();
+        completed_at.unwrap_or(&self.campaign.updated_at)
+    }
+}
+
 /// An entry of the index that cannot be read as a campaign.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("campaign {id} cannot be read: attribute {attribute} is missing or has the wrong type")]

@@ -3,30 +3,30 @@
 //! always answers it; `api` and the local server both call this one.
 
 mod admission;
+mod alongside;
 mod deletions;
 mod headers;
+mod many;
 mod paths;
 mod query;
 mod request;
 mod request_log;
 mod response;
 
-use std::{
-    num::NonZeroU32,
-    pin::{Pin, pin},
-    time::Duration,
-};
+use std::{num::NonZeroU32, pin::pin, time::Duration};
 
-use futures_util::{
-    FutureExt,
-    future::{Either, MaybeDone, maybe_done, select},
-};
+use futures_util::future::maybe_done;
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 pub use self::paths::{PATHS, Path};
 use self::{
-    headers::Preferences, query::DeleteQuery, request::Route, request_log::RequestLog,
+    alongside::{alongside, output},
+    headers::Preferences,
+    many::DeleteCampaigns,
+    query::DeleteQuery,
+    request::Route,
+    request_log::RequestLog,
     response::Answer,
 };
 use crate::{
@@ -34,11 +34,10 @@ use crate::{
     campaign::{Campaign, CampaignId, InvalidCampaignId},
     config::ReceiptSettings,
     deletion::{Budget, DeletionRequest, Deletions, End, Error, Outcome},
-    metrics,
     rate_limit::LimitedRoute,
     receipts::Receipts,
     refusal::Refusal,
-    table::{Table, TableError},
+    table::Table,
 };
 
 impl From<InvalidCampaignId> for Refusal {
@@ -50,10 +49,6 @@ impl From<InvalidCampaignId> for Refusal {
 /// The least time of a dry run, whatever the inline budget: without any, it would
 /// count nothing.
 const DRY_RUN: Duration = Duration::from_secs(1);
-
-/// How long to wait for a read that is no longer needed, to keep its connection. A read
-/// takes milliseconds.
-const UNNEEDED_READ: Duration = Duration::from_millis(250);
 
 /// The HTTP side of the service.
 #[derive(Clone, Debug)]
@@ -111,7 +106,7 @@ impl Api {
         };
         let request_id = event.request_context.request_id.as_deref();
         let request_id = request_id.unwrap_or(invocation_id);
-        let mut log = RequestLog::default();
+        let mut log = RequestLog::of(request_id);
         let (answer, error) = match self.answer(event, time, &mut log).await {
             Ok(answer) => (answer, None),
             Err(error) => (Answer::error(&error, request_id), Some(error)),
@@ -125,8 +120,8 @@ impl Api {
             // Err: the task panicked, which does not concern this request.
             let _ = removal.await;
         }
-        metrics::answered(log.outcome(error.as_ref()).unwrap_or("unknown"));
-        log.write(request_id, &answer, error.as_ref(), time.start.elapsed());
+        log.count(error.as_ref());
+        log.write(&answer, error.as_ref(), time.start.elapsed());
         answer.into_response(request_id)
     }
 
@@ -147,6 +142,15 @@ impl Api {
                     time,
                 };
                 delete.answer(&id, log).await
+            }
+            Route::DeleteCampaigns { prefix } => {
+                let delete = DeleteCampaigns {
+                    api: self,
+                    event,
+                    prefix: &prefix,
+                    time,
+                };
+                delete.answer(log).await
             }
             Route::GetDeletion { id } => self.get_deletion(event, &id, budget, log).await,
             Route::GetReceipt { id, prefix } => {
@@ -303,40 +307,4 @@ impl Time {
     fn budget(self, inline: Duration) -> Budget {
         Budget::new(self.start, inline, self.deadline)
     }
-}
-
-/// A read of the campaign that may have finished.
-type Reading<'a, F> = Pin<&'a mut MaybeDone<F>>;
-
-/// Awaits `first` while a read makes progress.
-///
-/// If `first` fails, the read is not needed, but is still awaited for a moment: dropping
-/// a request closes its connection, and the next one would need a new TLS handshake.
-async fn alongside<T, E, F: Future>(
-    first: impl Future<Output = Result<T, E>>,
-    mut reading: Reading<'_, F>,
-) -> Result<T, E> {
-    let mut first = pin!(first);
-    // If `first` ends at once, no read is needed, and none has begun.
-    if let Some(first) = first.as_mut().now_or_never() {
-        return first;
-    }
-    let first = match select(first, reading.as_mut()).await {
-        Either::Left((first, _)) => first,
-        Either::Right(((), first)) => first.await,
-    };
-    if first.is_err() {
-        // Err: the read takes too long to be worth its connection.
-        let _ = timeout(UNNEEDED_READ, reading).await;
-    }
-    first
-}
-
-/// Awaits a read, and returns what it found.
-async fn output<F>(mut reading: Reading<'_, F>) -> Result<Option<Campaign>, TableError>
-where
-    F: Future<Output = Result<Option<Campaign>, TableError>>,
-{
-    reading.as_mut().await;
-    reading.take_output().unwrap_or(Ok(None))
 }

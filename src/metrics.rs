@@ -19,7 +19,8 @@ pub const STALLED_DELETIONS: &str = "StalledDeletions";
 /// Counter: clean-up runs that `MAX_DELETE_SHARE_PERCENT` stopped.
 pub const MASS_DELETION_GUARDED: &str = "MassDeletionGuarded";
 
-/// Counter: requests that were answered, by their outcome.
+/// Counter: requests that were answered, by their outcome; a request for several campaigns
+/// counts as one for each.
 pub const REQUESTS: &str = "Requests";
 /// The second dimension of [`REQUESTS`]: an error's code, or the outcome.
 pub const OUTCOME: &str = "Outcome";
@@ -101,8 +102,8 @@ pub(crate) fn stalled_deletions(found: u32) {
     histogram!(STALLED_DELETIONS).record(found);
 }
 
-pub(crate) fn answered(outcome: &'static str) {
-    counter!(REQUESTS, OUTCOME => outcome).increment(1);
+pub(crate) fn answered(outcome: &'static str, requests: u64) {
+    counter!(REQUESTS, OUTCOME => outcome).increment(requests);
 }
 
 pub(crate) fn finished() {

@@ -19,6 +19,8 @@ const PREFIX: &str = "rate#";
 pub enum LimitedRoute {
     /// `DELETE /v1/campaigns/{id}`.
     DeleteCampaign,
+    /// `POST /v1/deletions`.
+    DeleteCampaigns,
     /// `GET /v1/deletions/{deletionId}`.
     GetDeletion,
     /// `GET /v1/deletions/{deletionId}/receipt`.
@@ -33,6 +35,7 @@ impl LimitedRoute {
     pub fn name(self) -> &'static str {
         match self {
             Self::DeleteCampaign => "delete-campaign",
+            Self::DeleteCampaigns => "delete-campaigns",
             Self::GetDeletion => "get-deletion",
             Self::GetReceipt => "get-receipt",
             Self::ListDeletions => "list-deletions",

@@ -126,6 +126,12 @@ impl TableError {
         }
     }
 
+    /// Returns the failure of a request that was not begun, since the time was over.
+    #[must_use]
+    pub fn out_of_time() -> Self {
+        Self::Busy(Cause::because("the time was over before it began"))
+    }
+
     /// Returns whether the same request may succeed a little later.
     #[must_use]
     pub fn is_busy(&self) -> bool {

@@ -20,6 +20,7 @@ mod bucket;
 mod chart;
 mod cold;
 mod endpoint;
+mod many;
 mod partitions;
 mod proxy;
 mod report;
@@ -94,6 +95,9 @@ async fn main() {
     if wanted.has(simulated::NAME) {
         let simulated = tokio::task::spawn_blocking(simulated::deletions);
         keep(&folder, simulated.await.unwrap());
+    }
+    if wanted.has(many::NAME) && !wanted.is_simulated {
+        keep(&folder, many::runs(&tools, wanted.only_ours).await);
     }
     // Most of them are peers.
     if wanted.has(cold::NAME) && !wanted.only_ours {

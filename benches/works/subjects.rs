@@ -83,6 +83,8 @@ pub(crate) struct Done {
 pub(crate) struct Tools(PathBuf);
 
 const PYTHON: &str = "boto3==1.40.0";
+/// The AWS CLI, of the same release of the library below both.
+const CLI: &str = "awscli==1.42.76";
 /// It brings the emulator, and needs to run nothing else of it.
 const EMULATOR: &str = "aws-sam-cli==1.170.0";
 const NODE: [&str; 3] = [
@@ -107,7 +109,7 @@ impl Tools {
             PathBuf::from,
         );
         let folder = folder.join("bench");
-        let packages = format!("{PYTHON} {EMULATOR} {}", NODE.join(" "));
+        let packages = format!("{PYTHON} {CLI} {EMULATOR} {}", NODE.join(" "));
         if std::fs::read_to_string(folder.join("packages"))
             .ok()
             .as_ref()
@@ -123,7 +125,7 @@ impl Tools {
                 pip.args(["install", "--quiet"]);
                 pip
             };
-            run(pip().arg(PYTHON));
+            run(pip().args([PYTHON, CLI]));
             run(pip().args(["--no-deps", EMULATOR]));
             run(Command::new("npm")
                 .args([
@@ -159,7 +161,7 @@ impl Tools {
     }
 }
 
-fn environment(endpoint_url: &str) -> [(&'static str, String); 9] {
+pub(crate) fn environment(endpoint_url: &str) -> [(&'static str, String); 9] {
     [
         ("TABLE_NAME", "campaigns".to_owned()),
         ("AWS_ENDPOINT_URL_DYNAMODB", endpoint_url.to_owned()),

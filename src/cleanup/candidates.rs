@@ -108,11 +108,11 @@ impl Found {
 
     fn add(&mut self, listed: ListedCampaign, cutoff: i64) {
         self.total += 1;
+        let since = epoch_seconds(listed.since());
         let campaign = listed.campaign;
         let is_protected = campaign.is_protected();
         self.unprotected += u64::from(!is_protected);
-        let since = listed.completed_at.as_ref().unwrap_or(&campaign.updated_at);
-        let Some(since) = epoch_seconds(since) else {
+        let Some(since) = since else {
             // Never deleted, and named before all that have a time.
             self.skip(i64::MIN, campaign.id, Reason::UnreadableTime);
             return;

@@ -1,12 +1,18 @@
 //! `campaigns delete`: the same deletion as over HTTP, with a progress bar instead of
 //! a budget. It can be stopped at any time; the same command resumes it.
 
+mod bars;
+mod many;
+mod review;
+mod targets;
+
 use std::{future::ready, time::Duration};
 
 use clap::Args;
 use indicatif::ProgressBar;
 use tokio::time::{Instant, sleep};
 
+use self::targets::{Selection, Target};
 use super::{
     CliError,
     connect::{Confirm, Connect, PATIENCE, patience, state_machine},
@@ -33,12 +39,23 @@ const LOOK_EVERY: Duration = Duration::from_millis(300);
 Examples:
   campaigns delete campaign_123 --dry-run --endpoint-url http://127.0.0.1:8000
   campaigns delete campaign_123 --endpoint-url http://127.0.0.1:8000
+  campaigns delete campaign_1 campaign_2 campaign_3 --table-name TABLE
+  campaigns delete --from ids.txt --json --yes --table-name TABLE
+  campaigns delete --status completed --older-than 90d --table-name TABLE
 
+Several campaigns are listed with what is in them before they are deleted, a few at
+a time; the exit code is 1 if any was not. With --json, each is a line once it is done.
 Ctrl-C stops it. Progress is saved, and the same command resumes it.")]
 pub(super) struct Delete {
-    /// The campaign's id.
-    #[arg(value_parser = CampaignId::parse)]
-    id: CampaignId,
+    /// The campaigns' ids.
+    #[arg(
+        value_name = "ID",
+        value_parser = CampaignId::parse,
+        required_unless_present_any = ["from", "status"]
+    )]
+    ids: Vec<CampaignId>,
+    #[command(flatten)]
+    selection: Selection,
     /// Show what would be deleted, and delete nothing.
     #[arg(long, conflicts_with = "no_wait")]
     dry_run: bool,
@@ -80,42 +97,35 @@ impl Delete {
     pub(super) async fn run(self) -> Result<(), CliError> {
         config::state_machine_arn(Some(self.state_machine_arn.clone()))?;
         let table = self.connect.table().await?;
-        let campaign = table.campaign(&self.id, patience()).await?;
-        let campaign = campaign.ok_or_else(|| self.not_there(&table))?;
-        let mut request = DeletionRequest::by_terminal(&campaign);
-        request.archive = self.archive;
-        request.reason.clone_from(&self.reason);
-        let checked = self
-            .deletions(&table, HandOff::None)?
-            .check_archive(&request);
-        if checked.is_err() {
-            let why = "--archive needs a bucket: --archive-bucket NAME";
-            return Err(CliError::Refused(why.to_owned()));
+        match self.ids.as_slice() {
+            [id] if !self.selection.is_given() => self.one(id, &table).await,
+            _ => self.many(&table).await,
         }
+    }
+
+    async fn one(&self, id: &CampaignId, table: &Table) -> Result<(), CliError> {
+        let campaign = table.campaign(id, patience()).await?;
+        let campaign = campaign.ok_or_else(|| not_there(id, table))?;
+        let request = self.request(
+            &campaign,
+            &Target {
+                id: id.clone(),
+                etag: None,
+            },
+        );
+        self.check_archive()?;
         if self.dry_run {
-            return self.dry_run(&table, &request, campaign).await;
+            return self.dry_run(table, &request, campaign).await;
         }
         let what = format!(
-            "delete campaign {} \"{}\" of account {} and everything in it",
-            self.id,
+            "delete campaign {id} \"{}\" of account {} and everything in it",
             plain(&campaign.name),
             plain(&campaign.account_id)
         );
         self.connect.confirm(&what, self.confirm)?;
-        let left_to = if self.no_wait {
-            state_machine(&self.state_machine_arn, self.confirm).await?
-        } else {
-            HandOff::None
-        };
+        let left_to = self.left_to().await?;
         // Claimed first and drained after, so that the deletion has an id to show.
-        let store = self.bucket.store(&self.connect).await?;
-        let bus = self.options.events.bus(&self.connect).await?;
-        let deletions = |hand_off| -> Result<_, CliError> {
-            let deletions = self.deletions(&table, hand_off)?;
-            Ok(deletions
-                .archiving_in(store.clone())
-                .announcing_on(bus.clone()))
-        };
+        let deletions = self.workers(table).await?;
         let claiming = deletions(left_to)?;
         let start = Instant::now();
         let budget = Budget::new(start, PATIENCE, None).claim_only(start);
@@ -130,17 +140,52 @@ impl Delete {
         print_deletion(&deletions.view(&record), self.json)
     }
 
+    /// Returns what makes the use case for a hand-off: it archives and announces as it is told.
+    async fn workers(
+        &self,
+        table: &Table,
+    ) -> Result<impl Fn(HandOff) -> Result<Deletions, CliError>, CliError> {
+        let store = self.bucket.store(&self.connect).await?;
+        let bus = self.options.events.bus(&self.connect).await?;
+        Ok(move |hand_off| {
+            let deletions = self.deletions(table, hand_off)?;
+            let deletions = deletions.archiving_in(store.clone());
+            Ok(deletions.announcing_on(bus.clone()))
+        })
+    }
+
+    /// Returns the request to delete a campaign.
+    fn request(&self, campaign: &Campaign, target: &Target) -> DeletionRequest {
+        let mut request = DeletionRequest::by_terminal(campaign);
+        request.archive = self.archive;
+        request.reason.clone_from(&self.reason);
+        request.if_match = target.etag.clone().map(|etag| vec![etag]);
+        request
+    }
+
+    /// Fails if an archive is asked for, and there is none.
+    fn check_archive(&self) -> Result<(), CliError> {
+        let settings = self.options.settings(Some(&self.bucket))?;
+        if self.archive == Some(true) && settings.archive.is_none() {
+            let why = "--archive needs a bucket: --archive-bucket NAME";
+            return Err(CliError::Refused(why.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Returns who continues what this command claims: itself, or, with `--no-wait`, the state
+    /// machine if there is one.
+    async fn left_to(&self) -> Result<HandOff, CliError> {
+        if self.no_wait {
+            state_machine(&self.state_machine_arn, self.confirm).await
+        } else {
+            Ok(HandOff::None)
+        }
+    }
+
     fn deletions(&self, table: &Table, hand_off: HandOff) -> Result<Deletions, CliError> {
         let settings = self.options.settings(Some(&self.bucket))?;
         Ok(Deletions::new(table.clone(), settings, hand_off))
-    }
-
-    fn not_there(&self, table: &Table) -> CliError {
-        CliError::Refused(format!(
-            "there is no campaign {} in table {}",
-            self.id,
-            table.name()
-        ))
     }
 
     async fn dry_run(
@@ -155,7 +200,7 @@ impl Delete {
         let preview = preview.await.map_err(refused)?;
         if self.json {
             let said = serde_json::json!({
-                "campaignId": self.id.as_str(),
+                "campaignId": request.campaign_id.as_str(),
                 "campaignName": preview.campaign.name,
                 "deletedItems": preview.counts,
                 "complete": preview.complete,
@@ -165,7 +210,7 @@ impl Delete {
         }
         print::line(&format!(
             "campaign {} \"{}\" can be deleted, with {}{} items: {}{}",
-            self.id,
+            request.campaign_id,
             plain(&preview.campaign.name),
             if preview.complete { "" } else { "at least " },
             preview.counts.total(),
@@ -186,17 +231,19 @@ impl Delete {
         let how = if handed_off {
             "the state machine continues it".to_owned()
         } else {
-            format!("resume it with: {}", self.again())
+            format!("resume it with: {}", self.again(&[&record.campaign_id]))
         };
         let id = &record.deletion_id;
         print::line(&format!(
             "campaign {} is claimed by deletion {id}; {how}",
-            self.id
+            record.campaign_id
         ))
     }
 
-    /// Returns the command that resumes the deletion.
-    fn again(&self) -> String {
+    /// Returns the command that resumes the deletions of these campaigns.
+    fn again(&self, ids: &[&CampaignId]) -> String {
+        let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
+        let ids = ids.join(" ");
         let table = match self.connect.table_name.as_str() {
             config::DEFAULT_TABLE_NAME => String::new(),
             other => format!(" --table-name {other}"),
@@ -209,7 +256,7 @@ impl Delete {
             Some(url) => format!(" --s3-endpoint-url {url}"),
             None => String::new(),
         };
-        format!("campaigns delete {}{table}{endpoint}{archive}", self.id)
+        format!("campaigns delete {ids}{table}{endpoint}{archive}")
     }
 
     /// Drains, or waits for the active worker, and shows the progress.
@@ -222,7 +269,7 @@ impl Delete {
             CliError::Refused(format!(
                 "Stopped. Progress of deletion {} is saved; to resume: {}",
                 of.deletion_id,
-                self.again()
+                self.again(&[&record.campaign_id])
             ))
         };
         let working = async {
@@ -285,6 +332,11 @@ fn bar(total: Option<u64>) -> ProgressBar {
         ),
     };
     bar.with_style(print::progress_style(style))
+}
+
+fn not_there(id: &CampaignId, table: &Table) -> CliError {
+    let table = table.name();
+    CliError::Refused(format!("there is no campaign {id} in table {table}"))
 }
 
 /// Returns a refusal in the words of the HTTP answer.

@@ -48,6 +48,11 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), CliError> {
     line(&serde_json::to_string_pretty(value)?)
 }
 
+/// Writes a JSON document to standard output, in one line.
+pub(super) fn json_line(value: &impl Serialize) -> Result<(), CliError> {
+    line(&serde_json::to_string(value)?)
+}
+
 /// Returns text that others wrote, with its control characters replaced, including the
 /// invisible ones that change the direction of text.
 pub(super) fn plain(text: &str) -> String {
@@ -152,6 +157,8 @@ impl Column {
 pub(super) struct Table {
     columns: Vec<Column>,
     rows: Vec<Vec<String>>,
+    /// The widths of what is written already, header included; empty before that.
+    written: Vec<usize>,
 }
 
 impl Table {
@@ -160,7 +167,24 @@ impl Table {
         Self {
             columns: columns.to_vec(),
             rows: Vec::new(),
+            written: Vec::new(),
         }
+    }
+
+    /// Returns how many rows are not written yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Writes the rows so far to standard output and forgets them, so that a long table takes no
+    /// memory. Rows that follow are below the same header, and at least as wide.
+    pub(super) fn flush(&mut self) -> Result<(), CliError> {
+        if !self.rows.is_empty() || self.written.is_empty() {
+            self.print()?;
+            self.written = self.natural_widths();
+            self.rows.clear();
+        }
+        Ok(())
     }
 
     /// Adds a row: a cell for each column.
@@ -192,7 +216,9 @@ impl Table {
         let widths = self.widths(width);
         let headers = self.columns.iter().map(|column| column.header().to_owned());
         let headers: Vec<String> = headers.collect();
-        let rows = std::iter::once(&headers).chain(&self.rows);
+        let is_begun = !self.written.is_empty();
+        let rows = std::iter::once(&headers).skip(usize::from(is_begun));
+        let rows = rows.chain(&self.rows);
         let lines = rows.map(|row| {
             let cells = row.iter().zip(&widths).filter(|(_, width)| **width > 0);
             let cells = cells.map(|(cell, width)| {
@@ -206,20 +232,22 @@ impl Table {
         lines.collect::<Vec<_>>().join("\n")
     }
 
-    /// Returns the width of each column; 0 for one that is dropped.
-    fn widths(&self, width: Option<usize>) -> Vec<usize> {
+    /// Returns the width that each column needs.
+    fn natural_widths(&self) -> Vec<usize> {
         let cell_width =
             |row: &Vec<String>, at: usize| row.get(at).map_or(0, |c| measure_text_width(c));
-        let mut widths: Vec<usize> = (0..self.columns.len())
-            .map(|at| {
-                let cells = self.rows.iter().map(|row| cell_width(row, at)).max();
-                let header = self
-                    .columns
-                    .get(at)
-                    .map_or(0, |column| column.header().len());
-                cells.unwrap_or(0).max(header)
-            })
-            .collect();
+        let columns = self.columns.iter().enumerate();
+        let widths = columns.map(|(at, column)| {
+            let cells = self.rows.iter().map(|row| cell_width(row, at)).max();
+            let written = self.written.get(at).copied().unwrap_or(0);
+            cells.unwrap_or(0).max(column.header().len()).max(written)
+        });
+        widths.collect()
+    }
+
+    /// Returns the width of each column; 0 for one that is dropped.
+    fn widths(&self, width: Option<usize>) -> Vec<usize> {
+        let mut widths = self.natural_widths();
         let Some(limit) = width else {
             return widths;
         };

@@ -188,6 +188,20 @@ pub(super) fn if_match(event: &ApiGatewayV2httpRequest) -> Result<Option<Vec<Str
     ))
 }
 
+/// Refuses `If-Match` where there are several campaigns: one tag cannot be that of all, and to
+/// ignore it would delete what was not reviewed.
+///
+/// # Errors
+/// [`Refusal::Validation`].
+pub(super) fn no_if_match(event: &ApiGatewayV2httpRequest) -> Result<(), Refusal> {
+    match event.headers.get(header::IF_MATCH) {
+        None => Ok(()),
+        Some(_) => Err(invalid(
+            "The If-Match header is for one campaign: send DELETE /v1/campaigns/{id}",
+        )),
+    }
+}
+
 /// Reads a list of entity tags (RFC 9110, section 8.8.3), quotes included;
 /// empty list elements are allowed (section 5.6.1).
 fn entity_tags(list: &str, tags: &mut Vec<String>) -> Option<()> {

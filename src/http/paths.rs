@@ -14,7 +14,7 @@ pub struct Path {
     pub parameter: Option<&'static str>,
     /// What follows the parameter.
     pub suffix: &'static str,
-    /// The one method that it has.
+    /// A method that it has.
     pub method: Method,
 }
 
@@ -29,8 +29,8 @@ impl fmt::Display for Path {
     }
 }
 
-/// Every path of this service: the routes of the template.
-pub const PATHS: [Path; 6] = [
+/// Every path of this service, with each of its methods: the routes of the template.
+pub const PATHS: [Path; 7] = [
     Path {
         text: "/v1/campaigns/",
         parameter: Some("id"),
@@ -54,6 +54,12 @@ pub const PATHS: [Path; 6] = [
         parameter: None,
         suffix: "",
         method: Method::GET,
+    },
+    Path {
+        text: "/v1/deletions",
+        parameter: None,
+        suffix: "",
+        method: Method::POST,
     },
     Path {
         text: KEYS,

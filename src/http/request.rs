@@ -23,6 +23,11 @@ pub(super) enum Route {
         /// What precedes `/v1`: a stage or an API mapping.
         prefix: String,
     },
+    /// `POST /v1/deletions`.
+    DeleteCampaigns {
+        /// What precedes `/v1`.
+        prefix: String,
+    },
     /// `GET /v1/deletions/{deletionId}`.
     GetDeletion {
         /// The id as it stands in the event, not yet checked.
@@ -80,27 +85,27 @@ pub(super) fn route(event: &ApiGatewayV2httpRequest) -> Result<Route, Refusal> {
             None => rest.to_owned(),
         },
     };
-    if http.method != found.method {
-        return Err(Refusal::MethodNotAllowed(
-            if found.method == Method::DELETE {
-                "DELETE"
-            } else {
-                "GET"
-            },
-        ));
+    let has = |method: &Method| {
+        let mut known = PATHS.iter().filter(|known| known.text == found.text);
+        known.any(|known| known.method == *method)
+    };
+    if !has(&http.method) {
+        return Err(Refusal::MethodNotAllowed(if has(&Method::DELETE) {
+            "DELETE"
+        } else if has(&Method::POST) {
+            "GET, POST"
+        } else {
+            "GET"
+        }));
     }
+    let prefix = prefix.to_owned();
     Ok(match found.parameter {
-        Some("id") => Route::DeleteCampaign {
-            id,
-            prefix: prefix.to_owned(),
-        },
-        Some(_) if receipt_of.is_some() => Route::GetReceipt {
-            id,
-            prefix: prefix.to_owned(),
-        },
+        Some("id") => Route::DeleteCampaign { id, prefix },
+        Some(_) if receipt_of.is_some() => Route::GetReceipt { id, prefix },
         Some(_) => Route::GetDeletion { id },
         None if found.text == KEYS => Route::Keys,
         None if found.text == DESCRIPTION => Route::Description,
+        None if http.method == Method::POST => Route::DeleteCampaigns { prefix },
         None => Route::ListDeletions,
     })
 }
@@ -130,22 +135,25 @@ pub(super) fn authorization(event: &ApiGatewayV2httpRequest) -> Option<&[u8]> {
         .map(HeaderValue::as_bytes)
 }
 
+/// Returns the request's body, decoded if the gateway has encoded it.
+pub(super) fn body(event: &ApiGatewayV2httpRequest) -> Cow<'_, [u8]> {
+    let body = event.body.as_deref().unwrap_or_default();
+    if event.is_base64_encoded
+        && let Ok(decoded) = BASE64_STANDARD.decode(body)
+    {
+        return decoded.into();
+    }
+    body.as_bytes().into()
+}
+
 /// Refuses a body that asks for a dry run: the query asks for one, and a deletion
 /// that was not meant cannot be undone. Any other body is ignored.
 ///
 /// # Errors
 /// [`Refusal::Validation`].
 pub(super) fn no_dry_run_in_body(event: &ApiGatewayV2httpRequest) -> Result<(), Refusal> {
-    let Some(body) = &event.body else {
-        return Ok(());
-    };
-    let decoded = if event.is_base64_encoded {
-        let decoded = BASE64_STANDARD.decode(body);
-        decoded.unwrap_or_else(|_| body.as_bytes().to_vec())
-    } else {
-        body.as_bytes().to_vec()
-    };
-    let text = String::from_utf8_lossy(&decoded);
+    let body = body(event);
+    let text = String::from_utf8_lossy(&body);
     let text = text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
     let asks = match serde_json::from_str::<serde_json::Value>(text) {
         Ok(body) => DRY_RUN_MEMBERS.iter().any(|name| body.get(name).is_some()),
@@ -250,12 +258,20 @@ mod tests {
         for path in ["/v1/deletionsx", "/v1/deletions/x/y", "/v1/deletion"] {
             assert!(matches!(get(path), Err(Refusal::UnknownPath)), "{path}");
         }
-        for path in ["/v1/deletions", "/v1/deletions/x"] {
+        for (path, allowed) in [("/v1/deletions", "GET, POST"), ("/v1/deletions/x", "GET")] {
             let delete = event(json!({"rawPath": path}));
             assert!(matches!(
                 route(&delete),
-                Err(Refusal::MethodNotAllowed("GET"))
+                Err(Refusal::MethodNotAllowed(methods)) if methods == allowed
             ));
+        }
+        for prefix in ["", "/prod"] {
+            let post = event(json!({
+                "rawPath": format!("{prefix}/v1/deletions"),
+                "requestContext": {"http": {"method": "POST"}},
+            }));
+            let prefix = prefix.to_owned();
+            assert_eq!(route(&post).unwrap(), Route::DeleteCampaigns { prefix });
         }
         // The first route in a path is the path's.
         let path = "/v1/campaigns/x/v1/deletions/y";

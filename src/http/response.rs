@@ -9,6 +9,7 @@ use lambda_http::{
     http::{HeaderName, HeaderValue, StatusCode, header},
 };
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::{
     counts::Counts,
@@ -41,9 +42,10 @@ pub(super) struct Answer {
     body: String,
 }
 
+/// What is said of a deletion, or of one that would be.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct DeletionAnswer<'a> {
+pub(super) struct DeletionAnswer<'a> {
     message: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     validate_only: Option<bool>,
@@ -79,6 +81,11 @@ struct ReceiptAnswer<'a> {
 }
 
 #[derive(Serialize)]
+struct EachAnswer<'a> {
+    deletions: &'a [Box<RawValue>],
+}
+
+#[derive(Serialize)]
 struct DeletionsAnswer<'a> {
     deletions: &'a [DeletionView<'a>],
     /// The ids of those that cannot be read, so that a page says what it lacks.
@@ -87,9 +94,10 @@ struct DeletionsAnswer<'a> {
     after: Option<&'a str>,
 }
 
+/// What is said of an error.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ErrorAnswer<'a> {
+pub(super) struct ErrorAnswer<'a> {
     error: &'static str,
     message: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -114,6 +122,75 @@ impl<'a> Summary<'a> {
     }
 }
 
+impl<'a> DeletionAnswer<'a> {
+    /// Everything is gone.
+    pub(super) fn deleted(record: &'a Record) -> Self {
+        Self {
+            message: "Campaign deleted successfully",
+            validate_only: None,
+            deletion_summary: Summary::of(record),
+        }
+    }
+
+    /// There is more to do.
+    pub(super) fn in_progress(record: &'a Record) -> Self {
+        Self {
+            message: "Campaign deletion in progress",
+            validate_only: None,
+            deletion_summary: Summary {
+                started_at: Some(&record.started_at),
+                ..Summary::of(record)
+            },
+        }
+    }
+
+    /// What would be deleted.
+    pub(super) fn previewed(preview: &'a Preview) -> Self {
+        Self {
+            message: "Campaign can be deleted",
+            validate_only: Some(true),
+            deletion_summary: Summary {
+                campaign_id: preview.campaign.id.as_str(),
+                campaign_name: &preview.campaign.name,
+                deletion_id: None,
+                deleted_items: &preview.counts,
+                complete: (!preview.complete).then_some(false),
+                started_at: None,
+                deleted_at: None,
+                archive: None,
+                would_archive: preview.would_archive,
+            },
+        }
+    }
+}
+
+impl<'a> ErrorAnswer<'a> {
+    /// What a caller is told of an error; of an internal one, where its cause is.
+    pub(super) fn of(error: &'a Error, request_id: &'a str) -> Self {
+        let public = error.public();
+        let is_internal = public.status == StatusCode::INTERNAL_SERVER_ERROR.as_u16();
+        Self {
+            error: public.code,
+            message: public.message,
+            current_status: refusal(error).and_then(Refusal::current_status),
+            request_id: is_internal.then_some(request_id),
+        }
+    }
+}
+
+/// Returns the refusal, if an error is one.
+fn refusal(error: &Error) -> Option<&Refusal> {
+    match error {
+        Error::Refused(refusal) => Some(refusal),
+        Error::Table(_) | Error::Archive(_) => None,
+    }
+}
+
+/// Returns the path of a deletion. `prefix` is what stands before `/v1` in the request's path.
+pub(super) fn location(record: &Record, prefix: &str) -> String {
+    format!("{prefix}/v1/deletions/{}", record.deletion_id)
+}
+
 impl Answer {
     fn json(status: StatusCode, body: &impl Serialize) -> Self {
         Self {
@@ -132,33 +209,15 @@ impl Answer {
 
     /// 200: everything is gone.
     pub(super) fn deleted(record: &Record) -> Self {
-        Self::json(
-            StatusCode::OK,
-            &DeletionAnswer {
-                message: "Campaign deleted successfully",
-                validate_only: None,
-                deletion_summary: Summary::of(record),
-            },
-        )
+        Self::json(StatusCode::OK, &DeletionAnswer::deleted(record))
     }
 
     /// 202: there is more to do. `prefix` is what stands before `/v1` in the
     /// request's path.
     pub(super) fn in_progress(record: &Record, prefix: &str) -> Self {
-        let location = format!("{prefix}/v1/deletions/{}", record.deletion_id);
-        let answer = Self::json(
-            StatusCode::ACCEPTED,
-            &DeletionAnswer {
-                message: "Campaign deletion in progress",
-                validate_only: None,
-                deletion_summary: Summary {
-                    started_at: Some(&record.started_at),
-                    ..Summary::of(record)
-                },
-            },
-        )
-        .with(header::RETRY_AFTER, RETRY_AFTER);
-        match HeaderValue::from_str(&location) {
+        let answer = Self::json(StatusCode::ACCEPTED, &DeletionAnswer::in_progress(record))
+            .with(header::RETRY_AFTER, RETRY_AFTER);
+        match HeaderValue::from_str(&location(record, prefix)) {
             Ok(location) => answer.with(header::LOCATION, location),
             // A mapping that no header can carry.
             Err(_) => answer,
@@ -227,24 +286,7 @@ impl Answer {
 
     /// 200: what would be deleted.
     pub(super) fn previewed(preview: &Preview) -> Self {
-        let answer = Self::json(
-            StatusCode::OK,
-            &DeletionAnswer {
-                message: "Campaign can be deleted",
-                validate_only: Some(true),
-                deletion_summary: Summary {
-                    campaign_id: preview.campaign.id.as_str(),
-                    campaign_name: &preview.campaign.name,
-                    deletion_id: None,
-                    deleted_items: &preview.counts,
-                    complete: (!preview.complete).then_some(false),
-                    started_at: None,
-                    deleted_at: None,
-                    archive: None,
-                    would_archive: preview.would_archive,
-                },
-            },
-        );
+        let answer = Self::json(StatusCode::OK, &DeletionAnswer::previewed(preview));
         let etag = preview.campaign.etag();
         match etag.and_then(|etag| HeaderValue::from_str(&etag).ok()) {
             Some(etag) => answer.with(header::ETAG, etag),
@@ -264,25 +306,17 @@ impl Answer {
         })
     }
 
+    /// 200: what became of each of several campaigns.
+    pub(super) fn each(entries: &[Box<RawValue>]) -> Self {
+        Self::json(StatusCode::OK, &EachAnswer { deletions: entries })
+    }
+
     /// The answer of an error.
     pub(super) fn error(error: &Error, request_id: &str) -> Self {
-        let public = error.public();
-        let status = StatusCode::from_u16(public.status);
+        let status = StatusCode::from_u16(error.public().status);
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let is_internal = status == StatusCode::INTERNAL_SERVER_ERROR;
-        let refusal = match error {
-            Error::Refused(refusal) => Some(refusal),
-            Error::Table(_) | Error::Archive(_) => None,
-        };
-        let answer = Self::json(
-            status,
-            &ErrorAnswer {
-                error: public.code,
-                message: public.message,
-                current_status: refusal.and_then(Refusal::current_status),
-                request_id: is_internal.then_some(request_id),
-            },
-        );
+        let answer = Self::json(status, &ErrorAnswer::of(error, request_id));
+        let refusal = refusal(error);
         match (status, refusal) {
             (StatusCode::UNAUTHORIZED, _) => {
                 answer.with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))

@@ -2,6 +2,7 @@
 
 mod doctor;
 mod local_s3;
+mod many;
 mod operator;
 mod output;
 mod settings;

@@ -5,5 +5,6 @@ mod authentication;
 mod budget;
 pub(crate) mod description;
 mod limits;
+mod many;
 mod refusals;
 mod validation;

@@ -25,7 +25,7 @@ def cors(path):
         api = Stack(path, CorsOrigins=origins).resource("HttpApi")["Body"]
         expect("members", sorted(api[name]), ["allowHeaders", "allowMethods", "allowOrigins", "exposeHeaders", "maxAge"])
         expect("origins", api[name]["allowOrigins"], origins.split(","))
-        expect("methods", api[name]["allowMethods"], ["DELETE", "GET"])
+        expect("methods", api[name]["allowMethods"], ["DELETE", "GET", "POST"])
         for header in ("authorization", "content-type", "traceparent"):
             expect(f"{header} may be sent", header in api[name]["allowHeaders"], True)
         expect("maximum age", api[name]["maxAge"], 600)
@@ -42,6 +42,7 @@ def routes(path):
         ("/v1/deletions/{deletionId}/receipt", "get"),
         ("/v1/jwks.json", "get"),
         ("/v1/deletions", "get"),
+        ("/v1/deletions", "post"),
         ("/v1/openapi.json", "get"),
         ("$default", "x-amazon-apigateway-any-method"),
     }

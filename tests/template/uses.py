@@ -169,6 +169,24 @@ def handed_over(world):
     return f"{sum(REFERENCE.values())} items"
 
 
+def several(world):
+    """several campaigns by one request, each handed to the state machine"""
+    ids = ["campaign_several_1", "campaign_several_2"]
+    for campaign_id in ids:
+        world.terminal("seed", campaign_id, "--total", "100")
+    request = event("delete-many")
+    request["body"] = json.dumps({"campaignIds": [*ids, "campaign_none"]})
+    [(status, body)] = world.ask(request)
+    expect("status", status, 200)
+    *claimed, refused = body["deletions"]
+    expect("the verdict on none", (refused["status"], refused["error"]), (404, "not_found"))
+    for campaign_id, verdict in zip(ids, claimed, strict=True):
+        expect("the verdict", (verdict["campaignId"], verdict["status"]), (campaign_id, 202))
+        world.drain(verdict["deletionId"])
+        world.check_done(campaign_id, verdict["deletionId"], in_proportion(100))
+    return f"{len(ids)} campaigns"
+
+
 def cleaned_up(world):
     """the clean-up resumes a stalled deletion, and deletes what is past retention"""
     world.terminal("seed", "campaign_stalled", "--total", "100")
@@ -219,7 +237,7 @@ def doctor(world):
 
 
 # The doctor sees the table as the stack made it, and again with deletions in it.
-USES = (doctor, table, refusals, at_once, handed_over, cleaned_up, doctor)
+USES = (doctor, table, refusals, at_once, handed_over, several, cleaned_up, doctor)
 
 
 def succeeded(world):

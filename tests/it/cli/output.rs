@@ -21,7 +21,7 @@ fn at<'a>(world: &'a World, url: &'a str, arguments: &[&'a str]) -> Vec<&'a str>
 }
 
 /// A command of each kind that prints something.
-const COMMANDS: [&[&str]; 15] = [
+const COMMANDS: [&[&str]; 17] = [
     &["list"],
     &["list", "--json"],
     &["status"],
@@ -37,6 +37,8 @@ const COMMANDS: [&[&str]; 15] = [
     &["delete", "campaign_1", "--dry-run"],
     &["delete", "campaign_1", "--dry-run", "--json"],
     &["delete", "campaign_1"],
+    &["delete", "campaign_1", "campaign_3"],
+    &["delete", "campaign_1", "campaign_3", "--json"],
 ];
 
 #[tokio::test(flavor = "multi_thread")]

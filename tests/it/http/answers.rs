@@ -640,6 +640,7 @@ async fn every_event_of_the_folder_is_answered_as_its_name_says() {
         ("active", 409),
         ("decoded-hash", 400),
         ("delete", 200),
+        ("delete-many", 200),
         ("dry-run", 200),
         ("foreign", 403),
         ("get-deletion", 404),
