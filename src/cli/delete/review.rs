@@ -206,9 +206,10 @@ fn cells(target: &Target, found: &Result<Finding, Error>) -> [String; 5] {
                 if found.complete { "" } else { "at least " },
                 found.counts.total()
             ),
-            match found.is_running {
-                true => "resumable".to_owned(),
-                false => "deletable".to_owned(),
+            if found.is_running {
+                "resumable".to_owned()
+            } else {
+                "deletable".to_owned()
             },
             found.campaign.account_id.clone(),
             found.campaign.name.clone(),

@@ -334,10 +334,8 @@ mod tests {
         let weights: Vec<f64> = pass.lanes.iter().map(Lane::weight).collect();
         let (last, others) = weights.split_last().unwrap();
         assert!(*last > 2_000.0, "{weights:?}");
-        assert!(
-            others.iter().all(|other| (100.0..900.0).contains(other)),
-            "{weights:?}"
-        );
+        let is_as_much = |other: &f64| (100.0..900.0).contains(other);
+        assert!(others.iter().all(is_as_much), "{weights:?}");
     }
 
     #[tokio::test]

@@ -179,11 +179,9 @@ mod tests {
         let ids: Vec<_> = (0..MOST_CAMPAIGNS)
             .map(|n| format!("{n:064}"))
             .map(|id| {
-                id.bytes()
-                    .map(|b| format!("\\u{b:04x}"))
-                    .collect::<String>()
+                let escaped: Vec<_> = id.bytes().map(|b| format!("\\u{b:04x}")).collect();
+                format!("\"{}\"", escaped.concat())
             })
-            .map(|id| format!("\"{id}\""))
             .collect();
         let body = format!("{{\"campaignIds\": [{}]}}", ids.join(",\n"));
         assert_eq!(order(&body).unwrap().campaign_ids.len(), MOST_CAMPAIGNS);

@@ -264,9 +264,9 @@ async fn a_file_of_a_hundred_thousand_lines_is_read_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_list_is_one_table_under_one_header() {
     let world = world(&["campaign_1"]).await;
-    let lines: String = (0..250).map(|n| format!("missing_{n}\n")).collect();
+    let lines: Vec<_> = (0..250).map(|n| format!("missing_{n}\n")).collect();
     let url = world.proxy.url();
-    let lines = format!("{lines}campaign_1\n");
+    let lines = format!("{}campaign_1\n", lines.concat());
     let output = delete_with(&world, &url, &["--from", "-"], lines.as_bytes());
     fails(
         &output,
@@ -436,9 +436,10 @@ async fn one_deletion_that_fails_does_not_stop_the_others() {
     let world = world(&["campaign_1", "campaign_2", "campaign_3"]).await;
     world.proxy.policy(|call| {
         let is_second = call.body.to_string().contains("CAMPAIGN#campaign_2\"");
-        match is_claim(call) && is_second {
-            true => error(hyper::StatusCode::BAD_REQUEST, "AccessDeniedException"),
-            false => Action::Pass,
+        if is_claim(call) && is_second {
+            error(hyper::StatusCode::BAD_REQUEST, "AccessDeniedException")
+        } else {
+            Action::Pass
         }
     });
     let ids = ["campaign_1", "campaign_2", "campaign_3"];
@@ -467,7 +468,8 @@ async fn a_table_that_always_fails_is_not_asked_for_each() {
     world
         .proxy
         .policy(|_| error(hyper::StatusCode::BAD_REQUEST, "AccessDeniedException"));
-    let lines: String = (0..1_000).map(|n| format!("campaign_{n}\n")).collect();
+    let lines: Vec<_> = (0..1_000).map(|n| format!("campaign_{n}\n")).collect();
+    let lines = lines.concat();
     let url = world.proxy.url();
     for (more, why) in [
         (

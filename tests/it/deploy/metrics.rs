@@ -193,8 +193,7 @@ async fn every_metric_is_emitted_and_watched() {
     let (_, printed, _) = drive(Binary::Drain, &world, vec![payload], &[]).await;
     note(&printed);
 
-    let others = [archiving().await, announcing().await, signing().await];
-    others.iter().for_each(|printed| note(printed));
+    note(&(archiving().await + &announcing().await + &signing().await));
 
     // What the alarms and the dashboard watch.
     let template = template();

@@ -28,126 +28,131 @@ async fn malformed(world: &World, event: Value, why: &str) {
     assert_eq!(asked.len(), 1, "{shown}");
 }
 
+/// Bodies that are refused, and why.
+const MALFORMED: &[(&str, &str)] = &[
+    ("", "must be a JSON object"),
+    (" ", "must be a JSON object"),
+    ("campaign_0", "must be a JSON object"),
+    ("null", "must be a JSON object"),
+    ("[\"campaign_0\"]", "must be a JSON object"),
+    ("\"campaign_0\"", "must be a JSON object"),
+    (
+        "{\"campaignIds\": [\"campaign_0\"]",
+        "must be a JSON object",
+    ),
+    (
+        "{\"campaignIds\": [\"campaign_0\"]} {}",
+        "must be a JSON object",
+    ),
+    (
+        "{\"campaignIds\": [\"campaign_0\",]}",
+        "must be a JSON object",
+    ),
+    ("{campaignIds: [\"campaign_0\"]}", "must be a JSON object"),
+    (
+        "\u{feff}{\"campaignIds\": [\"campaign_0\"]}",
+        "must be a JSON object",
+    ),
+    ("campaignIds=campaign_0", "must be a JSON object"),
+    ("{}", "1 to 100 campaign ids"),
+    ("{\"validateOnly\": true}", "1 to 100 campaign ids"),
+    ("{\"campaignIds\": []}", "1 to 100 campaign ids"),
+    ("{\"campaignIds\": null}", "1 to 100 campaign ids"),
+    ("{\"campaignIds\": \"campaign_0\"}", "1 to 100 campaign ids"),
+    (
+        "{\"campaignIds\": {\"0\": \"campaign_0\"}}",
+        "1 to 100 campaign ids",
+    ),
+    (
+        "{\"campaignIds\": [\"campaign_0\", 7]}",
+        "'campaignIds[1]': it must be text",
+    ),
+    ("{\"campaignIds\": [null]}", "it must be text"),
+    ("{\"campaignIds\": [[\"campaign_0\"]]}", "it must be text"),
+    (
+        "{\"campaignIds\": [\"campaign_0\", \"\"]}",
+        "'campaignIds[1]': The campaign id is empty",
+    ),
+    (
+        "{\"campaignIds\": [\"campaign_0#x\"]}",
+        "may contain letters, digits",
+    ),
+    (
+        "{\"campaignIds\": [\"../campaign_0\"]}",
+        "may contain letters",
+    ),
+    (
+        "{\"campaignIds\": [\"campaign_0\\u0000\"]}",
+        "may contain letters",
+    ),
+    (
+        "{\"campaignIds\": [\"campaign_0\", \"campaign_1\", \"campaign_0\"]}",
+        "'campaignIds[2]': it repeats 'campaignIds[0]'",
+    ),
+    (
+        "{\"campaignIds\": [\"a\", \"\\u0061\"]}",
+        "it repeats 'campaignIds[0]'",
+    ),
+    (
+        "{\"campaignIds\": [\"campaign_0\"], \"campaignIds\": [\"campaign_1\"]}",
+        "'campaignIds' is given more than once",
+    ),
+    (
+        "{\"campaignIds\": [\"campaign_0\"], \"validateOnly\": true, \"validateOnly\": false}",
+        "'validateOnly' is given more than once",
+    ),
+    (
+        "{\"campaignIds\": [\"campaign_0\"], \"dryRun\": true}",
+        "Unknown member in the body",
+    ),
+    (
+        "{\"campaignids\": [\"campaign_0\"]}",
+        "Unknown member in the body",
+    ),
+    (
+        "{\"campaignIds\": [\"campaign_0\"], \"validateOnly\": \"true\"}",
+        "'validateOnly' must be true or false",
+    ),
+    (
+        "{\"campaignIds\": [\"campaign_0\"], \"validateOnly\": null}",
+        "'validateOnly' must be true or false",
+    ),
+    (
+        "{\"campaignIds\": [\"campaign_0\"], \"reason\": \"For Jane Doe\"}",
+        "reason",
+    ),
+    (
+        "{\"campaignIds\": [\"campaign_0\"], \"reason\": null}",
+        "'reason' must be text",
+    ),
+    (
+        "{\"campaignIds\": [\"campaign_0\"], \"archive\": 1}",
+        "'archive' must be true or false",
+    ),
+    (
+        "{\"campaignIds\": [\"campaign_0\"], \"archive\": true}",
+        "There is no archive here",
+    ),
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_malformed_body_is_refused_and_nothing_is_claimed() {
     let (world, ids) = world(2).await;
     let many = named(101);
     let padding = " ".repeat(65_536);
     let nested = format!("{{\"campaignIds\": {}1", "[".repeat(20_000));
-    for (body, why) in [
-        ("", "must be a JSON object"),
-        (" ", "must be a JSON object"),
-        ("campaign_0", "must be a JSON object"),
-        ("null", "must be a JSON object"),
-        ("[\"campaign_0\"]", "must be a JSON object"),
-        ("\"campaign_0\"", "must be a JSON object"),
-        (
-            "{\"campaignIds\": [\"campaign_0\"]",
-            "must be a JSON object",
-        ),
-        (
-            "{\"campaignIds\": [\"campaign_0\"]} {}",
-            "must be a JSON object",
-        ),
-        (
-            "{\"campaignIds\": [\"campaign_0\",]}",
-            "must be a JSON object",
-        ),
-        ("{campaignIds: [\"campaign_0\"]}", "must be a JSON object"),
-        (
-            "\u{feff}{\"campaignIds\": [\"campaign_0\"]}",
-            "must be a JSON object",
-        ),
-        ("campaignIds=campaign_0", "must be a JSON object"),
+    let made = [
         (nested.as_str(), "must be a JSON object"),
-        ("{}", "1 to 100 campaign ids"),
-        ("{\"validateOnly\": true}", "1 to 100 campaign ids"),
-        ("{\"campaignIds\": []}", "1 to 100 campaign ids"),
-        ("{\"campaignIds\": null}", "1 to 100 campaign ids"),
-        ("{\"campaignIds\": \"campaign_0\"}", "1 to 100 campaign ids"),
         (
-            "{\"campaignIds\": {\"0\": \"campaign_0\"}}",
+            &json!({ "campaignIds": many }).to_string(),
             "1 to 100 campaign ids",
         ),
         (
-            json!({ "campaignIds": many }).to_string().as_str(),
-            "1 to 100 campaign ids",
-        ),
-        (
-            "{\"campaignIds\": [\"campaign_0\", 7]}",
-            "'campaignIds[1]': it must be text",
-        ),
-        ("{\"campaignIds\": [null]}", "it must be text"),
-        ("{\"campaignIds\": [[\"campaign_0\"]]}", "it must be text"),
-        (
-            "{\"campaignIds\": [\"campaign_0\", \"\"]}",
-            "'campaignIds[1]': The campaign id is empty",
-        ),
-        (
-            "{\"campaignIds\": [\"campaign_0#x\"]}",
-            "may contain letters, digits",
-        ),
-        (
-            "{\"campaignIds\": [\"../campaign_0\"]}",
-            "may contain letters",
-        ),
-        (
-            "{\"campaignIds\": [\"campaign_0\\u0000\"]}",
-            "may contain letters",
-        ),
-        (
-            "{\"campaignIds\": [\"campaign_0\", \"campaign_1\", \"campaign_0\"]}",
-            "'campaignIds[2]': it repeats 'campaignIds[0]'",
-        ),
-        (
-            "{\"campaignIds\": [\"a\", \"\\u0061\"]}",
-            "it repeats 'campaignIds[0]'",
-        ),
-        (
-            "{\"campaignIds\": [\"campaign_0\"], \"campaignIds\": [\"campaign_1\"]}",
-            "'campaignIds' is given more than once",
-        ),
-        (
-            "{\"campaignIds\": [\"campaign_0\"], \"validateOnly\": true, \"validateOnly\": false}",
-            "'validateOnly' is given more than once",
-        ),
-        (
-            "{\"campaignIds\": [\"campaign_0\"], \"dryRun\": true}",
-            "Unknown member in the body",
-        ),
-        (
-            "{\"campaignids\": [\"campaign_0\"]}",
-            "Unknown member in the body",
-        ),
-        (
-            "{\"campaignIds\": [\"campaign_0\"], \"validateOnly\": \"true\"}",
-            "'validateOnly' must be true or false",
-        ),
-        (
-            "{\"campaignIds\": [\"campaign_0\"], \"validateOnly\": null}",
-            "'validateOnly' must be true or false",
-        ),
-        (
-            "{\"campaignIds\": [\"campaign_0\"], \"reason\": \"For Jane Doe\"}",
-            "reason",
-        ),
-        (
-            "{\"campaignIds\": [\"campaign_0\"], \"reason\": null}",
-            "'reason' must be text",
-        ),
-        (
-            "{\"campaignIds\": [\"campaign_0\"], \"archive\": 1}",
-            "'archive' must be true or false",
-        ),
-        (
-            "{\"campaignIds\": [\"campaign_0\"], \"archive\": true}",
-            "There is no archive here",
-        ),
-        (
-            format!("{{\"campaignIds\": [\"campaign_0\"]{padding}}}").as_str(),
+            &format!("{{\"campaignIds\": [\"campaign_0\"]{padding}}}"),
             "longer than 65536 bytes",
         ),
-    ] {
+    ];
+    for (body, why) in MALFORMED.iter().copied().chain(made) {
         malformed(&world, raw(body), why).await;
         let mut encoded = raw(&BASE64_STANDARD.encode(body));
         encoded["isBase64Encoded"] = true.into();

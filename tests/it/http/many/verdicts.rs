@@ -176,9 +176,10 @@ async fn one_campaign_that_fails_does_not_fail_the_others() {
         let (world, ids) = world(20).await;
         let world = world.inline_budget(1_500);
         world.proxy.policy(move |call| {
-            match is_claim(call) && claimed_by(call).as_deref() == Some("campaign_7") {
-                true => action.clone(),
-                false => Action::Pass,
+            if is_claim(call) && claimed_by(call).as_deref() == Some("campaign_7") {
+                action.clone()
+            } else {
+                Action::Pass
             }
         });
         let reply = world.send(post(&json!({ "campaignIds": ids }))).await;
@@ -240,9 +241,10 @@ async fn a_table_that_hangs_delays_no_answer_past_the_budget() {
         world.proxy.policy(move |call| {
             let is_key = call.body["Key"]["PK"]["S"].as_str();
             let is_key = is_key.is_some_and(|key| key.starts_with("APIKEY#"));
-            match call.operation == operation && !is_key {
-                true => Action::Hang,
-                false => Action::Pass,
+            if call.operation == operation && !is_key {
+                Action::Hang
+            } else {
+                Action::Pass
             }
         });
         let begun = Instant::now();
