@@ -24,12 +24,13 @@ use crate::{
 const REMAPPED: &str = "x-amzn-remapped-www-authenticate";
 
 /// The names of the checks, in their order.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "tls",
     "api",
     "api-region",
     "missing-key",
     "unknown-route",
+    "receipt-keys",
     "key",
     "api-table",
     "encoded-hash",
@@ -39,7 +40,7 @@ const NAMES: [&str; 12] = [
     "rate-limit",
 ];
 /// How many of them need no key.
-const WITHOUT_KEY: usize = 5;
+const WITHOUT_KEY: usize = 6;
 
 /// Who calls the API, and what is known of its table.
 pub(super) struct Caller<'a> {
@@ -73,6 +74,7 @@ impl Caller<'_> {
             region(web, self.service),
             missing_key(web).await,
             unknown_route(web).await,
+            receipt_keys(web).await,
         ]);
         let Some(key) = self.key else {
             let names = NAMES.iter().skip(WITHOUT_KEY);
@@ -122,6 +124,31 @@ fn tls(web: &Web) -> Check {
             "plain HTTP: keys can be read on the way",
             "Use https:// in --api-url. No request was sent.",
         )
+    }
+}
+
+/// Looks whether the keys that verify receipts are published, as anybody would.
+async fn receipt_keys(web: &Web) -> Check {
+    const NAME: &str = "receipt-keys";
+    const REMEDY: &str = "Read the log of the function `api`: a key may be disabled or deleted, or deny \
+                          kms:GetPublicKey.";
+    match web.ask(get("/v1/jwks.json")).await {
+        Ok(answer) if answer.is(404, "not_found") => Check::skipped(
+            NAME,
+            "receipts are not enabled",
+            "Set MakeReceiptKey or ReceiptKeyArns of the stack to have signed receipts.",
+        ),
+        Ok(answer) => match answer.body["keys"].as_array() {
+            Some(keys) if answer.status == 200 && !keys.is_empty() => {
+                Check::ok(NAME, format!("{} published", keys.len()))
+            }
+            _ => Check::failed(
+                NAME,
+                format!("GET /v1/jwks.json: {}", answer.text()),
+                REMEDY,
+            ),
+        },
+        Err(why) => Check::failed(NAME, why, REMEDY),
     }
 }
 

@@ -67,6 +67,32 @@ async fn a_gateway_that_changes_nothing_has_no_fault() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_keys_of_receipts_are_looked_for() {
+    let world = limited().await;
+    let api = serve(&world).await;
+    let without = report(&world, &api, KEY).await;
+    without.assert("receipt-keys", "skipped", "receipts are not enabled");
+    for (status, body, expected, seen) in [
+        (200, json!({"keys": [{}, {}]}), "ok", "2 published"),
+        (200, json!({"keys": []}), "failed", "200"),
+        (
+            503,
+            json!({"error": "unavailable"}),
+            "failed",
+            "503 unavailable",
+        ),
+    ] {
+        let answering = front::before(api.clone(), str::to_owned, move |asked, answer| {
+            if asked.ends_with("/v1/jwks.json") {
+                *answer = front::Answer::json(status, &body);
+            }
+        });
+        let found = report(&world, &answering.await, KEY).await;
+        found.assert("receipt-keys", expected, seen);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_request_is_sent_over_plain_http_to_another_machine() {
     let world = healthy().await;
     let report = report(&world, "http://api.example.com", KEY).await;
