@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Receipts of the built `api` under Amazon's emulator, signed by moto's KMS, and verified by three
 libraries: `campaigns receipt verify` (jsonwebtoken), PyJWT, and jose of npm. All have to take the
-receipt, and none one with a character changed. Then keys are changed, and disabled.
+receipt, and none one with a character changed. Then keys are changed, and one does not exist. moto 5.2.5 hashes
+a digest once more, which KMS does not (API reference, Sign): with it as it is, `api` sends no receipt,
+since the signature is not one of the key; then it is mended.
 
     tests/emulator/receipts.py --bootstrap FILE --emulator FILE --campaigns FILE --jose FOLDER
 
@@ -10,22 +12,28 @@ listens on 127.0.0.1 and is stopped by its process id."""
 
 import argparse
 import json
+import logging
 import os
 import pathlib
 import shutil
 import subprocess
-import sys
 import tempfile
 
 os.environ.update(AWS_DEFAULT_REGION="us-east-1", AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local")
 
 import boto3  # noqa: E402
 import jwt  # noqa: E402
+from cryptography.hazmat.primitives import hashes  # noqa: E402
+from cryptography.hazmat.primitives.asymmetric import ec, utils  # noqa: E402
+from moto.kms.utils import ECDSAPrivateKey  # noqa: E402
+from moto.server import ThreadedMotoServer  # noqa: E402
 
-from emulated import api, check, embedded, event, expect, free_port, seed, stopped_after, wait_for  # noqa: E402
+from emulated import api, check, embedded, event, expect, seed  # noqa: E402
 
 HERE = pathlib.Path(__file__).parent
 TYPE = "deletion-receipt+jwt"
+# moto's server writes a line for each request.
+logging.getLogger("werkzeug").setLevel(logging.ERROR)
 
 
 def get(path, **parameters):
@@ -82,20 +90,22 @@ def changed(receipt):
         yield receipt[:at] + other + receipt[at + 1 :]
 
 
+def sign_digest(key, digest, algorithm):
+    """As KMS signs where MessageType is DIGEST, which is what `api` asks for."""
+    expect("the algorithm", algorithm, "ECDSA_SHA_256")
+    return key.private_key.sign(digest, ec.ECDSA(utils.Prehashed(hashes.SHA256())))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     for option in ("bootstrap", "emulator", "campaigns", "jose"):
         parser.add_argument(f"--{option}", required=True)
     options = parser.parse_args()
-    port = free_port()
-    server = pathlib.Path(sys.executable).parent / "moto_server"
-    moto = subprocess.Popen(
-        [server, "--host", "127.0.0.1", "--port", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    with stopped_after(moto), embedded(options) as endpoint, tempfile.TemporaryDirectory() as folder:
+    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    moto.start()
+    with embedded(options) as endpoint, tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        wait_for(port, moto)
-        url = f"http://127.0.0.1:{port}"
+        url = "http://{}:{}".format(*moto.get_host_and_port())
         kms = boto3.client("kms", endpoint_url=url)
         make = lambda: kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"]
         first, second = make(), make()
@@ -107,6 +117,9 @@ def main():
             _, body = send(event("delete", "campaign_7"))
             deletion = body["deletionSummary"]["deletionId"]
             receipt_of = get(f"/v1/deletions/{deletion}/receipt", deletionId=deletion)
+            status, body = send(receipt_of)
+            check("with a wrong signature", (status, body["error"]), (503, "unavailable"))
+            ECDSAPrivateKey.sign = sign_digest
             status, body = send(receipt_of)
             check("a receipt", status, 200)
             receipt, claims = body["receipt"], body["claims"]
@@ -136,10 +149,11 @@ def main():
             check("each still verifies", [one is not None and one["jti"] for one in said], [deletion] * 3)
         check("with the old keys alone, the new one", by_terminal(options, folder, body["receipt"], keys), None)
 
-        kms.disable_key(KeyId=first)
-        with signing(first) as (_, send):
+        # moto signs with a disabled key, too: tests/it/receipts/signing.rs has that.
+        with signing(first[:-1]) as (_, send):
             status, body = send(receipt_of)
-        check("by a disabled key", (status, body["error"]), (503, "unavailable"))
+        check("by a key that does not exist", (status, body["error"]), (503, "unavailable"))
+    moto.stop()
 
 
 if __name__ == "__main__":
