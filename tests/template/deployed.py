@@ -134,7 +134,11 @@ class Deployed:
         return self.outputs["TableName"]
 
     def configuration(self, name):
-        return self.client("lambda").get_function_configuration(FunctionName=self.id(name))
+        configuration = self.client("lambda").get_function_configuration(FunctionName=self.id(name))
+        # CloudFormation makes text of a parameter that is a number where it puts it in; moto does not.
+        variables = configuration["Environment"]["Variables"]
+        variables.update({variable: str(value) for variable, value in variables.items()})
+        return configuration
 
     def variables(self, name):
         """What Lambda would set for the function: the stack's variables, and the few of its own.
