@@ -84,7 +84,7 @@ pub(crate) struct Tools(PathBuf);
 
 const PYTHON: &str = "boto3==1.40.0";
 /// The AWS CLI, of the same release of the library below both.
-const CLI: &str = "awscli==1.42.76";
+const CLI: &str = "awscli==1.42.0";
 /// It brings the emulator, and needs to run nothing else of it.
 const EMULATOR: &str = "aws-sam-cli==1.170.0";
 const NODE: [&str; 3] = [
