@@ -86,6 +86,15 @@ impl Check {
         self.status == Status::Failed
     }
 
+    /// A check of receipts where there are none.
+    pub(super) fn without_receipts(name: &'static str) -> Self {
+        Self::skipped(
+            name,
+            "receipts are not enabled",
+            "Set MakeReceiptKey or ReceiptKeyArns of the stack to have signed receipts.",
+        )
+    }
+
     /// A check of a setting that could not be read.
     pub(super) fn unread(name: &'static str, why: &Unread) -> Self {
         match why {

@@ -204,7 +204,7 @@ impl Said {
 Campaign {sub} of account {account} was deleted, and nothing in it was left.
   deletion: {jti}
   requested by: {by}{reason}
-  from {started} to {completed}, in {passes} passes
+  from {started} to {completed}; passes over the partition: {passes}
   deleted: {total} items: {counts}{replaced}
 Copies that are known:{copies}",
             iss = plain(&self.iss),

@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const READ_LOGS: &str = "Read the logs of the functions: their roles may lack GetItem, Query, \
                          PutItem, UpdateItem, DeleteItem or BatchWriteItem on the table.";
 
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 9] = [
     "dry-run",
     "if-match",
     "active-campaign",
@@ -36,6 +36,7 @@ const NAMES: [&str; 8] = [
     "replay",
     "progress",
     "asynchronous-delete",
+    "receipt",
 ];
 
 /// A step's check, or the one that fails it.
@@ -80,7 +81,8 @@ impl<'a> Steps<'a> {
         self.unchanged(&before, checks).await?;
         self.replay(&deleted, checks).await?;
         self.progress(&deleted, checks).await?;
-        self.asynchronous(checks).await
+        self.asynchronous(checks).await?;
+        self.receipt(&deleted, checks).await
     }
 
     fn id(&self, name: &'static str, ending: &str) -> Step<CampaignId> {
@@ -235,6 +237,22 @@ impl<'a> Steps<'a> {
             format!("the same Idempotency-Key again: {}", answer.text()),
             "Let the gateway pass the headers Idempotency-Key and Idempotent-Replayed on.",
         )))
+    }
+
+    /// Asks for the receipt of a deletion, where the API gives any.
+    async fn receipt(&self, deleted: &Deleted, checks: &mut Vec<Check>) -> Step<()> {
+        const NAME: &str = "receipt";
+        let id = &deleted.deletion_id;
+        let path = format!("/v1/deletions/{id}/receipt");
+        let answer = self.ask(NAME, "GET", &path, &[]).await?;
+        checks.push(if answer.is(404, "not_found") {
+            Check::without_receipts(NAME)
+        } else if answer.status == 200 && answer.body["claims"]["jti"] == id.as_str() {
+            Check::ok(NAME, "signed")
+        } else {
+            Check::failed(NAME, answer.text(), READ_LOGS)
+        });
+        Ok(())
     }
 
     async fn progress(&self, deleted: &Deleted, checks: &mut Vec<Check>) -> Step<()> {

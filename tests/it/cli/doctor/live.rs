@@ -27,7 +27,7 @@ use crate::harness::{
 };
 
 /// The names of the checks of a run, in their order.
-const STEPS: [&str; 11] = [
+const STEPS: [&str; 12] = [
     "leftovers",
     "live-campaigns",
     "dry-run",
@@ -38,6 +38,7 @@ const STEPS: [&str; 11] = [
     "replay",
     "progress",
     "asynchronous-delete",
+    "receipt",
     "removal",
 ];
 

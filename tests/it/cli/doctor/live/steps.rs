@@ -40,6 +40,33 @@ async fn a_deletion_that_nobody_continues_is_found() {
     assert_eq!(world.dump().await, before);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_that_is_not_signed_is_found() {
+    let served = Served::start().await;
+    let api = served.serve.after("The API is at ");
+    let api = api.trim_end_matches(',').to_owned();
+    let url = served.world.proxy.url();
+    for (status, error, expected, seen) in [
+        (404, "not_found", "skipped", "receipts are not enabled"),
+        (503, "unavailable", "failed", "503 unavailable"),
+        (200, "none", "failed", "200 none"),
+    ] {
+        let answering = front::before(api.clone(), str::to_owned, move |asked, answer| {
+            if asked.ends_with("/receipt") {
+                *answer = Answer::json(status, &serde_json::json!({"error": error}));
+            }
+        });
+        let answering = answering.await;
+        let table = ["--table-name", "campaigns", "--endpoint-url", &url];
+        let live = ["--api-url", &answering, "--live"];
+        let report = Report::once(&[&table[..], &live].concat()).await;
+        report.assert("asynchronous-delete", "ok", "");
+        report.assert("receipt", expected, seen);
+        report.assert("removal", "ok", "");
+        served.assert_as_before(error).await;
+    }
+}
+
 /// A step that fails takes everything away, and skips the steps after it.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_step_can_fail_and_leaves_nothing() {
