@@ -33,7 +33,7 @@ pub use self::{
     credentials::{has_no_credentials, is_code_of_signing, is_of_signing},
     json::{JsonAnswer, JsonService},
     regional::{Skew, domain},
-    signed::{SignedBody, ToSign, signature},
+    signed::{SignedBody, ToSign, signature, signed_request},
 };
 
 /// How long one attempt may take to connect. Within a region it takes a few

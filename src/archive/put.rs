@@ -140,19 +140,8 @@ impl Sender {
             body: SignedBody::OfS3(&hex::encode(digest)),
             time: self.skew.now(),
         };
-        let signature = sdk::signature(&self.sdk, to_sign).await?;
-        let mut request = HttpRequest::new(object.body.clone().into());
-        let set = request.set_uri(url.as_str());
-        set.map_err(|error| error.to_string())?;
-        let set = request.set_method("PUT");
-        set.map_err(|error| error.to_string())?;
-        for (name, value) in headers {
-            request.headers_mut().insert(name, value.to_owned());
-        }
-        for (name, value) in signature {
-            request.headers_mut().insert(name, value);
-        }
-        Ok(request)
+        let request = HttpRequest::new(object.body.clone().into());
+        sdk::signed_request(&self.sdk, to_sign, request).await
     }
 
     /// Returns what an error of S3 means.

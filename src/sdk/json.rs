@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
 
 use super::{
-    Cause, SignedBody, Skew, ToSign, domain, endpoint, given_endpoint, signature, web_client,
+    Cause, SignedBody, Skew, ToSign, domain, endpoint, given_endpoint, signed_request, web_client,
 };
 
 /// How long the first byte of an answer may take.
@@ -104,19 +104,7 @@ impl JsonService {
             body: SignedBody::Text(body),
             time: self.skew.now(),
         };
-        let signature = signature(&self.sdk, to_sign).await?;
-        let mut request = HttpRequest::new(body.into());
-        let set = request.set_uri(self.url.as_str());
-        set.map_err(|error| error.to_string())?;
-        let set = request.set_method("POST");
-        set.map_err(|error| error.to_string())?;
-        for (name, value) in headers {
-            request.headers_mut().insert(name, value.to_owned());
-        }
-        for (name, value) in signature {
-            request.headers_mut().insert(name, value);
-        }
-        Ok(request)
+        signed_request(&self.sdk, to_sign, HttpRequest::new(body.into())).await
     }
 }
 
@@ -148,12 +136,12 @@ impl JsonAnswer {
 }
 
 /// Returns the endpoint of a service in this configuration's Region, as the SDK's rules for
-/// EventBridge have it. In `GovCloud` the usual endpoint is the one with FIPS.
+/// EventBridge have it, whose usual endpoint in `GovCloud` is the one with FIPS.
 async fn regional(sdk: &SdkConfig, service: &str) -> Result<String, Cause> {
     let dual_stack = sdk.use_dual_stack() == Some(true);
     let domain = domain(sdk, dual_stack).await?;
     let region = sdk.region().map_or("", AsRef::as_ref);
-    let is_usual = region.starts_with("us-gov-") && !dual_stack;
+    let is_usual = service == "events" && region.starts_with("us-gov-") && !dual_stack;
     let fips = if sdk.use_fips() == Some(true) && !is_usual {
         "-fips"
     } else {

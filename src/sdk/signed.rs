@@ -13,6 +13,8 @@ use aws_sigv4::{
     sign::v4::SigningParams,
 };
 
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+
 use super::cause::in_one_line;
 
 /// A request to a service.
@@ -40,6 +42,29 @@ pub enum SignedBody<'a> {
     /// The SHA-256, in hexadecimal, of a body that goes to S3. There, the hash is a header, and
     /// the path is signed as it is in the URL.
     OfS3(&'a str),
+}
+
+/// Returns a request, of which there is the body, with everything else and its signature.
+///
+/// # Errors
+/// Why it cannot be signed.
+pub async fn signed_request(
+    config: &SdkConfig,
+    to_sign: ToSign<'_>,
+    mut request: HttpRequest,
+) -> Result<HttpRequest, String> {
+    let signature = signature(config, to_sign).await?;
+    let set = request.set_uri(to_sign.url);
+    set.map_err(|error| error.to_string())?;
+    let set = request.set_method(to_sign.method);
+    set.map_err(|error| error.to_string())?;
+    for (name, value) in to_sign.headers {
+        request.headers_mut().insert(*name, (*value).to_owned());
+    }
+    for (name, value) in signature {
+        request.headers_mut().insert(name, value);
+    }
+    Ok(request)
 }
 
 /// Returns the headers that sign a request (Signature Version 4).
