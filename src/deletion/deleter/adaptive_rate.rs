@@ -27,9 +27,12 @@ const STEEPER: f64 = 1.5;
 /// writes show late that a rate is too high.
 const MOST_RISE: f64 = 0.05;
 
-/// The rise when deletes go to more of the table than before, up to the next measure: nothing
-/// else shows how much more it takes.
+/// The rise when the table may take much more, up to the next measure, since nothing else shows
+/// how much: when deletes go to more of it than before, and after a collapse.
 const EXPECTED_RISE: f64 = 0.25;
+/// A rate that falls to less than this part of itself has collapsed. The measure may span a time in
+/// which the table took nothing, and then says little of what it takes now.
+const COLLAPSE: f64 = 0.25;
 
 /// The rate that a table was found to take.
 #[derive(Debug)]
@@ -86,7 +89,11 @@ impl AdaptiveRate {
         } else {
             self.rate * FALL
         };
-        self.rate = rate.max(LEAST);
+        let rate = rate.max(LEAST);
+        if rate < self.rate * COLLAPSE {
+            self.rise = EXPECTED_RISE;
+        }
+        self.rate = rate;
         self.measured_from = now;
         self.taken = 0.0;
         true
@@ -173,6 +180,22 @@ mod tests {
         assert!(is_near(rate.rate(), 750.0));
         rate.succeeded(at(500));
         assert!(is_near(rate.rate(), 750.75), "{}", rate.rate());
+    }
+
+    #[test]
+    fn a_rate_that_has_collapsed_rises_fast_up_to_the_next_measure() {
+        let from = Instant::now();
+        let at = |milliseconds| from + Duration::from_millis(milliseconds);
+        let mut rate = AdaptiveRate::first(from);
+        rate.consumed(30.0);
+        assert!(rate.throttled(at(300)));
+        assert!(is_near(rate.rate(), 100.0), "{}", rate.rate());
+        let risen = rate_after(&mut rate, &[4, 5, 6], from);
+        assert!(is_near(risen, 100.0 * 1.25_f64.powi(3)), "{risen}");
+        rate.consumed(40.0);
+        assert!(rate.throttled(at(700)));
+        let risen = rate_after(&mut rate, &[8], from);
+        assert!(is_near(risen, 100.0 * 1.001), "{risen}");
     }
 
     #[test]
