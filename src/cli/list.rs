@@ -7,7 +7,10 @@ use super::{
     connect::{Connect, account_id, patience},
     print::{self, Column, Table},
 };
-use crate::campaign::{DELETABLE, ListedCampaign, Status};
+use crate::{
+    campaign::{DELETABLE, ListedCampaign, Status, UnreadableCampaign},
+    table::{self, TableError},
+};
 
 /// `campaigns list`.
 #[derive(Args, Debug)]
@@ -33,25 +36,19 @@ pub(super) struct List {
 impl List {
     pub(super) async fn run(self) -> Result<(), CliError> {
         let table = self.connect.table().await?;
-        let known = [Status::ACTIVE, Status::DELETING]
-            .into_iter()
-            .chain(DELETABLE);
-        let known: Vec<String> = known.map(ToOwned::to_owned).collect();
+        let known = known_statuses();
         let statuses = match &self.status {
             Some(status) => vec![status.clone()],
             None => known.clone(),
         };
-        let mut left_out = 0;
-        let mut campaigns = Vec::new();
-        for status in &statuses {
-            let mut listing = table.campaigns_by_status(status);
-            while let Some(page) = listing.next_page(patience()).await? {
-                campaigns.extend(page);
-            }
-            for unreadable in listing.take_unreadable() {
-                left_out += 1;
-                print::remark(&format!("campaigns: {unreadable}"));
-            }
+        let Listed {
+            mut campaigns,
+            unreadable,
+            ..
+        } = find(&table, &statuses, usize::MAX).await?;
+        let left_out = unreadable.len();
+        for unreadable in unreadable {
+            print::remark(&format!("campaigns: {unreadable}"));
         }
         if let Some(status) = self
             .status
@@ -73,6 +70,50 @@ impl List {
         }
         print::complete(left_out, "campaigns")
     }
+}
+
+/// Campaigns that the index has shown.
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) campaigns: Vec<ListedCampaign>,
+    /// Entries that cannot be read as campaigns.
+    pub(super) unreadable: Vec<UnreadableCampaign>,
+    /// Whether these are all.
+    pub(super) complete: bool,
+}
+
+/// Returns every status that this program knows.
+pub(super) fn known_statuses() -> Vec<String> {
+    let known = [Status::ACTIVE, Status::DELETING]
+        .into_iter()
+        .chain(DELETABLE);
+    known.map(ToOwned::to_owned).collect()
+}
+
+/// Returns up to `most` campaigns with these statuses.
+pub(super) async fn find(
+    table: &table::Table,
+    statuses: &[String],
+    most: usize,
+) -> Result<Listed, TableError> {
+    let mut listed = Listed {
+        campaigns: Vec::new(),
+        unreadable: Vec::new(),
+        complete: true,
+    };
+    for status in statuses {
+        let mut listing = table.campaigns_by_status(status);
+        while let Some(page) = listing.next_page(patience()).await? {
+            listed.campaigns.extend(page);
+            listed.unreadable.extend(listing.take_unreadable());
+            if listed.campaigns.len() > most {
+                listed.campaigns.truncate(most);
+                listed.complete = false;
+                return Ok(listed);
+            }
+        }
+    }
+    Ok(listed)
 }
 
 fn table_of(campaigns: &[ListedCampaign]) -> Table {
@@ -97,7 +138,8 @@ fn table_of(campaigns: &[ListedCampaign]) -> Table {
     text
 }
 
-fn as_json(listed: &ListedCampaign) -> serde_json::Value {
+/// Returns a campaign as `--json` prints it.
+pub(super) fn as_json(listed: &ListedCampaign) -> serde_json::Value {
     let campaign = &listed.campaign;
     serde_json::json!({
         "id": campaign.id.as_str(),

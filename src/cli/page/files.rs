@@ -1,0 +1,95 @@
+//! The page's files, part of the program: nothing is read from the disk or fetched from elsewhere.
+
+/// A file of the page.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct File {
+    /// The path at which it is served.
+    path: &'static str,
+    pub(super) content_type: &'static str,
+    pub(super) text: &'static str,
+}
+
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const SVG: &str = "image/svg+xml";
+
+macro_rules! file {
+    ($name:literal, $content_type:expr) => {
+        file!($name, $content_type, concat!("/page/", $name))
+    };
+    ($name:literal, $content_type:expr, $path:expr) => {
+        File {
+            path: $path,
+            content_type: $content_type,
+            text: include_str!(concat!("web/", $name)),
+        }
+    };
+}
+
+const FILES: &[File] = &[
+    file!("index.html", HTML, "/"),
+    file!("style.css", CSS),
+    file!("icon.svg", SVG),
+    file!("main.js", SCRIPT),
+];
+
+/// Returns the file at a path.
+pub(super) fn at(path: &str) -> Option<File> {
+    FILES.iter().find(|file| file.path == path).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+
+    /// The most bytes that all files may have: they are sent as they are.
+    const LIMIT: usize = 60_000;
+
+    #[test]
+    fn every_file_of_the_folder_is_served_and_small() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/page/web");
+        let mut names: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        let mut served: Vec<_> = FILES
+            .iter()
+            .map(|file| match file.path {
+                "/" => "index.html",
+                path => path.strip_prefix("/page/").unwrap(),
+            })
+            .collect();
+        served.sort_unstable();
+        assert_eq!(names, served);
+        let bytes: usize = FILES.iter().map(|file| file.text.len()).sum();
+        assert!(bytes <= LIMIT, "{bytes} bytes");
+    }
+
+    #[test]
+    fn no_file_has_inline_code_or_markup_from_text() {
+        let html = at("/").unwrap().text;
+        for forbidden in [" style=", " onclick=", " onload=", "javascript:", "<style"] {
+            assert!(!html.contains(forbidden), "{forbidden}");
+        }
+        for line in html.lines().filter(|line| line.contains("<script")) {
+            assert!(line.contains("src=\"/page/"), "{line}");
+        }
+        for file in FILES {
+            for forbidden in [
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "document.write",
+                "eval(",
+                "new Function",
+                "localStorage",
+            ] {
+                assert!(!file.text.contains(forbidden), "{}: {forbidden}", file.path);
+            }
+        }
+    }
+}
