@@ -93,12 +93,11 @@ impl Console {
         };
         let (token, _) = generate("", Vec::new(), None)?;
         let operator = Operator::new(&token, self.account.clone());
-        let s3 = self.bucket.endpoint_url().map(ToOwned::to_owned);
         let session = Session {
             account: self.account.clone(),
             chooses_account: self.account.is_none(),
             receipts: !receipts.is_none(),
-            ..Session::over(&self.connect, &settings, s3)
+            ..Session::over(&self.connect, &settings, self.bucket.endpoint_url())
         };
         let entrance = Entrance::Operator(operator.clone());
         let page = Page::new(table.clone(), deletions.clone(), tally, entrance, session);

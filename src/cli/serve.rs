@@ -155,7 +155,7 @@ impl Serve {
         let scopes = SCOPES.map(ToOwned::to_owned).to_vec();
         let (key, _) = issue(&table, DEMO_ACCOUNT, scopes, None).await?;
         let settings = self.settings()?;
-        let deletion = settings.deletion;
+        let deletion = settings.deletion.clone();
         let (queue, handed_on) = tokio::sync::mpsc::unbounded_channel();
         let store = s3.as_ref().map_or_else(ArchiveStore::default, |s3| {
             ArchiveStore::new(sdk::on_this_machine(&s3.endpoint_url()))
@@ -202,10 +202,10 @@ impl Serve {
 
     /// Returns what the page is told of this server.
     fn session(&self, settings: &ApiSettings, engine: &Engine, s3: Option<&LocalS3>) -> Session {
-        let endpoint = engine.endpoint_url();
+        let s3 = s3.map(LocalS3::endpoint_url);
         let connect = Connect {
             table_name: self.table_name.clone(),
-            endpoint_url: Some(endpoint.clone()),
+            endpoint_url: Some(engine.endpoint_url()),
         };
         Session {
             mode: "serve",
@@ -214,7 +214,7 @@ impl Serve {
             inline_budget_seconds: settings.inline_budget.as_secs(),
             rate_limit_per_minute: self.rate_limit_per_minute,
             receipts: true,
-            ..Session::over(&connect, &settings.deletion, s3.map(LocalS3::endpoint_url))
+            ..Session::over(&connect, &settings.deletion, s3.as_deref())
         }
     }
 

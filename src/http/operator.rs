@@ -1,7 +1,7 @@
 //! The operator of `campaigns console` as a caller: a token of that process takes the place of
 //! the table's API keys. In no Lambda function.
 
-use lambda_http::http::{HeaderMap, HeaderName, header};
+use lambda_http::http::{HeaderMap, HeaderName, HeaderValue, header};
 use percent_encoding::percent_decode;
 
 use crate::{
@@ -40,7 +40,7 @@ impl Operator {
     /// and [`Refusal::InvalidApiKey`].
     pub fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let given = headers.get(header::AUTHORIZATION);
-        let token = ApiKey::from_header(given.map(|given| given.as_bytes()))?;
+        let token = ApiKey::from_header(given.map(HeaderValue::as_bytes))?;
         if token.hash() == self.token_hash {
             Ok(())
         } else {
@@ -83,8 +83,6 @@ fn account(headers: &HeaderMap) -> Result<String, Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use lambda_http::http::HeaderValue;
-
     use super::*;
 
     const TOKEN: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGH0123_-";

@@ -1,7 +1,12 @@
 //! `/local/`: what the page needs and the public API lacks. Reads only.
 
 use http_body_util::Full;
-use hyper::{Response, body::Bytes, http::request::Parts};
+use hyper::{
+    Response,
+    body::Bytes,
+    header::{AUTHORIZATION, HeaderValue},
+    http::request::Parts,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -60,7 +65,7 @@ impl Session {
     pub(in crate::cli) fn over(
         connect: &Connect,
         settings: &DeletionSettings,
-        s3: Option<String>,
+        s3: Option<&str>,
     ) -> Self {
         let endpoint = connect.url();
         let archive = settings.archive.as_ref();
@@ -74,7 +79,7 @@ impl Session {
         if let Some(url) = &endpoint {
             restore.extend(["--endpoint-url", url]);
         }
-        if let Some(url) = &s3 {
+        if let Some(url) = s3 {
             restore.extend(["--s3-endpoint-url", url]);
         }
         Self {
@@ -143,8 +148,8 @@ impl Inner {
         let principal = match &self.entrance {
             Entrance::Operator(operator) => operator.admit(&head.headers)?,
             Entrance::Keys => {
-                let given = head.headers.get(hyper::header::AUTHORIZATION);
-                let key = ApiKey::from_header(given.map(|given| given.as_bytes()))?;
+                let given = head.headers.get(AUTHORIZATION);
+                let key = ApiKey::from_header(given.map(HeaderValue::as_bytes))?;
                 let stored = self.table.stored_key(&key.hash(), patience()).await?;
                 stored.ok_or(Refusal::InvalidApiKey)?.admit(now_seconds())?
             }

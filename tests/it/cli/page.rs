@@ -130,12 +130,8 @@ async fn other_hosts_and_origins_are_refused_on_every_path() {
     let own = [("authorization", key.as_str()), ("origin", own)];
     let listed = send(Method::GET, &format!("{url}/local/campaigns"), &own).await;
     assert_eq!(listed.status, 200);
-    let left = send(
-        Method::DELETE,
-        &format!("{url}/v1/campaigns/campaign_123?validateOnly=true"),
-        &own,
-    );
-    assert_eq!(left.await.status, 200);
+    let dry_run = format!("{url}/v1/campaigns/campaign_123?validateOnly=true");
+    assert_eq!(send(Method::DELETE, &dry_run, &own).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
