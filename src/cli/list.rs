@@ -8,7 +8,7 @@ use super::{
     print::{self, Column, Table},
 };
 use crate::{
-    campaign::{DELETABLE, ListedCampaign, Status, UnreadableCampaign},
+    campaign::{Campaign, DELETABLE, ListedCampaign, Status, UnreadableCampaign},
     table::{self, TableError},
 };
 
@@ -63,7 +63,10 @@ impl List {
             campaigns.retain(|listed| listed.campaign.account_id == *account);
         }
         if self.json {
-            let said: Vec<_> = campaigns.iter().map(as_json).collect();
+            let said: Vec<_> = campaigns
+                .iter()
+                .map(|listed| as_json(&listed.campaign, listed.completed_at.as_deref()))
+                .collect();
             print::json(&said)?;
         } else {
             table_of(&campaigns).print()?;
@@ -138,16 +141,15 @@ fn table_of(campaigns: &[ListedCampaign]) -> Table {
     text
 }
 
-/// Returns a campaign as `--json` prints it.
-pub(super) fn as_json(listed: &ListedCampaign) -> serde_json::Value {
-    let campaign = &listed.campaign;
+/// Returns a campaign as `--json` prints it, with when it was completed if that is known.
+pub(super) fn as_json(campaign: &Campaign, completed_at: Option<&str>) -> serde_json::Value {
     serde_json::json!({
         "id": campaign.id.as_str(),
         "name": campaign.name,
         "accountId": campaign.account_id,
         "status": campaign.status.as_str(),
         "updatedAt": campaign.updated_at,
-        "completedAt": listed.completed_at,
+        "completedAt": completed_at,
         "deletionProtection": campaign.is_protected(),
         "deletionId": campaign.deletion_id,
     })

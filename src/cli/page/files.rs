@@ -31,7 +31,18 @@ const FILES: &[File] = &[
     file!("index.html", HTML, "/"),
     file!("style.css", CSS),
     file!("icon.svg", SVG),
+    file!("api.js", SCRIPT),
+    file!("bars.js", SCRIPT),
+    file!("campaign.js", SCRIPT),
+    file!("campaigns.js", SCRIPT),
+    file!("deletion.js", SCRIPT),
+    file!("deletions.js", SCRIPT),
+    file!("dom.js", SCRIPT),
     file!("main.js", SCRIPT),
+    file!("receipt.js", SCRIPT),
+    file!("reference.js", SCRIPT),
+    file!("text.js", SCRIPT),
+    file!("try.js", SCRIPT),
 ];
 
 /// Returns the file at a path.

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::{Entrance, Inner, json_answer};
 use crate::{
     auth::{ApiKey, Principal, SCOPE_READ},
+    campaign::CampaignId,
     cli::{
         connect::{Connect, patience},
         list,
@@ -121,6 +122,10 @@ impl Inner {
             let account_id = self.caller(head).await?.account_id;
             return Ok(json_answer(&self.deletion(account_id, id).await?));
         }
+        if let Some(id) = path.strip_prefix("campaigns/") {
+            self.check(head).await?;
+            return Ok(json_answer(&self.campaign(id).await?));
+        }
         match path {
             "session" => {
                 self.check(head).await?;
@@ -180,13 +185,25 @@ impl Inner {
         let shown = listed.campaigns.iter().filter(|listed| {
             only.is_none_or(|account_id| listed.campaign.account_id == account_id)
         });
-        let campaigns: Vec<_> = shown.map(list::as_json).collect();
+        let campaigns: Vec<_> = shown
+            .map(|listed| list::as_json(&listed.campaign, listed.completed_at.as_deref()))
+            .collect();
         let unreadable: Vec<_> = listed.unreadable.iter().map(ToString::to_string).collect();
         Ok(json!({
             "campaigns": campaigns,
             "complete": listed.complete,
             "unreadable": unreadable,
         }))
+    }
+
+    /// `GET /local/campaigns/{id}`: one campaign, strongly consistent.
+    async fn campaign(&self, id: &str) -> Result<Value, Error> {
+        let id = CampaignId::parse(id).map_err(|_| Refusal::CampaignNotFound)?;
+        let campaign = self.table.campaign(&id, patience()).await?;
+        let only = self.only_account();
+        let campaign = campaign.filter(|it| only.is_none_or(|only| it.account_id == only));
+        let campaign = campaign.ok_or(Refusal::CampaignNotFound)?;
+        Ok(list::as_json(&campaign, None))
     }
 
     /// `GET /local/deletions/{id}`: what the public API does not say of a deletion.
