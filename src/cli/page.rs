@@ -12,14 +12,15 @@ use hyper::{
     Method, Response, StatusCode,
     body::Bytes,
     header::{
-        ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE,
-        X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+        ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderName,
+        HeaderValue, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
     },
     http::request::Parts,
 };
 use serde::Serialize;
 use serde_json::json;
 
+use self::files::File;
 pub use self::local::{ArchiveSession, Session};
 use crate::{
     deletion::{Deletions, Error, Tally},
@@ -93,12 +94,31 @@ impl Page {
             return Some(refused(&Refusal::MethodNotAllowed("GET, HEAD").into()));
         }
         if let Some(file) = file {
-            return Some(with_headers(file.text, file.content_type));
+            return Some(file_answer(file, head));
         }
         Some(match self.0.answer(local?, head).await {
             Ok(answer) => answer,
             Err(error) => refused(&error),
         })
+    }
+}
+
+/// Returns a file, compressed for whoever takes that.
+fn file_answer(file: File, head: &Parts) -> Response<Full<Bytes>> {
+    let accepted = head.headers.get(ACCEPT_ENCODING);
+    let accepted = accepted.and_then(|accepted| accepted.to_str().ok());
+    let takes = accepted.is_some_and(|accepted| {
+        let mut codings = accepted.split(',');
+        codings.any(|coding| coding.trim() == "gzip")
+    });
+    match file.compressed().filter(|_| takes) {
+        None => with_headers(file.text, file.content_type),
+        Some(compressed) => {
+            let mut answer = with_headers(compressed, file.content_type);
+            let gzip = HeaderValue::from_static("gzip");
+            answer.headers_mut().insert(CONTENT_ENCODING, gzip);
+            answer
+        }
     }
 }
 

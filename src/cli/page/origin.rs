@@ -5,7 +5,7 @@
 use hyper::{
     Method, StatusCode,
     header::{HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN},
-    http::request::Parts,
+    http::{request::Parts, uri::Authority},
 };
 
 use crate::cli::connect::is_loopback;
@@ -47,7 +47,9 @@ impl Foreign {
 /// this server or an address that a person has opened.
 pub(in crate::cli) fn check(head: &Parts) -> Result<(), Foreign> {
     let host = one(&head.headers, &HOST).ok_or(Foreign::Host)?;
-    let is_here = |authority: &str| is_loopback(&format!("http://{authority}"));
+    let is_here = |authority: &str| {
+        authority.parse::<Authority>().is_ok() && is_loopback(&format!("http://{authority}"))
+    };
     let named = head.uri.authority();
     if !is_here(host) || named.is_some_and(|named| !is_here(named.as_str())) {
         return Err(Foreign::Host);

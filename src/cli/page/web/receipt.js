@@ -42,7 +42,7 @@ export function receipt(it, account, signal) {
   return part;
 }
 
-const said = (value) => Object.entries(value).map(([name, it]) => `${name}: ${it}`).join(', ');
+const said = (value) => Object.entries(value).map(([name, it]) => `${name}: ${it ?? 'no end'}`).join(', ');
 const when = (name, value) => (name === 'iat' ? `${value} (${new Date(value * 1_000).toISOString()})` : String(value));
 
 const json = (text) => JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(decode(text)));
