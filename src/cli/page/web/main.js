@@ -52,7 +52,7 @@ async function show() {
   shownView = new AbortController();
   const { signal } = shownView;
   const { name, id, query } = address();
-  const [title, view] = VIEWS.get(id === null ? name : `${name}/`) ?? ['Not found', nowhere];
+  const [title, view] = (id === '' ? null : VIEWS.get(id === null ? name : `${name}/`)) ?? ['Not found', nowhere];
   for (const link of document.querySelectorAll('nav a')) {
     if (link.hash === `#/${name}`) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
