@@ -6,7 +6,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use crate::refusal::Refusal;
+use crate::{record::Requester, refusal::Refusal};
 
 /// The length of an API key, in characters.
 pub const KEY_LENGTH: usize = 40;
@@ -103,8 +103,8 @@ pub struct StoredKey {
 /// An authenticated caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// The key's public name, which may be logged.
-    pub key_id: String,
+    /// Who requests what the caller requests.
+    pub requester: Requester,
     /// The account that the caller acts for.
     pub account_id: String,
     /// What the caller may do.
@@ -146,7 +146,7 @@ impl StoredKey {
             return Err(Refusal::SubscriptionInactive);
         }
         Ok(Principal {
-            key_id: self.key_id,
+            requester: Requester::Key(self.key_id),
             account_id: self.account_id,
             scopes: self.scopes,
         })
@@ -270,6 +270,7 @@ mod tests {
             expires_at: Some(101),
             ..stored()
         };
-        assert_eq!(later.admit(100).unwrap().key_id, "key_1");
+        let requester = later.admit(100).unwrap().requester;
+        assert_eq!(requester, Requester::Key("key_1".into()));
     }
 }

@@ -5,6 +5,7 @@ mod archive;
 mod audit;
 mod cleanup;
 pub mod connect;
+mod console;
 mod delete;
 pub mod demo;
 mod doctor;
@@ -15,6 +16,7 @@ mod key;
 mod list;
 pub mod local_s3;
 mod options;
+pub mod page;
 mod print;
 mod receipt;
 mod restore;
@@ -63,6 +65,8 @@ Exit codes: 0 success, 1 refused or failed, 2 wrong usage.";
 enum Command {
     /// Serve the API on this machine, over an embedded DynamoDB with demo data.
     Serve(serve::Serve),
+    /// Open a table in a browser, with the operator's own credentials.
+    Console(console::Console),
     /// Create the table and the demo data at another endpoint on this machine.
     Demo(demo::Demo),
     /// Fill a campaign of any size.
@@ -183,6 +187,7 @@ fn start(command: Option<Command>) -> Result<(), CliError> {
         .block_on(async {
             match command {
                 Command::Serve(serve) => serve.run().await,
+                Command::Console(console) => Box::pin(console.run()).await,
                 Command::Demo(demo) => demo.run().await,
                 Command::Seed(seed) => seed.run().await,
                 Command::Delete(delete) => Box::pin(delete.run()).await,

@@ -26,11 +26,15 @@ mod read_ahead;
 mod request;
 mod slice;
 mod take_over;
+#[cfg(feature = "cli")]
+mod tally;
 mod view;
 
 use tokio::time::Instant;
 
 pub(crate) use self::announcement::log_not_sent;
+#[cfg(feature = "cli")]
+pub use self::tally::{Tallied, Tally};
 pub use self::{
     announcement::NotSent,
     budget::Budget,
@@ -54,7 +58,7 @@ use self::{
 use crate::{
     archive::ArchiveStore,
     campaign::Campaign,
-    clock::{now_ms, now_seconds},
+    clock::now_seconds,
     config::DeletionSettings,
     events::EventBus,
     metrics,
@@ -71,6 +75,8 @@ pub struct Deletions {
     hand_off: HandOff,
     archive: ArchiveStore,
     bus: EventBus,
+    #[cfg(feature = "cli")]
+    tally: Tally,
 }
 
 impl Deletions {
@@ -84,6 +90,8 @@ impl Deletions {
             hand_off,
             archive: ArchiveStore::default(),
             bus: EventBus::default(),
+            #[cfg(feature = "cli")]
+            tally: Tally::default(),
         }
     }
 
@@ -198,12 +206,6 @@ impl Deletions {
             .await
     }
 
-    /// Returns whether a running deletion has no active worker.
-    #[must_use]
-    pub fn is_stalled(&self, record: &Record) -> bool {
-        record.is_stalled(self.settings.lease, now_ms())
-    }
-
     /// Checks that a request for an archive can be met.
     ///
     /// # Errors
@@ -220,12 +222,6 @@ impl Deletions {
     #[must_use]
     pub fn can_hand_off(&self) -> bool {
         !matches!(self.hand_off, HandOff::None)
-    }
-
-    /// Returns the view of a record that its owner and operators see.
-    #[must_use]
-    pub fn view<'a>(&self, record: &'a Record) -> DeletionView<'a> {
-        DeletionView::of(record, self.settings.lease, now_ms())
     }
 
     /// Advances a deletion, if no other worker holds its lease; `None` if it does not
@@ -283,6 +279,8 @@ impl Deletions {
         };
         let stats = drain.stats(&deleter);
         metrics::deletes(stats.deleted, stats.unprocessed, stats.consumed);
+        #[cfg(feature = "cli")]
+        self.tally.add(&lease.record().deletion_id, &stats);
         let paid_until_ms = paid_until.get();
         let written = match drained {
             Ok(()) => {

@@ -7,6 +7,8 @@ mod alongside;
 mod deletions;
 mod headers;
 mod many;
+#[cfg(feature = "cli")]
+mod operator;
 mod paths;
 mod query;
 mod request;
@@ -19,6 +21,8 @@ use futures_util::future::maybe_done;
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use tokio::time::Instant;
 
+#[cfg(feature = "cli")]
+pub use self::operator::{ACCOUNT, Operator};
 pub use self::paths::{PATHS, Path};
 use self::{
     alongside::{alongside, output},
@@ -59,6 +63,8 @@ pub struct Api {
     rate_limit: Option<NonZeroU32>,
     receipts: Receipts,
     receipt_settings: ReceiptSettings,
+    #[cfg(feature = "cli")]
+    operator: Option<Operator>,
 }
 
 impl Api {
@@ -79,6 +85,19 @@ impl Api {
             rate_limit,
             receipts: Receipts::default(),
             receipt_settings: ReceiptSettings::default(),
+            #[cfg(feature = "cli")]
+            operator: None,
+        }
+    }
+
+    /// Returns the same for an operator alone: no key of the table is admitted, and no use is
+    /// counted.
+    #[cfg(feature = "cli")]
+    #[must_use]
+    pub fn operated_by(self, operator: Operator) -> Self {
+        Self {
+            operator: Some(operator),
+            ..self
         }
     }
 
@@ -207,7 +226,7 @@ impl DeleteCampaign<'_> {
         let query = query?;
         let preferences = preferences?;
         request::no_dry_run_in_body(self.event)?;
-        let mut request = DeletionRequest::by_key(principal, id);
+        let mut request = DeletionRequest::by_caller(principal, id);
         request.if_match = headers::if_match(self.event)?;
         request.idempotency_key = headers::idempotency_key(self.event)?;
         request.archive = query.archive;

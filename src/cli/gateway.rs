@@ -1,6 +1,7 @@
 //! A stand-in for the API Gateway HTTP API: turns each HTTP request into a payload
 //! 2.0 event, passes it to the handler that `api` runs, and sends the answer. Like the gateway, it
-//! matches the route on the path as sent and decodes the path once.
+//! matches the route on the path as sent and decodes the path once. The page of the local server is
+//! answered here, beside the API.
 
 use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr, time::Duration};
 
@@ -20,6 +21,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
+use super::page::{Page, origin};
 use crate::{
     clock::{now_ms, now_rfc3339},
     http::{Api, PATHS, Path},
@@ -33,8 +35,8 @@ const BODY_LIMIT: usize = 10 * 1024 * 1024;
 /// 10,240).
 const HEAD_LIMIT: usize = 10_240;
 
-/// Serves until the future is dropped.
-pub async fn serve(listener: TcpListener, api: Api) {
+/// Serves the API, and the page if there is one, until the future is dropped.
+pub async fn serve(listener: TcpListener, api: Api, page: Option<Page>) {
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -45,9 +47,9 @@ pub async fn serve(listener: TcpListener, api: Api) {
                 continue;
             }
         };
-        let api = api.clone();
+        let (api, page) = (api.clone(), page.clone());
         tokio::spawn(async move {
-            let service = service_fn(|request| answer(&api, request, peer));
+            let service = service_fn(|request| answer(&api, page.as_ref(), request, peer));
             // A connection that breaks concerns its client alone.
             let _ = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -61,12 +63,22 @@ pub async fn serve(listener: TcpListener, api: Api) {
 
 async fn answer(
     api: &Api,
+    page: Option<&Page>,
     request: Request<Incoming>,
     peer: SocketAddr,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     if head_size(&head) > HEAD_LIMIT {
         return Ok(by_itself(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
+    }
+    if let Err(foreign) = origin::check(&head) {
+        let (status, code, message) = foreign.public();
+        return Ok(error(status, &json!({ "error": code, "message": message })));
+    }
+    if let Some(page) = page
+        && let Some(answer) = page.answer(&head).await
+    {
+        return Ok(answer);
     }
     let Ok(body) = Limited::new(body, BODY_LIMIT).collect().await else {
         return Ok(by_itself(StatusCode::PAYLOAD_TOO_LARGE));
@@ -95,8 +107,11 @@ fn head_size(head: &hyper::http::request::Parts) -> usize {
 /// An answer that the gateway gives itself, without calling the function.
 fn by_itself(status: StatusCode) -> Response<Full<Bytes>> {
     let message = status.canonical_reason().unwrap_or_default();
-    let body = json!({ "message": message }).to_string();
-    let mut response = Response::new(Full::from(body));
+    error(status, &json!({ "message": message }))
+}
+
+fn error(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body.to_string()));
     *response.status_mut() = status;
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(CONTENT_TYPE, json);

@@ -7,7 +7,10 @@ use super::{
     connect::{Connect, account_id, patience},
     print::{self, Column, Table},
 };
-use crate::campaign::{DELETABLE, ListedCampaign, Status};
+use crate::{
+    campaign::{Campaign, DELETABLE, ListedCampaign, Status, UnreadableCampaign},
+    table::{self, TableError},
+};
 
 /// `campaigns list`.
 #[derive(Args, Debug)]
@@ -33,25 +36,19 @@ pub(super) struct List {
 impl List {
     pub(super) async fn run(self) -> Result<(), CliError> {
         let table = self.connect.table().await?;
-        let known = [Status::ACTIVE, Status::DELETING]
-            .into_iter()
-            .chain(DELETABLE);
-        let known: Vec<String> = known.map(ToOwned::to_owned).collect();
+        let known = known_statuses();
         let statuses = match &self.status {
             Some(status) => vec![status.clone()],
             None => known.clone(),
         };
-        let mut left_out = 0;
-        let mut campaigns = Vec::new();
-        for status in &statuses {
-            let mut listing = table.campaigns_by_status(status);
-            while let Some(page) = listing.next_page(patience()).await? {
-                campaigns.extend(page);
-            }
-            for unreadable in listing.take_unreadable() {
-                left_out += 1;
-                print::remark(&format!("campaigns: {unreadable}"));
-            }
+        let Listed {
+            mut campaigns,
+            unreadable,
+            ..
+        } = find(&table, &statuses, usize::MAX).await?;
+        let left_out = unreadable.len();
+        for unreadable in unreadable {
+            print::remark(&format!("campaigns: {unreadable}"));
         }
         if let Some(status) = self
             .status
@@ -66,13 +63,60 @@ impl List {
             campaigns.retain(|listed| listed.campaign.account_id == *account);
         }
         if self.json {
-            let said: Vec<_> = campaigns.iter().map(as_json).collect();
+            let said: Vec<_> = campaigns
+                .iter()
+                .map(|listed| as_json(&listed.campaign, listed.completed_at.as_deref()))
+                .collect();
             print::json(&said)?;
         } else {
             table_of(&campaigns).print()?;
         }
         print::complete(left_out, "campaigns")
     }
+}
+
+/// Campaigns that the index has shown.
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) campaigns: Vec<ListedCampaign>,
+    /// Entries that cannot be read as campaigns.
+    pub(super) unreadable: Vec<UnreadableCampaign>,
+    /// Whether these are all.
+    pub(super) complete: bool,
+}
+
+/// Returns every status that this program knows.
+pub(super) fn known_statuses() -> Vec<String> {
+    let known = [Status::ACTIVE, Status::DELETING]
+        .into_iter()
+        .chain(DELETABLE);
+    known.map(ToOwned::to_owned).collect()
+}
+
+/// Returns up to `most` campaigns with these statuses.
+pub(super) async fn find(
+    table: &table::Table,
+    statuses: &[String],
+    most: usize,
+) -> Result<Listed, TableError> {
+    let mut listed = Listed {
+        campaigns: Vec::new(),
+        unreadable: Vec::new(),
+        complete: true,
+    };
+    for status in statuses {
+        let mut listing = table.campaigns_by_status(status);
+        while let Some(page) = listing.next_page(patience()).await? {
+            listed.campaigns.extend(page);
+            listed.unreadable.extend(listing.take_unreadable());
+            if listed.campaigns.len() > most {
+                listed.campaigns.truncate(most);
+                listed.complete = false;
+                return Ok(listed);
+            }
+        }
+    }
+    Ok(listed)
 }
 
 fn table_of(campaigns: &[ListedCampaign]) -> Table {
@@ -97,15 +141,15 @@ fn table_of(campaigns: &[ListedCampaign]) -> Table {
     text
 }
 
-fn as_json(listed: &ListedCampaign) -> serde_json::Value {
-    let campaign = &listed.campaign;
+/// Returns a campaign as `--json` prints it, with when it was completed if that is known.
+pub(super) fn as_json(campaign: &Campaign, completed_at: Option<&str>) -> serde_json::Value {
     serde_json::json!({
         "id": campaign.id.as_str(),
         "name": campaign.name,
         "accountId": campaign.account_id,
         "status": campaign.status.as_str(),
         "updatedAt": campaign.updated_at,
-        "completedAt": listed.completed_at,
+        "completedAt": completed_at,
         "deletionProtection": campaign.is_protected(),
         "deletionId": campaign.deletion_id,
     })

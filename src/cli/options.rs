@@ -17,10 +17,12 @@ use crate::{
         ARCHIVE_BUCKET, ARCHIVE_DAYS, ARCHIVE_MODE, ARCHIVE_PREFIX, AUDIT_RETENTION_DAYS,
         ConfigError, DAYS_RANGE, DEFAULT_ARCHIVE_PREFIX, DEFAULT_LEASE_SECONDS, DeletionSettings,
         EVENT_BUS_NAME, LEASE_RANGE, LEASE_SECONDS, MAX_RETENTION_WRITE_UNITS_PER_SECOND,
-        MAX_WRITE_UNITS_PER_SECOND, PACE_RANGE, event_bus_name,
+        MAX_WRITE_UNITS_PER_SECOND, PACE_RANGE, PITR_DAYS, PITR_RANGE, RECEIPT_ISSUER,
+        RECEIPT_KEY_IDS, ReceiptSettings, event_bus_name,
     },
     events::EventBus,
-    sdk::EVENTBRIDGE_ENDPOINT_URL,
+    receipts::Receipts,
+    sdk::{EVENTBRIDGE_ENDPOINT_URL, KMS_ENDPOINT_URL},
 };
 
 /// The variable that names the endpoint of S3.
@@ -146,6 +148,28 @@ pub(super) struct ArchiveOptions {
     prefix: ArchivePrefix,
 }
 
+/// The options that say what signs receipts.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ReceiptOptions {
+    /// KMS keys that sign receipts, joined by commas, as the functions have them; without one,
+    /// there are no receipts.
+    #[arg(long, env = RECEIPT_KEY_IDS, value_name = "IDS", requires = "receipt_issuer")]
+    receipt_key_ids: Option<String>,
+    /// `iss` of the receipts, as the functions have it: by default, theirs is the address of the
+    /// API.
+    #[arg(long, env = RECEIPT_ISSUER, value_name = "URL")]
+    receipt_issuer: Option<String>,
+    /// How many days the table's point-in-time recovery reaches back; 0 if it is off.
+    #[arg(
+        long,
+        env = PITR_DAYS,
+        value_name = "N",
+        default_value_t = 0,
+        value_parser = number_in(PITR_RANGE)
+    )]
+    pitr_days: u64,
+}
+
 /// Returns a parser of numbers in this range, which says for any other number what is
 /// allowed.
 #[must_use]
@@ -219,6 +243,39 @@ impl EventOptions {
             None => from_environment().await?,
         };
         Ok(EventBus::named(Some(name), &config))
+    }
+}
+
+impl ReceiptOptions {
+    /// Returns what signs the receipts of deletions in the table that `connect` names, and what
+    /// they name. Beside a table on this machine, only an endpoint that is given is called.
+    ///
+    /// # Errors
+    /// [`CliError`], as for [`Connect::table`].
+    pub(super) async fn receipts(
+        &self,
+        connect: &Connect,
+    ) -> Result<(Receipts, ReceiptSettings), CliError> {
+        let settings = ReceiptSettings::read(|variable| match variable {
+            RECEIPT_KEY_IDS => self.receipt_key_ids.clone(),
+            RECEIPT_ISSUER => self.receipt_issuer.clone(),
+            PITR_DAYS => Some(self.pitr_days.to_string()),
+            _ => None,
+        })?;
+        if settings.key_ids.is_empty() {
+            return Ok((Receipts::default(), settings));
+        }
+        let config = match service_url(KMS_ENDPOINT_URL) {
+            Some(url) => configuration(KMS_ENDPOINT_URL, &url).await?,
+            None if connect.is_loopback() => {
+                return Err(CliError::Refused(format!(
+                    "receipts beside a table on this machine need {KMS_ENDPOINT_URL}"
+                )));
+            }
+            None => from_environment().await?,
+        };
+        let receipts = Receipts::by_kms(settings.key_ids.clone(), &config);
+        Ok((receipts, settings))
     }
 }
 

@@ -16,6 +16,7 @@ use super::{
     key::issue,
     local_s3::{BUCKET, LocalS3},
     options::{DeletionOptions, number_in},
+    page::{Entrance, Page, Session},
     parse, print,
 };
 use crate::{
@@ -28,7 +29,7 @@ use crate::{
         INLINE_BUDGET_SECONDS, RATE_LIMIT_PER_MINUTE, RATE_LIMIT_RANGE, RETENTION_MODE,
         ReceiptSettings, RetentionSettings, TABLE_NAME,
     },
-    deletion::{Budget, Deletions, HandOff},
+    deletion::{Budget, Deletions, HandOff, Tally},
     events::EventBus,
     http::Api,
     receipts::{LocalKey, Receipts},
@@ -154,15 +155,17 @@ impl Serve {
         let scopes = SCOPES.map(ToOwned::to_owned).to_vec();
         let (key, _) = issue(&table, DEMO_ACCOUNT, scopes, None).await?;
         let settings = self.settings()?;
-        let deletion = settings.deletion;
+        let deletion = settings.deletion.clone();
         let (queue, handed_on) = tokio::sync::mpsc::unbounded_channel();
         let store = s3.as_ref().map_or_else(ArchiveStore::default, |s3| {
             ArchiveStore::new(sdk::on_this_machine(&s3.endpoint_url()))
         });
+        let tally = Tally::default();
         let deletions = |hand_off| {
             Deletions::new(table.clone(), deletion.clone(), hand_off)
                 .archiving_in(store.clone())
                 .announcing_on(bus.clone())
+                .tallied_in(tally.clone())
         };
         let background = deletions(HandOff::None);
         tokio::spawn(in_the_background(background, handed_on));
@@ -171,6 +174,14 @@ impl Serve {
         // A deletion is stalled two leases after its lease has ended.
         let interval = deletion.lease.min(LONGEST_INTERVAL);
         tokio::spawn(clean_up(cleanup, interval));
+        let session = self.session(&settings, &engine, s3.as_ref());
+        let page = Page::new(
+            table.clone(),
+            handing_on.clone(),
+            tally,
+            Entrance::Keys,
+            session,
+        );
         let api = Api::new(
             table.clone(),
             handing_on,
@@ -185,8 +196,26 @@ impl Serve {
             },
         );
         print::line(&self.greeting(address, &engine, s3.as_ref(), &key, interval))?;
-        gateway::serve(listener, api).await;
+        gateway::serve(listener, api, Some(page)).await;
         Ok(())
+    }
+
+    /// Returns what the page is told of this server.
+    fn session(&self, settings: &ApiSettings, engine: &Engine, s3: Option<&LocalS3>) -> Session {
+        let s3 = s3.map(LocalS3::endpoint_url);
+        let connect = Connect {
+            table_name: self.table_name.clone(),
+            endpoint_url: Some(engine.endpoint_url()),
+        };
+        Session {
+            mode: "serve",
+            account: Some(DEMO_ACCOUNT.to_owned()),
+            chooses_account: false,
+            inline_budget_seconds: settings.inline_budget.as_secs(),
+            rate_limit_per_minute: self.rate_limit_per_minute,
+            receipts: true,
+            ..Session::over(&connect, &settings.deletion, s3.as_deref())
+        }
     }
 
     /// Starts the local S3, if there is to be one.
@@ -254,7 +283,8 @@ impl Serve {
         let url = format!("http://{address}/v1/campaigns");
         let header = format!("-H 'Authorization: Bearer {}'", key.reveal());
         format!(
-            "The API is at http://{address}, its DynamoDB at {} (table {}, {kept}).{archive}{events}
+            "Open http://{address}/#key={} in a browser, or paste a command.
+The API is at http://{address}, its DynamoDB at {} (table {}, {kept}).{archive}{events}
 
 Show what would be deleted:
   curl -X DELETE '{url}/campaign_123?validateOnly=true' {header}
@@ -267,6 +297,7 @@ Refused, since it is active:
 
 There are also campaign_protected and campaign_foreign (another account's). The clean-up runs
 every {} seconds and resumes interrupted deletions. Ctrl-C stops.",
+            key.reveal(),
             engine.endpoint_url(),
             self.table_name,
             interval.as_secs(),

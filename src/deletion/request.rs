@@ -37,13 +37,13 @@ pub struct DeletionRequest {
 }
 
 impl DeletionRequest {
-    /// Returns the request of an API key's bearer.
+    /// Returns the request of an authenticated caller of the API.
     #[must_use]
-    pub fn by_key(principal: Principal, campaign_id: CampaignId) -> Self {
+    pub fn by_caller(principal: Principal, campaign_id: CampaignId) -> Self {
         Self {
             campaign_id,
             account_id: principal.account_id,
-            requested_by: Requester::Key(principal.key_id),
+            requested_by: principal.requester,
             reason: None,
             if_match: None,
             idempotency_key: None,

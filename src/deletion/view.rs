@@ -6,7 +6,9 @@ use std::{borrow::Cow, time::Duration};
 
 use serde::Serialize;
 
+use super::Deletions;
 use crate::{
+    clock::now_ms,
     counts::Counts,
     record::{ArchiveView, DeletionReason, Record},
 };
@@ -33,6 +35,20 @@ pub struct DeletionView<'a> {
 
 /// `status` of a running deletion without an active worker: derived, not stored.
 const STALLED: &str = "stalled";
+
+impl Deletions {
+    /// Returns whether a running deletion has no active worker.
+    #[must_use]
+    pub fn is_stalled(&self, record: &Record) -> bool {
+        record.is_stalled(self.settings.lease, now_ms())
+    }
+
+    /// Returns the view of a record that its owner and operators see.
+    #[must_use]
+    pub fn view<'a>(&self, record: &'a Record) -> DeletionView<'a> {
+        DeletionView::of(record, self.settings.lease, now_ms())
+    }
+}
 
 impl<'a> DeletionView<'a> {
     /// Returns the view of a record at `now_ms` (epoch milliseconds).

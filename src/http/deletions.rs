@@ -14,7 +14,7 @@ use crate::{
     metrics,
     rate_limit::LimitedRoute,
     receipts::ReceiptError,
-    record::{Claims, DeletionRef, Record, Requester, deletion_id},
+    record::{Claims, DeletionRef, Record, deletion_id},
     refusal::Refusal,
 };
 
@@ -106,9 +106,8 @@ impl Api {
             account_id: principal.account_id,
             deletion_id,
         };
-        let requester = Requester::Key(principal.key_id);
         match self.deletions.find(&of, budget.claim_until).await? {
-            Some(record) if record.requested_by == requester => Ok(record),
+            Some(record) if record.requested_by == principal.requester => Ok(record),
             record => {
                 may_read?;
                 Ok(record.ok_or(Refusal::DeletionNotFound)?)
@@ -128,7 +127,7 @@ impl Api {
             .await?;
         let (limit, after) = query::page(event)?;
         let may_read_all = principal.has(SCOPE_READ);
-        let requester = (!may_read_all).then_some(Requester::Key(principal.key_id));
+        let requester = (!may_read_all).then_some(principal.requester);
         let history = self
             .table
             .history(

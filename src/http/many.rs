@@ -99,7 +99,7 @@ impl DeleteCampaigns<'_> {
         let Some(first) = ids.first() else {
             return Err(body::bad_ids().into());
         };
-        let mut template = DeletionRequest::by_key(principal, first.clone());
+        let mut template = DeletionRequest::by_caller(principal, first.clone());
         template.archive = body.archive;
         template.reason = body.reason;
         self.api.deletions.check_archive(&template)?;

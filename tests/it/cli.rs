@@ -5,5 +5,6 @@ mod local_s3;
 mod many;
 mod operator;
 mod output;
+mod page;
 mod settings;
 mod terminal;

@@ -450,12 +450,12 @@ async fn the_local_server_answers_who_sends_no_more() {
         std::io::Read::read_to_string(&mut caller, &mut answer).unwrap();
         answer.to_lowercase()
     };
-    let answer = said("GET /v1/openapi.json HTTP/1.1\r\nhost: x\r\n");
+    let answer = said("GET /v1/openapi.json HTTP/1.1\r\nhost: 127.0.0.1\r\n");
     assert!(answer.starts_with("http/1.1 200 "), "{answer}");
     // What the gateway says by itself is JSON, too.
     let long = format!("x-long: {}\r\n", "a".repeat(11_000));
     let answer = said(&format!(
-        "GET /v1/openapi.json HTTP/1.1\r\nhost: x\r\n{long}"
+        "GET /v1/openapi.json HTTP/1.1\r\nhost: 127.0.0.1\r\n{long}"
     ));
     assert!(answer.starts_with("http/1.1 431 "), "{answer}");
     assert!(
@@ -619,11 +619,11 @@ async fn the_local_server_survives_a_caller_that_disconnects() {
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let serving = tokio::spawn(gateway::serve(listener, world.api().await));
+    let serving = tokio::spawn(gateway::serve(listener, world.api().await, None));
     let mut caller = std::net::TcpStream::connect(address).unwrap();
     write!(
         caller,
-        "DELETE /v1/campaigns/campaign_1 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n\r\n"
+        "DELETE /v1/campaigns/campaign_1 HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {KEY}\r\n\r\n"
     )
     .unwrap();
     while world.records().await.is_empty() {

@@ -2,17 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 13] = [
+const DOCUMENTS: [&str; 15] = [
     "README.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
     "CHANGELOG.md",
     "benches/README.md",
+    "docs/archive.md",
     "docs/calling.md",
     "docs/decisions.md",
     "docs/deploying.md",
     "docs/events.md",
     "docs/operating.md",
+    "docs/page.md",
     "docs/protocol.md",
     "docs/receipts.md",
     "docs/table.md",

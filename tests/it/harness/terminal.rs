@@ -74,9 +74,18 @@ impl Serve {
         Self::spawn(without_variables(by), arguments)
     }
 
-    fn spawn(mut command: Command, arguments: &[&str]) -> Self {
+    /// Another command that serves until it is stopped, with its arguments.
+    pub(crate) fn start_command(arguments: &[&str]) -> Self {
+        Self::until_served(command(), arguments)
+    }
+
+    fn spawn(command: Command, arguments: &[&str]) -> Self {
+        let serve = ["serve", "--port", "0", "--dynamodb-port", "0"];
+        Self::until_served(command, &[&serve[..], arguments].concat())
+    }
+
+    fn until_served(mut command: Command, arguments: &[&str]) -> Self {
         let mut child = command
-            .args(["serve", "--port", "0", "--dynamodb-port", "0"])
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

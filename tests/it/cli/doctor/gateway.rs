@@ -36,7 +36,7 @@ async fn limited() -> World {
 pub(super) async fn serve(world: &World) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(gateway::serve(listener, world.api().await));
+    tokio::spawn(gateway::serve(listener, world.api().await, None));
     url
 }
 

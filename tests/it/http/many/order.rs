@@ -264,7 +264,7 @@ async fn the_route_is_for_get_and_post_alone() {
 async fn through_the_gateway(world: &World, body: Bytes) -> (u16, Value) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1/deletions", listener.local_addr().unwrap());
-    let serving = tokio::spawn(gateway::serve(listener, world.api().await));
+    let serving = tokio::spawn(gateway::serve(listener, world.api().await, None));
     let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
     let request = Request::builder()
         .method(Method::POST)

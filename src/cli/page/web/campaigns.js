@@ -1,0 +1,165 @@
+// The list of campaigns: filter, sort, and rows that are in the document only while they are seen.
+import { send, state, to } from './api.js';
+import { alertBox, el, field, select, setText, shown, time } from './dom.js';
+import { age, count, isCampaignId, number, plain } from './text.js';
+
+const ROW = 56;
+/** Rows beyond those that are seen, on each side. */
+const SPARE = 12;
+const COLUMNS = [
+  ['Name', (it) => it.name || it.id, 'name'], ['Status', (it) => it.status, 'status'], ['Owner', (it) => it.accountId, 'owner'],
+  ['Last changed', (it) => it.updatedAt, 'changed'], ['Protected', (it) => (it.deletionProtection ? 1 : 0), 'protected'],
+];
+const ORDER = new Intl.Collator('en', { numeric: true });
+
+/** What the list was last, so that one finds it again. */
+const last = { filter: '', status: '', column: 3, isAscending: false };
+
+export async function campaigns({ main, signal }) {
+  const number_ = el('p', { class: 'count' });
+  const filter = el('input', { type: 'search', value: last.filter, autocomplete: 'off', spellcheck: 'false', placeholder: 'Id, name or owner' });
+  const status = select([['', 'All statuses']]);
+  const refresh = el('button', { type: 'button' }, 'Refresh');
+  const notes = el('div');
+  const list = new List();
+  let all = [];
+  let statuses = '';
+
+  function narrow() {
+    [last.filter, last.status] = [filter.value, status.value];
+    const words = plain(filter.value).toLowerCase().trim();
+    const rows = all.filter((it) => (!last.status || it.status === last.status) && (!words || it.found.includes(words)));
+    list.show(rows);
+    setText(number_, rows.length === all.length ? count(all.length, 'campaign') : `${number(rows.length)} of ${count(all.length, 'campaign')}`);
+  }
+
+  async function load() {
+    refresh.disabled = true;
+    const answer = await send('GET', '/local/campaigns', { signal });
+    refresh.disabled = false;
+    if (answer.status !== 200) {
+      notes.replaceChildren(alertBox(answer.body?.message ?? `The server answered ${answer.status}.`));
+      return;
+    }
+    const { campaigns: found, complete, unreadable } = answer.body;
+    all = found.map((it) => ({ ...it, found: plain(`${it.id}\n${it.name}\n${it.accountId}`).toLowerCase() }));
+    state.campaigns = all;
+    const now = [...new Set(all.map((it) => it.status))].sort();
+    if (statuses !== now.join()) {
+      statuses = now.join();
+      status.replaceChildren(...[['', 'All statuses'], ...now.map((it) => [it, plain(it)])].map(([value, text]) => el('option', { value }, text)));
+      status.value = now.includes(last.status) ? last.status : '';
+    }
+    notes.replaceChildren(...[
+      !complete && el('p', { class: 'note' }, `These are not all: the list ends at ${number(all.length)}. \`campaigns list\` shows every one.`),
+      unreadable.length > 0 && el('p', { class: 'note' }, `${count(unreadable.length, 'campaign')} cannot be read: `, shown(unreadable.join('; '))),
+      all.length === 0 && el('div', { class: 'empty' }, el('p', {}, 'There are no campaigns in this table.'), el('p', {}, 'Fill one of any size: ', el('code', {}, 'campaigns seed campaign_7 --total 100000'))),
+    ].filter(Boolean));
+    list.node.hidden = all.length === 0;
+    narrow();
+  }
+
+  filter.addEventListener('input', narrow);
+  status.addEventListener('change', narrow);
+  // A failure that is not the network's is the view's.
+  let fail;
+  refresh.addEventListener('click', () => load().catch((error) => fail(error)));
+  main.append(el('div', { class: 'tools' }, field('Filter', filter), field('Status', status), refresh), number_, notes, list.node);
+  list.start(signal);
+  await load();
+  await new Promise((_, reject) => {
+    fail = reject;
+  });
+}
+
+class List {
+  #rows = [];
+  #made = new Map();
+  #body = el('tbody');
+  #above = el('tr', { 'aria-hidden': 'true' }, el('td', { colspan: COLUMNS.length }));
+  #below = el('tr', { 'aria-hidden': 'true' }, el('td', { colspan: COLUMNS.length }));
+  #heads = COLUMNS.map(([name, , kind], at) => el('th', { scope: 'col', class: kind }, el('button', { type: 'button', click: () => this.#sortBy(at) }, name)));
+  #table = el('table', { class: 'list' }, el('thead', {}, el('tr', { 'aria-rowindex': 1 }, this.#heads)), this.#body);
+  node = el('div', { class: 'scroller' }, this.#table);
+
+  start(signal) {
+    let isAsked = false;
+    const draw = () => {
+      if (isAsked) return;
+      isAsked = true;
+      requestAnimationFrame(() => {
+        isAsked = false;
+        this.#draw();
+      });
+    };
+    this.node.addEventListener('scroll', draw, { passive: true });
+    addEventListener('resize', draw, { signal });
+  }
+
+  show(rows) {
+    this.#rows = [...rows];
+    this.#sort();
+  }
+
+  #sortBy(at) {
+    last.isAscending = last.column === at ? !last.isAscending : at !== 3;
+    last.column = at;
+    this.#sort();
+  }
+
+  #sort() {
+    const [, of] = COLUMNS[last.column];
+    const keys = new Map(this.#rows.map((it) => [it, of(it)]));
+    const sign = last.isAscending ? 1 : -1;
+    this.#rows.sort((a, b) => sign * ORDER.compare(keys.get(a), keys.get(b)) || ORDER.compare(a.id, b.id));
+    this.#heads.forEach((head, at) => head.setAttribute('aria-sort', at !== last.column ? 'none' : last.isAscending ? 'ascending' : 'descending'));
+    this.#table.setAttribute('aria-rowcount', this.#rows.length + 1);
+    this.#made.clear();
+    this.#body.replaceChildren(this.#above, this.#below);
+    this.#draw();
+  }
+
+  /** Has the rows in the document that are seen, and some more. */
+  #draw() {
+    const from = Math.max(0, Math.floor(this.node.scrollTop / ROW) - SPARE);
+    const until = Math.min(this.#rows.length, Math.ceil((this.node.scrollTop + (this.node.clientHeight || 800)) / ROW) + SPARE);
+    for (const [at, row] of this.#made) {
+      if (at < from || at >= until) {
+        row.remove();
+        this.#made.delete(at);
+      }
+    }
+    let before = this.#above;
+    for (let at = from; at < until; at += 1) {
+      let row = this.#made.get(at);
+      if (!row) {
+        row = this.#row(this.#rows[at], at);
+        this.#made.set(at, row);
+        before.after(row);
+      }
+      before = row;
+    }
+    this.#above.firstChild.style.height = `${from * ROW}px`;
+    this.#below.firstChild.style.height = `${Math.max(0, this.#rows.length - until) * ROW}px`;
+    this.#above.hidden = from === 0;
+    this.#below.hidden = until >= this.#rows.length;
+  }
+
+  #row(it, at) {
+    const name = shown(it.name || it.id);
+    const title = isCampaignId(it.id)
+      ? el('a', { href: to('campaigns', it.id, it.accountId), title: plain(it.name).slice(0, 500) }, name)
+      : el('span', { title: 'The API cannot name this id' }, name);
+    return el(
+      'tr', { 'aria-rowindex': at + 2 },
+      el('td', { class: 'name' }, title, el('span', { class: 'id' }, shown(it.id))),
+      el('td', { class: 'status' }, badge(it.status)),
+      el('td', { class: 'owner' }, shown(it.accountId)),
+      el('td', { class: 'changed' }, time(it.updatedAt, age)),
+      el('td', { class: 'protected' }, it.deletionProtection ? 'Yes' : ''),
+    );
+  }
+}
+
+/** A status as a small label. */
+export const badge = (status) => el('span', { class: `badge s-${/^[a-z]+$/.test(status) ? status : 'x'}` }, shown(status));

@@ -1,0 +1,166 @@
+// One deletion: while it runs, how far it is and who works on it; afterwards, what it has deleted.
+import { pause, send, state, to, wait } from './api.js';
+import { Bars, sum } from './bars.js';
+import { badge } from './campaigns.js';
+import { alertBox, copyButton, el, facts, setText, shown, time } from './dom.js';
+import { receipt } from './receipt.js';
+import { bytes, count, duration, isDeletionId, moment, number, plain, quoted } from './text.js';
+
+/** How many polls the rate is measured over. */
+const MEASURED = 6;
+
+export async function deletion(view) {
+  const { main, signal, id } = view;
+  if (!isDeletionId(id)) {
+    main.append(alertBox('That is not the id of a deletion.', el('a', { href: '#/deletions' }, 'All deletions')));
+    return;
+  }
+  const account = view.account ?? state.account;
+  const path = `/v1/deletions/${id}`;
+  const totals = JSON.parse(sessionStorage.getItem(`totals ${id}`) ?? 'null');
+  const part = new Part(totals);
+  let measured = [];
+  for (let isFirst = true; ; isFirst = false) {
+    const answer = await send('GET', path, { signal, account });
+    if (answer.status === 429) {
+      await wait(pause(answer, 60), signal);
+      continue;
+    }
+    if (answer.status !== 200) {
+      main.append(alertBox(plain(answer.body?.message ?? `The server answered ${answer.status}.`), el('p', {}, 'It may be of another account, or its record has expired. ', el('a', { href: '#/deletions' }, 'All deletions'))));
+      return;
+    }
+    const it = answer.body;
+    if (isFirst) {
+      view.setTitle(it.campaignName || it.campaignId, shown(it.campaignName || it.campaignId));
+      main.append(part.node);
+    }
+    const local = await send('GET', `/local/deletions/${id}`, { signal, account });
+    measured = [...measured, [performance.now(), it.processed]].slice(-MEASURED);
+    part.show(it, local.status === 200 ? local.body : null, rate(measured));
+    if (it.status === 'succeeded') {
+      part.finish(it, account, signal);
+      return;
+    }
+    if (it.status === 'stalled') part.offer(() => resume(it, account, signal));
+    await wait(pause(answer, 2), signal);
+  }
+}
+
+/** Items a second over the last polls; `null` if that is not known. */
+function rate(measured) {
+  const [from, until] = [measured[0], measured.at(-1)];
+  const seconds = (until[0] - from[0]) / 1_000;
+  return seconds > 0.5 ? (until[1] - from[1]) / seconds : null;
+}
+
+/** Sends the DELETE again: it resumes a deletion that has no worker. */
+async function resume(it, account, signal) {
+  const headers = { prefer: 'respond-async' };
+  const answer = await send('DELETE', `/v1/campaigns/${encodeURIComponent(it.campaignId)}`, { signal, account, headers });
+  return answer.status < 300 ? null : plain(answer.body?.message ?? `The server answered ${answer.status}.`);
+}
+
+class Part {
+  #totals;
+  #bars = new Bars('progressbar');
+  #badge = el('p', { class: 'state' });
+  #total = el('p', { class: 'total' });
+  #speed = el('p', { class: 'note' });
+  #worker = el('dl', { class: 'facts' });
+  #stalled = el('div');
+  #said = el('p', { class: 'unseen', role: 'log' });
+  #rest = el('div');
+  #status = null;
+  node = el('div', {}, this.#badge, this.#stalled, el('section', {}, this.#total, this.#speed, this.#bars.node), this.#worker, this.#rest, this.#said);
+
+  constructor(totals) {
+    this.#totals = totals;
+  }
+
+  show(it, local, perSecond) {
+    const isDone = it.status === 'succeeded';
+    if (this.#status !== it.status) {
+      this.#badge.replaceChildren(badge(it.status), ' ', el('span', { class: 'id' }, shown(it.campaignId)));
+      if (this.#status !== null) setText(this.#said, isDone ? `Deleted: ${count(it.processed, 'item')}.` : `The deletion is ${it.status}.`);
+      this.#status = it.status;
+      if (it.status !== 'stalled') this.#stalled.replaceChildren();
+    }
+    this.#bars.set(it.deletedItems, isDone ? null : this.#totals);
+    const total = this.#totals && !isDone ? Math.max(sum(this.#totals), it.processed) : null;
+    setText(this.#total, total !== null ? `${number(it.processed)} of ${count(total, 'item')}` : `${count(it.processed, 'item')} deleted`);
+    setText(this.#speed, isDone ? took(it) : speed(total, it, perSecond));
+    const rows = work(it, local);
+    const kept = [...this.#worker.children];
+    // In place: whoever reads this keeps the place.
+    rows.forEach(([name, text], at) => {
+      const row = kept[at] ?? this.#worker.appendChild(el('div', {}, el('dt'), el('dd')));
+      setText(row.firstChild, name);
+      setText(row.lastChild, text);
+    });
+    kept.slice(rows.length).forEach((row) => row.remove());
+  }
+
+  /** Says that nobody works on it, and offers to resume it. */
+  offer(resumeIt) {
+    if (this.#stalled.hasChildNodes()) return;
+    const wrong = el('p', { class: 'wrong' });
+    const button = el('button', { type: 'button', class: 'primary', click: go }, 'Resume deletion');
+    async function go() {
+      button.disabled = true;
+      wrong.textContent = (await resumeIt().catch((error) => error.message)) ?? 'Resumed.';
+      button.disabled = false;
+    }
+    this.#stalled.replaceChildren(alertBox('No worker is active: the deletion is stalled.', el('p', {}, 'What is deleted is counted, and nothing is lost. The clean-up resumes it, or you do.'), button, wrong));
+  }
+
+  finish(it, account, signal) {
+    const { session } = state;
+    const { archive } = it;
+    const parts = [facts([
+      ['Campaign', shown(it.campaignId)], ['Deletion', shown(it.deletionId)], ['Requested by', shown(it.requestedBy)],
+      ['Reason', it.reason && shown(it.reason)], ['Started', time(it.startedAt, moment)], ['Completed', time(it.completedAt, moment)],
+    ])];
+    if (archive) {
+      const words = session.restore?.map((word) => word.replace('{deletionId}', it.deletionId).replace('{accountId}', account ?? session.account));
+      const command = words?.map(quoted).join(' ');
+      parts.push(el(
+        'section', {}, el('h2', {}, 'Archive'),
+        facts([['Location', shown(archive.location)], ['Items', number(archive.items)], ['Size', bytes(archive.bytes)], ['Until', archive.expiresAt && time(archive.expiresAt, moment)]]),
+        command && el('div', { class: 'command' }, el('code', {}, plain(command)), copyButton(() => command)),
+      ));
+    }
+    parts.push(receipt(it, account, signal));
+    this.#rest.replaceChildren(...parts);
+  }
+}
+
+const took = (it) => `In ${duration(Math.max(1, (Date.parse(it.completedAt) - Date.parse(it.startedAt)) / 1_000))}. Each item was counted once.`;
+
+function speed(total, it, perSecond) {
+  if (it.status === 'stalled') return `Last progress ${moment(Date.parse(it.lastProcessedAt))}`;
+  if (perSecond === null) return 'Measuring the rate…';
+  const at = `${number(Math.round(perSecond))} items/s`;
+  if (total === null) return `${at}; the total is not known, since this tab made no dry run`;
+  const left = total - it.processed;
+  return perSecond > 0 && left > 0 ? `${at}, about ${duration(left / perSecond)} left` : at;
+}
+
+/** Who works on it, and what was done. */
+function work(it, local) {
+  if (!local) return [];
+  const { here } = local;
+  const worker = {
+    active: `Active: its lease ends in ${local.leaseLeftSeconds} s, and is renewed before`,
+    none: 'Between slices: the next worker takes over',
+    stalled: 'None: the last lease has ended',
+  }[local.worker];
+  const rows = it.status === 'succeeded' ? [] : [['Worker', worker]];
+  if (local.pass > 1) rows.push(['Passes', `${number(local.pass)}: items were written while others were deleted`]);
+  if (local.ranges > 1) rows.push(['Ranges', `${number(local.ranges)} parts of the campaign at once`]);
+  if (here) {
+    rows.push(['Slices', `${number(here.slices)} in this process`]);
+    rows.push(['Unprocessed writes', here.unprocessed === 0 ? 'None' : `${number(here.unprocessed)} were throttled and sent again`]);
+  }
+  return rows;
+}

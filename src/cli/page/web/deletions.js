@@ -1,0 +1,217 @@
+// The deletions of an account: those that run, with bars that move, and the history, with CSV.
+import { pause, send, state, to, wait } from './api.js';
+import { badge } from './campaigns.js';
+import { alertBox, download, el, field, setText, shown, time } from './dom.js';
+import { age, count, csv, duration, moment, number, plain } from './text.js';
+
+const PAGE = 100;
+/** How often to look for others while none runs, seconds. */
+const QUIET = 10;
+const COUNTERS = ['prospects', 'chats', 'messages', 'tasks', 'webhookEvents', 'analytics', 'webhookDeliveries', 'other'];
+const COLUMNS = ['deletionId', 'campaignId', 'campaignName', 'requestedBy', 'reason', 'status', 'startedAt', 'lastProcessedAt', 'completedAt', 'processed'];
+
+export async function deletions(view) {
+  const { main, signal } = view;
+  if (!state.session.choosesAccount) {
+    await watch(view, state.session.account, main);
+    return;
+  }
+  const names = [...new Set((state.campaigns ?? (await listed(signal))).map((it) => it.accountId))].sort();
+  state.account = view.account ?? state.account ?? names[0] ?? '';
+  const options = el('datalist', { id: 'accounts' }, names.map((name) => el('option', { value: name })));
+  const input = el('input', { type: 'text', list: 'accounts', value: state.account, autocomplete: 'off', spellcheck: 'false' });
+  const body = el('div');
+  let inner = null;
+  let fail;
+  const choose = () => {
+    inner?.abort();
+    inner = new AbortController();
+    state.account = input.value;
+    sessionStorage.setItem('account', state.account);
+    body.replaceChildren();
+    if (state.account === '') return;
+    watch({ ...view, signal: AbortSignal.any([signal, inner.signal]) }, state.account, body).catch((error) => error.name !== 'AbortError' && fail(error));
+  };
+  input.addEventListener('change', choose);
+  main.append(el('div', { class: 'tools' }, field('Account', input)), options, body);
+  choose();
+  await new Promise((_, reject) => {
+    fail = reject;
+  });
+}
+
+async function listed(signal) {
+  const answer = await send('GET', '/local/campaigns', { signal });
+  return answer.body?.campaigns ?? [];
+}
+
+async function watch({ signal }, account, part) {
+  const found = new Map();
+  const live = new Live(account);
+  const rows = new Map();
+  const filter = el('input', { type: 'search', autocomplete: 'off', spellcheck: 'false', placeholder: 'Name, id, status, key or reason' });
+  const table = el('tbody');
+  const note = el('p', { class: 'count' });
+  const older = el('button', { type: 'button', hidden: true }, 'Older');
+  const save = el('button', { type: 'button' }, 'Download CSV');
+  const history = el(
+    'table', { class: 'history' },
+    el('thead', {}, el('tr', {}, ['Campaign', 'Status', 'Items', 'Requested by', 'Started', 'Took'].map((name, at) => el('th', { scope: 'col', class: `h${at}` }, name)))), table,
+  );
+  let after;
+
+  const matches = (it) => {
+    const words = plain(filter.value).toLowerCase().trim();
+    return !words || plain([it.campaignName, it.campaignId, it.deletionId, it.status, it.requestedBy, it.reason].join('\n')).toLowerCase().includes(words);
+  };
+  function draw() {
+    const all = [...found.values()].sort((a, b) => (a.deletionId < b.deletionId ? 1 : -1));
+    live.show(all.filter((it) => it.status !== 'succeeded'));
+    const wanted = all.filter(matches);
+    setText(note, wanted.length === all.length ? `${count(all.length, 'deletion')}${after ? ', and older ones' : ''}` : `${number(wanted.length)} of ${count(all.length, 'deletion')}`);
+    const keep = new Set(wanted.map((it) => it.deletionId));
+    for (const [id, row] of rows) {
+      if (!keep.has(id)) {
+        row.node.remove();
+        rows.delete(id);
+      }
+    }
+    let before = null;
+    for (const it of wanted) {
+      let row = rows.get(it.deletionId);
+      const is = `${it.status} ${it.processed}`;
+      if (row?.is !== is) {
+        const node = line(it, account);
+        row?.node.replaceWith(node);
+        row = { node, is };
+        rows.set(it.deletionId, row);
+      }
+      const next = before ? before.nextSibling : table.firstChild;
+      if (next !== row.node) table.insertBefore(row.node, next);
+      before = row.node;
+    }
+    history.hidden = all.length === 0;
+  }
+  function take(body) {
+    for (const it of body.deletions) found.set(it.deletionId, it);
+  }
+
+  filter.addEventListener('input', draw);
+  older.addEventListener('click', async () => {
+    older.disabled = true;
+    const answer = await page(after, account, signal).catch(() => null);
+    older.disabled = false;
+    if (answer?.status !== 200) return;
+    take(answer.body);
+    after = answer.body.after;
+    older.hidden = !after;
+    draw();
+  });
+  save.addEventListener('click', async () => {
+    save.disabled = true;
+    const all = [];
+    try {
+      for (let from = null; ;) {
+        const answer = await page(from, account, signal);
+        all.push(...answer.body.deletions);
+        from = answer.body.after;
+        if (!from) break;
+        await wait(pause(answer, 0), signal);
+      }
+      const cells = (it) => [...COLUMNS.map((name) => it[name] ?? ''), ...COUNTERS.map((name) => it.deletedItems[name] ?? 0)];
+      download('deletions.csv', 'text/csv', csv([[...COLUMNS, ...COUNTERS], ...all.filter(matches).map(cells)]));
+    } finally {
+      save.disabled = false;
+    }
+  });
+
+  part.append(live.node, el('section', {}, el('h2', {}, 'History'), el('div', { class: 'tools' }, field('Filter', filter), save), note, el('div', { class: 'wide' }, history), older));
+  let isFirst = true;
+  for (;;) {
+    const answer = await page(null, account, signal);
+    if (answer.status !== 200) {
+      part.replaceChildren(alertBox(plain(answer.body?.message ?? `The server answered ${answer.status}.`)));
+      return;
+    }
+    take(answer.body);
+    if (isFirst) {
+      after = answer.body.after;
+      older.hidden = !after;
+      isFirst = false;
+    }
+    draw();
+    await wait(pause(answer, [...found.values()].some((it) => it.status !== 'succeeded') ? 2 : QUIET), signal);
+  }
+}
+
+/** Reads a page of the history; waits while the key is over its rate limit. */
+async function page(after, account, signal) {
+  for (;;) {
+    const answer = await send('GET', `/v1/deletions?limit=${PAGE}${after ? `&after=${after}` : ''}`, { signal, account });
+    if (answer.status !== 429) return answer;
+    await wait(pause(answer, 60), signal);
+  }
+}
+
+function line(it, account) {
+  const took = it.completedAt ? (Date.parse(it.completedAt) - Date.parse(it.startedAt)) / 1_000 : null;
+  return el(
+    'tr', {},
+    el('td', { class: 'h0' }, el('a', { href: to('deletions', it.deletionId, account) }, shown(it.campaignName || it.campaignId)), el('span', { class: 'id' }, shown(it.campaignId))),
+    el('td', { class: 'h1' }, badge(it.status)), el('td', { class: 'h2' }, number(it.processed)),
+    el('td', { class: 'h3' }, shown(it.requestedBy)), el('td', { class: 'h4' }, time(it.startedAt, moment)),
+    el('td', { class: 'h5' }, took === null ? '' : duration(took)),
+  );
+}
+
+/** The deletions that run, each with one bar. */
+class Live {
+  #account;
+  #rows = new Map();
+  #list = el('ul', { class: 'running' });
+  node = el('section', { hidden: true }, el('h2', {}, 'Running'), this.#list);
+
+  constructor(account) {
+    this.#account = account;
+  }
+
+  show(running) {
+    this.node.hidden = running.length === 0;
+    const keep = new Set(running.map((it) => it.deletionId));
+    for (const [id, row] of this.#rows) {
+      if (!keep.has(id)) {
+        row.node.remove();
+        this.#rows.delete(id);
+      }
+    }
+    for (const it of running) {
+      const row = this.#rows.get(it.deletionId) ?? this.#row(it);
+      const total = totals(it.deletionId);
+      const most = Math.max(1, it.processed, total ?? 0);
+      row.bar.setAttribute('aria-valuenow', it.processed);
+      row.bar.setAttribute('aria-valuemax', most);
+      row.bar.classList.toggle('unknown', total === null);
+      row.fill.style.transform = `scaleX(${total === null ? 1 : it.processed / most})`;
+      setText(row.text, `${total === null ? count(it.processed, 'item') : `${number(it.processed)} of ${count(total, 'item')}`}${it.status === 'stalled' ? ', stalled' : `, started ${age(Date.parse(it.startedAt))}`}`);
+      row.node.classList.toggle('stalled', it.status === 'stalled');
+    }
+  }
+
+  #row(it) {
+    const name = it.campaignName || it.campaignId;
+    const fill = el('div', { class: 'fill' });
+    const bar = el('div', { class: 'lane', role: 'progressbar', 'aria-label': plain(name), 'aria-valuemin': 0 }, el('div', { class: 'track' }, fill));
+    const text = el('span', { class: 'value' });
+    const node = el('li', {}, el('a', { href: to('deletions', it.deletionId, this.#account) }, shown(name)), bar, text);
+    const row = { node, bar, fill, text };
+    this.#rows.set(it.deletionId, row);
+    this.#list.append(node);
+    return row;
+  }
+}
+
+/** How many items the dry run counted before this deletion, if this tab has made one. */
+function totals(deletionId) {
+  const kept = sessionStorage.getItem(`totals ${deletionId}`);
+  return kept ? Object.values(JSON.parse(kept)).reduce((all, value) => all + value, 0) : null;
+}

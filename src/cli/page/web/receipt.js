@@ -1,0 +1,82 @@
+// The receipt of a deletion, verified here: nothing is shown of one that does not verify.
+import { send, state } from './api.js';
+import { alertBox, download, el, facts, shown } from './dom.js';
+import { plain } from './text.js';
+
+const TYPE = 'deletion-receipt+jwt';
+
+export function receipt(it, account, signal) {
+  const body = el('div');
+  const part = el('section', {}, el('h2', {}, 'Receipt'), body);
+  if (!state.session.receipts) {
+    body.append(el('p', { class: 'note' }, 'Receipts are not enabled here.'));
+    return part;
+  }
+  const button = el('button', { type: 'button', click: show }, 'Show receipt');
+  body.append(el('p', { class: 'note' }, 'A signed statement of what was deleted, for whoever has to prove it.'), button);
+  async function show() {
+    button.disabled = true;
+    try {
+      const answer = await send('GET', `/v1/deletions/${it.deletionId}/receipt`, { signal, account });
+      if (answer.status !== 200) {
+        body.replaceChildren(alertBox(plain(answer.body?.message ?? `The server answered ${answer.status}.`), button));
+        button.disabled = false;
+        return;
+      }
+      const text = String(answer.body?.receipt ?? '');
+      const keys = await send('GET', '/v1/jwks.json', { signal });
+      const claims = await verify(text, keys.body?.keys ?? [], it.deletionId);
+      body.replaceChildren(
+        el('p', { class: 'good' }, 'Verified in this browser'),
+        el('p', { class: 'note' }, 'Signed by a key that this server publishes, and unchanged since.'),
+        facts(Object.entries(claims).map(([name, value]) => [name, shown(typeof value === 'object' ? said(value) : when(name, value))])),
+        el('details', {}, el('summary', {}, 'The signed text (JWS)'), el('pre', {}, plain(text))),
+        el('button', { type: 'button', click: () => download(`deletion-${it.deletionId}.jwt`, 'application/jwt', text) }, 'Download receipt'),
+      );
+    } catch (error) {
+      if (signal.aborted) return;
+      body.replaceChildren(alertBox('The receipt could not be verified.', el('p', {}, plain(error.message)), button));
+      button.disabled = false;
+    }
+  }
+  return part;
+}
+
+const said = (value) => Object.entries(value).map(([name, it]) => `${name}: ${it ?? 'no end'}`).join(', ');
+const when = (name, value) => (name === 'iat' ? `${value} (${new Date(value * 1_000).toISOString()})` : String(value));
+
+const json = (text) => JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(decode(text)));
+
+function decode(text) {
+  if (!/^[A-Za-z0-9_-]+$/.test(text)) throw new Error('It is not a compact JWS.');
+  return Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (it) => it.charCodeAt(0));
+}
+
+function encode(bytes) {
+  return btoa(String.fromCharCode(...bytes)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+}
+
+/** The thumbprint of a key (RFC 7638). */
+async function thumbprint({ crv, kty, x, y }) {
+  const text = new TextEncoder().encode(JSON.stringify({ crv, kty, x, y }));
+  return encode(new Uint8Array(await crypto.subtle.digest('SHA-256', text)));
+}
+
+/** The claims of a receipt of this deletion. Throws if it is none, or none of these keys has signed it. */
+async function verify(text, keys, deletionId) {
+  const [header, payload, signature, ...more] = text.split('.');
+  if (!signature || more.length > 0) throw new Error('It is not a compact JWS.');
+  const { alg, typ, kid } = json(header);
+  if (alg !== 'ES256' || typ !== TYPE) throw new Error('It is not a receipt signed with ES256.');
+  const jwk = keys.find((key) => key.kid === kid);
+  if (!jwk) throw new Error('The server publishes no key with its id.');
+  if ((await thumbprint(jwk)) !== kid) throw new Error('The id of the key is not its thumbprint.');
+  const algorithm = { name: 'ECDSA', namedCurve: 'P-256' };
+  const key = await crypto.subtle.importKey('jwk', { kty: jwk.kty, crv: jwk.crv, x: jwk.x, y: jwk.y }, algorithm, false, ['verify']);
+  const signed = new TextEncoder().encode(`${header}.${payload}`);
+  const holds = await crypto.subtle.verify({ name: 'ECDSA', hash: 'SHA-256' }, key, decode(signature), signed);
+  if (!holds) throw new Error('The signature is not one of this text.');
+  const claims = json(payload);
+  if (claims.jti !== deletionId) throw new Error('It is the receipt of another deletion.');
+  return claims;
+}
