@@ -1,0 +1,97 @@
+// Pictures of the page, each from a real run.
+//
+//   node tests/page/pictures.mjs                the two of the README, in docs/
+//   node tests/page/pictures.mjs --all FOLDER   every view at three widths, light and dark
+//
+// CAMPAIGNS_BINARY and PAGE_LIBRARIES as for the tests.
+import { mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+import { launch } from './browser.mjs';
+import { Server, putCampaigns, seed, sum, until } from './server.mjs';
+import { States, show } from './states.mjs';
+import { bars, confirmation, heading, main, remove } from './views.mjs';
+
+const DOCS = fileURLToPath(new URL('../../docs/', import.meta.url));
+const WIDTHS = [320, 900, 1600];
+const NAME = 'Autumn Enterprise Outreach';
+const { values: { all } } = parseArgs({ options: { all: { type: 'string' } } });
+const browser = await launch();
+const directory = await mkdtemp(path.join(tmpdir(), 'page-'));
+
+/** A tab with what `show` expects of a visit. */
+async function tabOf(options) {
+  const context = await browser.newContext(options);
+  context.setDefaultTimeout(30_000);
+  const visit = {
+    context,
+    tab: async (address) => {
+      const page = await context.newPage();
+      await page.goto(address);
+      return page;
+    },
+    go: (route) => visit.page.goto(`${visit.server.url}/#/${route}`),
+  };
+  return visit;
+}
+
+async function ofReadme() {
+  const server = await Server.serve('--archive', directory, '--max-write-units-per-second', '6000');
+  try {
+    await seed(server, 'campaign_autumn', '--name', NAME, '--total', '100000');
+    await putCampaigns(server, [
+      { id: 'campaign_spring', name: 'Spring Renewal', campaignStatus: 'completed', updatedAt: '2026-05-31T16:20:00Z' },
+      { id: 'campaign_trial', name: 'Trial Follow-up', campaignStatus: 'draft', updatedAt: '2026-10-02T08:11:00Z' },
+    ]);
+    const visit = await tabOf({ viewport: { width: 1280, height: 800 } });
+    visit.server = server;
+    visit.page = await visit.tab(server.address);
+    const { page } = visit;
+    await heading(page, 'Campaigns').waitFor();
+    await visit.go('campaigns/campaign_autumn');
+    await confirmation(page).waitFor();
+    await remove(page, NAME);
+    await until('half of it is done', async () => sum(await bars(main(page))) > 45_000, 120_000);
+    for (const colorScheme of ['light', 'dark']) {
+      await page.emulateMedia({ colorScheme });
+      const file = path.join(DOCS, `page-${colorScheme}.png`);
+      await page.screenshot({ path: file });
+      console.log(`${file}: ${(await stat(file)).size} bytes`);
+    }
+  } finally {
+    await server.stop();
+  }
+}
+
+async function ofAllViews(folder) {
+  await mkdir(folder, { recursive: true });
+  const states = await States.start(directory);
+  try {
+    for (const [name, view] of Object.entries(states.views())) {
+      for (const width of WIDTHS) {
+        const visit = await tabOf({ viewport: { width, height: width === 320 ? 640 : 900 } });
+        const page = await show(visit, view);
+        for (const colorScheme of ['light', 'dark']) {
+          await page.emulateMedia({ colorScheme });
+          const file = path.join(folder, `${name}-${width}-${colorScheme}.png`);
+          // The reference is many screens long; the first ones show it.
+          await page.screenshot({ path: file, fullPage: !['reference', 'tried'].includes(name) });
+          console.log(file);
+        }
+        await visit.context.close();
+      }
+    }
+  } finally {
+    await states.stop();
+  }
+}
+
+try {
+  await (all === undefined ? ofReadme() : ofAllViews(all));
+} finally {
+  await browser.close();
+  await rm(directory, { recursive: true });
+}

@@ -1,0 +1,213 @@
+// What the page costs: time to the first paint, bytes, frames of a long list, memory of a long watch.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+
+import { Visit, launch } from './browser.mjs';
+import { Server, call, putCampaigns, seed, until } from './server.mjs';
+import { heading, link, main, navigation } from './views.mjs';
+
+const MOST_BYTES = 60_000;
+const FIRST_PAINT_MS = 200;
+const CAMPAIGNS = 10_000;
+const MOST_ROWS = 200;
+/** A frame takes 16.7 ms at 60 Hz, and longer on a machine with two cores that paints by software. */
+const LONG_FRAME_MS = 100;
+const POLLS = 1_000;
+const WARM_UP = 100;
+/** Most growth of the heap over `POLLS` polls: a number kept of each would be 8 KB, an element 1 MB. */
+const MOST_GROWTH = 256 * 1024;
+
+let browser;
+let server;
+
+before(async () => {
+  // With exact sizes of the heap, and collections on request.
+  [browser, server] = await Promise.all([launch('--enable-precise-memory-info'), Server.serve()]);
+});
+after(async () => {
+  await browser.close();
+  await server.stop();
+});
+
+test('the first paint takes less than 200 ms', async (t) => {
+  const paints = [];
+  for (let load = 0; load < 5; load += 1) {
+    // Each in a context of its own: nothing is in a cache.
+    const visit = await Visit.open(t, browser, server);
+    paints.push(await visit.page.evaluate(() => new Promise((resolve) => {
+      new PerformanceObserver((list) => {
+        const paint = list.getEntriesByName('first-contentful-paint')[0];
+        if (paint) resolve(Math.round(paint.startTime));
+      }).observe({ type: 'paint', buffered: true });
+    })));
+    await visit.page.close();
+  }
+  t.diagnostic(`first contentful paint, ms: ${paints}`);
+  assert.ok(Math.min(...paints) < FIRST_PAINT_MS, `${paints}`);
+});
+
+test('all files of the page take 60,000 bytes at most', async (t) => {
+  const visit = await Visit.begin(t, browser, server);
+  const files = {};
+  visit.context.on('requestfinished', async (request) => {
+    const { pathname } = new URL(request.url());
+    if (pathname !== '/' && !pathname.startsWith('/page/')) return;
+    // As they are sent, with their headers.
+    const { responseBodySize, responseHeadersSize } = await request.sizes();
+    files[pathname] = responseBodySize + responseHeadersSize;
+  });
+  visit.page = await visit.tab(server.address);
+  const { page } = visit;
+  // Every view, so that nothing is loaded later.
+  const { deletionSummary } = await call(server, 'DELETE', '/v1/campaigns/campaign_123');
+  const routes = ['campaigns/campaign_active', 'deletions', `deletions/${deletionSummary.deletionId}`, 'reference'];
+  for (const route of routes) {
+    await visit.go(route);
+    await page.waitForLoadState('networkidle');
+  }
+  const bytes = Object.values(files).reduce((all, size) => all + size, 0);
+  t.diagnostic(`${bytes} bytes: ${JSON.stringify(files)}`);
+  assert.ok(Object.keys(files).length >= 3 && bytes > 5_000, 'the files were seen');
+  assert.ok(bytes <= MOST_BYTES, `${bytes} bytes`);
+  const answers = visit.requests.filter(({ path }) => !path.startsWith('/v1/') && !path.startsWith('/local/'));
+  assert.deepEqual([...new Set(answers.map(({ path }) => path))].sort(), Object.keys(files).sort());
+});
+
+test('a list of 10,000 campaigns scrolls', async (t) => {
+  const ids = Array.from({ length: CAMPAIGNS }, (_, at) => `campaign_${String(at).padStart(5, '0')}`);
+  const part = ids.length / 8;
+  await Promise.all(Array.from({ length: 8 }, (_, at) => putCampaigns(
+    server,
+    ids.slice(at * part, (at + 1) * part).map((id) => ({ id, name: `Outreach ${id}` })),
+  )));
+  const visit = await Visit.open(t, browser, server);
+  const { page } = visit;
+  await main(page).getByText(/^10,00\d campaigns$/).waitFor();
+  const begun = Date.now();
+  await page.getByRole('searchbox', { name: 'Filter' }).fill('campaign_0999');
+  await main(page).getByText(/^10 of 10,00\d campaigns$/).waitFor();
+  await page.getByRole('searchbox', { name: 'Filter' }).fill('');
+  await main(page).getByText(/^10,00\d campaigns$/).waitFor();
+  t.diagnostic(`filtered twice in ${Date.now() - begun} ms`);
+
+  await page.evaluate(() => {
+    const frames = [];
+    let last = performance.now();
+    const note = (now) => {
+      frames.push(now - last);
+      last = now;
+      window.frame = requestAnimationFrame(note);
+    };
+    window.frame = requestAnimationFrame(note);
+    window.frames_ms = frames;
+  });
+  const rows = main(page).getByRole('row');
+  const total = Number(await main(page).getByRole('table').getAttribute('aria-rowcount'));
+  assert.ok(total > CAMPAIGNS, `aria-rowcount is ${total}`);
+  await rows.nth(3).hover();
+  const counts = [];
+  const last = async () => Number(await rows.last().getAttribute('aria-rowindex'));
+  let at = await last();
+  const positions = [at];
+  while (at < total) {
+    for (let step = 0; step < 10; step += 1) await page.mouse.wheel(0, 1_000);
+    await page.waitForTimeout(50);
+    counts.push(await rows.count());
+    const now = await last();
+    if (now === at) await page.waitForTimeout(200);
+    assert.ok(positions.length < 2_000 && (now > at || (await last()) > at), `it stays at row ${at} of ${total}`);
+    at = now;
+    positions.push(at);
+  }
+  const frames = await page.evaluate(() => {
+    cancelAnimationFrame(window.frame);
+    return window.frames_ms.toSorted((a, b) => a - b);
+  });
+  const percentile = (of) => Math.round(frames[Math.floor((frames.length - 1) * of)]);
+  t.diagnostic(`${positions.length} positions, at most ${Math.max(...counts)} rows in the document`);
+  const of = [0.5, 0.95, 1].map(percentile);
+  t.diagnostic(`${frames.length} frames, ms: median ${of[0]}, 95 % ${of[1]}, longest ${of[2]}`);
+  assert.ok(Math.max(...counts) < MOST_ROWS, `${Math.max(...counts)} rows`);
+  assert.ok(percentile(0.95) < LONG_FRAME_MS, `95 % of the frames within ${percentile(0.95)} ms`);
+  const shown = await rows.last().boundingBox();
+  assert.ok(shown.y < page.viewportSize().height, 'the last row is in sight');
+});
+
+/** What the page has in memory, once nothing is left that could be collected. */
+async function memory(visit, page) {
+  const session = await visit.context.newCDPSession(page);
+  await session.send('Performance.enable');
+  return async () => {
+    await session.send('HeapProfiler.collectGarbage');
+    const { metrics } = await session.send('Performance.getMetrics');
+    return Object.fromEntries(metrics.map(({ name, value }) => [name, value]));
+  };
+}
+
+function assertFlat(t, before, after, most) {
+  const growth = after.JSHeapUsedSize - before.JSHeapUsedSize;
+  t.diagnostic(`heap ${before.JSHeapUsedSize} + ${growth} bytes, nodes ${before.Nodes} to ${after.Nodes}, `
+    + `listeners ${before.JSEventListeners} to ${after.JSEventListeners}`);
+  assert.ok(growth < most, `the heap grew by ${growth} bytes`);
+  assert.ok(after.Nodes - before.Nodes < 50, `${after.Nodes - before.Nodes} more nodes`);
+  assert.ok(after.JSEventListeners - before.JSEventListeners < 20, 'listeners do not pile up');
+}
+
+test('memory stays flat over 1,000 polls of each view', async (t) => {
+  const slow = await Server.serve('--rate-limit-per-minute', '0', '--max-write-units-per-second', '20');
+  t.after(() => slow.stop());
+  await seed(slow, 'endless', '--total', '10000');
+  const headers = { prefer: 'respond-async' };
+  const { deletionSummary } = await call(slow, 'DELETE', '/v1/campaigns/endless', 202, headers);
+  for (const [route, polled] of [
+    [`deletions/${deletionSummary.deletionId}`, `/v1/deletions/${deletionSummary.deletionId}`],
+    ['deletions', '/v1/deletions?'],
+  ]) {
+    await t.test(route.replace(/\/.*/, ', one'), async (t) => {
+      const visit = await Visit.begin(t, browser, slow);
+      // Real answers, without the time between them.
+      await visit.context.addInitScript(() => {
+        const { setTimeout } = window;
+        window.setTimeout = (act, ms, ...rest) => setTimeout(act, ms > 1_000 ? 1 : ms, ...rest);
+      });
+      const page = await visit.tab(slow.address);
+      visit.page = page;
+      await heading(page, 'Campaigns').waitFor();
+      const polls = async (most) => {
+        const begun = visit.polls;
+        await until(`${most} polls`, () => visit.polls - begun >= most, 120_000);
+      };
+      // Counted alone: a list of all requests would be kept here, not in the page.
+      visit.polls = 0;
+      visit.context.on('request', (request) => {
+        if (request.url().includes(polled)) visit.polls += 1;
+      });
+      await visit.go(route);
+      await link(page, 'endless').or(heading(page, 'endless')).first().waitFor();
+      const measure = await memory(visit, page);
+      await polls(WARM_UP);
+      const before = await measure();
+      await polls(POLLS);
+      assertFlat(t, before, await measure(), MOST_GROWTH);
+    });
+  }
+});
+
+test('memory stays flat over 100 changes of the view', async (t) => {
+  const visit = await Visit.open(t, browser, server);
+  const { page } = visit;
+  await main(page).getByRole('row').nth(1).waitFor();
+  const measure = await memory(visit, page);
+  const around = async (times) => {
+    for (let at = 0; at < times; at += 1) {
+      for (const name of ['Deletions', 'Reference']) {
+        await navigation(page, name).click();
+        await heading(page, name).waitFor();
+      }
+    }
+  };
+  await around(10);
+  const before = await measure();
+  await around(50);
+  assertFlat(t, before, await measure(), 2 * MOST_GROWTH);
+});
