@@ -65,7 +65,7 @@ Exit codes: 0 success, 1 refused or failed, 2 wrong usage.";
 enum Command {
     /// Serve the API on this machine, over an embedded DynamoDB with demo data.
     Serve(serve::Serve),
-    /// Open a table in a browser, with the operator's own credentials.
+    /// Show a table in a browser, with the operator's own credentials.
     Console(console::Console),
     /// Create the table and the demo data at another endpoint on this machine.
     Demo(demo::Demo),

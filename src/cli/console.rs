@@ -38,7 +38,7 @@ pub(super) struct Console {
     /// Show and delete campaigns of this account; by default, of every account.
     #[arg(long, value_parser = account_id)]
     account: Option<String>,
-    /// The state machine that continues what a request leaves; without one, this process does.
+    /// The state machine that finishes what a request does not; without one, this process does.
     #[arg(long, env = config::STATE_MACHINE_ARN, value_name = "ARN", default_value = "", hide_default_value = true)]
     state_machine_arn: String,
     #[command(flatten)]
@@ -120,10 +120,14 @@ impl Console {
             Some(account) => format!("account {}", plain(account)),
             None => "every account".to_owned(),
         };
+        let archive = match self.bucket.name() {
+            Some(bucket) => format!(" Deletions are archived in bucket {}.", plain(bucket)),
+            None => " Deletions are not archived (--archive-bucket).".to_owned(),
+        };
         format!(
             "Open http://{address}/#key={} in a browser.
 It shows the campaigns of {whose} in table {table}{endpoint}. Whoever has this address can delete
-them, so keep it to yourself. Ctrl-C stops.",
+them, so keep it to yourself.{archive} Ctrl-C stops.",
             token.reveal()
         )
     }

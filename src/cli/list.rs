@@ -41,11 +41,12 @@ impl List {
             Some(status) => vec![status.clone()],
             None => known.clone(),
         };
+        let account = self.account.as_deref();
         let Listed {
-            mut campaigns,
+            campaigns,
             unreadable,
             ..
-        } = find(&table, &statuses, usize::MAX).await?;
+        } = find(&table, &statuses, account, usize::MAX).await?;
         let left_out = unreadable.len();
         for unreadable in unreadable {
             print::remark(&format!("campaigns: {unreadable}"));
@@ -58,9 +59,6 @@ impl List {
                 "no campaign has status '{status}'; known statuses: {}",
                 known.join(", ")
             )));
-        }
-        if let Some(account) = &self.account {
-            campaigns.retain(|listed| listed.campaign.account_id == *account);
         }
         if self.json {
             let said: Vec<_> = campaigns
@@ -93,10 +91,11 @@ pub(super) fn known_statuses() -> Vec<String> {
     known.map(ToOwned::to_owned).collect()
 }
 
-/// Returns up to `most` campaigns with these statuses.
+/// Returns up to `most` campaigns with these statuses, of this account if one is given.
 pub(super) async fn find(
     table: &table::Table,
     statuses: &[String],
+    account: Option<&str>,
     most: usize,
 ) -> Result<Listed, TableError> {
     let mut listed = Listed {
@@ -107,7 +106,9 @@ pub(super) async fn find(
     for status in statuses {
         let mut listing = table.campaigns_by_status(status);
         while let Some(page) = listing.next_page(patience()).await? {
-            listed.campaigns.extend(page);
+            listed.campaigns.extend(page.into_iter().filter(|listed| {
+                account.is_none_or(|account| listed.campaign.account_id == account)
+            }));
             listed.unreadable.extend(listing.take_unreadable());
             if listed.campaigns.len() > most {
                 listed.campaigns.truncate(most);

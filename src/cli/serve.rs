@@ -23,6 +23,7 @@ use crate::{
     archive::ArchiveStore,
     auth::{ApiKey, SCOPES},
     cleanup::Cleanup,
+    clock::now_seconds,
     config::{
         ARCHIVE_BUCKET, ApiSettings, ConfigError, DEFAULT_INLINE_BUDGET_SECONDS,
         DEFAULT_RATE_LIMIT, DEFAULT_TABLE_NAME, EVENT_BUS_NAME, INLINE_BUDGET_RANGE,
@@ -39,6 +40,8 @@ use crate::{
 
 /// The name that stands for the file of events, which is no bus.
 const LOCAL_BUS: &str = "local";
+/// How long the key is valid that is issued for a run: a browser may keep it in its history.
+const KEY_LIFETIME: Duration = Duration::from_hours(7 * 24);
 /// The longest time between two runs of the clean-up.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -153,7 +156,8 @@ impl Serve {
             demo::put(&table).await?;
         }
         let scopes = SCOPES.map(ToOwned::to_owned).to_vec();
-        let (key, _) = issue(&table, DEMO_ACCOUNT, scopes, None).await?;
+        let expires_at = now_seconds().saturating_add_unsigned(KEY_LIFETIME.as_secs());
+        let (key, _) = issue(&table, DEMO_ACCOUNT, scopes, Some(expires_at)).await?;
         let settings = self.settings()?;
         let deletion = settings.deletion.clone();
         let (queue, handed_on) = tokio::sync::mpsc::unbounded_channel();

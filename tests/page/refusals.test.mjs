@@ -113,7 +113,7 @@ test('a campaign that was changed since is looked at again', async (t) => {
   assert.equal(await children(server, 'changed'), 6, 'nothing is deleted');
   assert.ok(await campaignItem(server, 'changed'));
   const [first] = deletions(visit);
-  await button(page, 'Look again').click();
+  await button(page, 'Check again').click();
   await alert(page).waitFor({ state: 'detached' });
   await remove(page, 'changed');
   await assertDeleted(page, COUNTS);

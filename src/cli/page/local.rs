@@ -180,12 +180,10 @@ impl Inner {
             Some((_, status)) => vec![status.into_owned()],
             None => list::known_statuses(),
         };
-        let listed = list::find(&self.table, &statuses, MOST_CAMPAIGNS).await?;
         let only = self.only_account();
-        let shown = listed.campaigns.iter().filter(|listed| {
-            only.is_none_or(|account_id| listed.campaign.account_id == account_id)
-        });
-        let campaigns: Vec<_> = shown
+        let listed = list::find(&self.table, &statuses, only, MOST_CAMPAIGNS).await?;
+        let campaigns = listed.campaigns.iter();
+        let campaigns: Vec<_> = campaigns
             .map(|listed| list::as_json(&listed.campaign, listed.completed_at.as_deref()))
             .collect();
         let unreadable: Vec<_> = listed.unreadable.iter().map(ToString::to_string).collect();
@@ -203,7 +201,12 @@ impl Inner {
         let only = self.only_account();
         let campaign = campaign.filter(|it| only.is_none_or(|only| it.account_id == only));
         let campaign = campaign.ok_or(Refusal::CampaignNotFound)?;
-        Ok(list::as_json(&campaign, None))
+        let mut said = list::as_json(&campaign, None);
+        // Only the index has it.
+        if let Some(members) = said.as_object_mut() {
+            members.remove("completedAt");
+        }
+        Ok(said)
     }
 
     /// `GET /local/deletions/{id}`: what the public API does not say of a deletion.

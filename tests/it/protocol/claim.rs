@@ -179,7 +179,7 @@ async fn a_campaign_at_the_size_limit_is_deleted_as_its_dry_run_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn making_room_for_a_mark_may_fail_and_be_unanswered() {
-    let world = world(3).await.inline_budget(1_500);
+    let world = world(3).await.inline_budget(4_000);
     world.put(largest_campaign("template")).await;
     let before = world.dump().await;
     // The read of what can be removed is throttled: nothing is claimed.

@@ -10,18 +10,19 @@ const ASKING = 300;
 export class NoKey extends Error {}
 
 /** What the page knows of the server and of itself. */
-export const state = { session: null, account: null, campaigns: null };
+export const state = { session: null, account: null, accounts: new Set(), campaigns: null };
 
 let key = null;
 const channel = new BroadcastChannel('campaigns');
 channel.addEventListener('message', ({ data }) => {
-  if (data === 'key?' && key) channel.postMessage({ key });
+  // Only a tab whose key has opened the page: another one's may be of an earlier run.
+  if (data === 'key?' && key && state.session) channel.postMessage({ key });
 });
 
 export const currentKey = () => key;
 
 /** The key in a text that is one, or an address with one. */
-export const keyIn = (text) => text.trim().match(/(?:^|#key=)([A-Za-z0-9_-]{40})$/)?.[1] ?? null;
+export const keyIn = (text) => String(text).trim().match(/(?:^|#key=)([A-Za-z0-9_-]{40})(?![A-Za-z0-9_-])/)?.[1] ?? null;
 
 export function setKey(given) {
   key = given;
@@ -32,7 +33,7 @@ export function setKey(given) {
 /** Takes the key from the address, this tab, or another tab of the page. */
 export async function findKey() {
   const given = keyIn(location.hash);
-  if (given) history.replaceState(null, '', '#/campaigns');
+  if (location.hash.startsWith('#key=')) history.replaceState(null, '', '#/campaigns');
   const found = given ?? sessionStorage.getItem(KEY) ?? (await askOtherTabs());
   setKey(found);
   return found;
@@ -40,19 +41,22 @@ export async function findKey() {
 
 function askOtherTabs() {
   return new Promise((resolve) => {
-    const timer = setTimeout(() => resolve(null), ASKING);
-    channel.addEventListener('message', function answered({ data }) {
-      if (!data?.key) return;
-      clearTimeout(timer);
+    const end = (found) => {
       channel.removeEventListener('message', answered);
-      resolve(data.key);
-    });
+      resolve(found);
+    };
+    const answered = ({ data }) => data?.key && keyIn(data.key) && end(data.key);
+    channel.addEventListener('message', answered);
     channel.postMessage('key?');
+    setTimeout(() => end(null), ASKING);
   });
 }
 
-/** Waits, and ends early if the signal is aborted. A tab that nobody sees waits until somebody does. */
-export function wait(ms, signal) {
+/**
+ * Waits, and ends early if the signal is aborted, or if a network is there again that was `lost`. A tab
+ * that nobody sees waits until somebody does.
+ */
+export function wait(ms, signal, lost = false) {
   return new Promise((resolve, reject) => {
     let isOver = false;
     const timer = setTimeout(() => {
@@ -60,9 +64,9 @@ export function wait(ms, signal) {
       if (!document.hidden) end();
     }, ms);
     const seen = () => {
-      if (!document.hidden) end();
+      if (isOver && !document.hidden) end();
     };
-    const online = () => (isOver || signal?.aborted ? undefined : end());
+    const online = () => lost && end();
     function end() {
       clearTimeout(timer);
       document.removeEventListener('visibilitychange', seen);
@@ -76,6 +80,13 @@ export function wait(ms, signal) {
     signal?.addEventListener('abort', end);
     if (signal?.aborted) end();
   });
+}
+
+/** The account for which a console acts next, and those it has acted for in this tab. */
+export function chosen(account) {
+  state.account = account;
+  state.accounts.add(account);
+  sessionStorage.setItem('account', account);
 }
 
 function notice(text) {
@@ -117,9 +128,10 @@ export async function send(method, path, options = {}) {
     try {
       answer = await sendOnce(method, path, options);
     } catch (error) {
-      if (options.signal?.aborted || error.name === 'AbortError') throw error;
+      // Anything else is no lost answer.
+      if (options.signal?.aborted || !(error instanceof TypeError)) throw error;
       notice(`The server does not answer. Trying again in ${delay / 1_000} s.`);
-      await wait(delay, options.signal);
+      await wait(delay, options.signal, true);
       delay = Math.min(delay * 2, LONGEST_WAIT);
       continue;
     }

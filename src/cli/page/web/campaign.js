@@ -1,28 +1,29 @@
 // One campaign: what would be deleted, why it may not be, and the form that deletes it.
-import { retryAfter, send, state, to, wait } from './api.js';
+import { chosen, retryAfter, send, state, to, wait } from './api.js';
 import { Bars, sum } from './bars.js';
 import { badge } from './campaigns.js';
-import { alertBox, el, facts, field, select, shown, time } from './dom.js';
+import { alertBox, el, facts, field, select, setText, shown, time } from './dom.js';
 import { age, count, isCampaignId, isTypable, plain } from './text.js';
 
 /** What to do about a refusal, by its code. */
 const NEXT = {
-  campaign_active: 'Pause it in your platform, then look again.',
-  deletion_protected: 'Somebody protected it on purpose. Switch deletionProtection off in your platform, then look again.',
-  invalid_status: 'Only draft, paused, completed, archived, ended, stopped and failed campaigns are deleted. Change its status in your platform, then look again.',
+  campaign_active: 'Pause it in your platform, then check again.',
+  deletion_protected: 'Somebody protected it on purpose. Switch deletionProtection off in your platform, then check again.',
+  invalid_status: 'Only draft, paused, completed, archived, ended, stopped and failed campaigns are deleted. Change its status in your platform, then check again.',
   forbidden: 'It belongs to another account: use a key of that account.',
   subscription_inactive: 'Activate the subscription of this key, or use another key.',
   validation_error: 'Choose a campaign from the list.',
-  precondition_failed: 'Somebody has changed it since you looked. Look again before you delete it.',
-  unavailable: 'The table is busy. Nothing was deleted; look again in a moment.',
-  internal_error: 'The terminal in which the server runs says why. Nothing is lost: look again, or repeat the deletion.',
+  precondition_failed: 'Somebody has changed it since you looked. Check again before you delete it.',
+  unavailable: 'The table is busy. Nothing was deleted; check again in a moment.',
+  internal_error: 'The terminal in which the server runs says why. Nothing is lost: check again, or repeat the deletion.',
 };
 
 export async function campaign(view) {
   const { main, signal, id } = view;
   view.setTitle(id, shown(id));
+  view.heading.before(el('p', { class: 'back' }, el('a', { href: '#/campaigns' }, 'All campaigns')));
   if (!isCampaignId(id)) {
-    main.append(alertBox('The API cannot name this id.', el('p', {}, 'Ids have 1 to 64 characters of A-Z a-z 0-9 . _ - and begin with a letter or digit. ', el('a', { href: '#/campaigns' }, 'All campaigns'))));
+    main.append(alertBox('The API does not accept this id.', el('p', {}, 'Ids have 1 to 64 characters of A-Z a-z 0-9 . _ - and begin with a letter or digit. ', el('a', { href: '#/campaigns' }, 'All campaigns'))));
     return;
   }
   const body = el('div');
@@ -33,12 +34,12 @@ export async function campaign(view) {
     const it = known.status === 200 ? known.body : null;
     const account = view.account ?? it?.accountId ?? state.account;
     if (it) view.setTitle(it.name || id, shown(it.name || id));
-    const again = await look(view, body, it, account);
-    await again;
+    if (it && state.session.choosesAccount) chosen(it.accountId);
+    await look(view, body, it, account);
   }
 }
 
-/** Shows a campaign once. What it returns ends when one wants to look again. */
+/** Shows a campaign once. What it returns ends when one wants to check again. */
 async function look({ signal, id }, body, it, account) {
   const path = `/v1/campaigns/${encodeURIComponent(id)}`;
   let lookAgain;
@@ -62,6 +63,7 @@ async function look({ signal, id }, body, it, account) {
   bars.set(summary.deletedItems);
   const isWhole = summary.complete !== false;
   const problem = el('div');
+  if (!dry.headers.get('etag')) problem.append(el('p', { class: 'note' }, 'It has no updatedAt, so the deletion cannot check that it has not changed since.'));
   const form = deletionForm({
     name: summary.campaignName,
     id,
@@ -72,6 +74,7 @@ async function look({ signal, id }, body, it, account) {
       if (answer.status !== 200 && answer.status !== 202) {
         form.remove();
         problem.replaceChildren(refusal(answer, it, account, lookAgain));
+        if (answer.status === 429) waitFor(retryAfter(answer, 60), signal, lookAgain);
         return;
       }
       const { deletionId } = answer.body.deletionSummary;
@@ -93,12 +96,13 @@ function refusal(answer, it, account, lookAgain) {
   const code = answer.body?.error;
   const isRunning = it?.status === 'deleting' && it.deletionId;
   const next = [];
-  if (isRunning) next.push(el('p', {}, 'It is being deleted already. ', el('a', { href: to('deletions', it.deletionId, account) }, 'Watch the deletion')));
-  else if (it?.status === 'deleting') next.push(el('p', {}, 'It has no deletion: send the DELETE again to restart it.'));
+  if (isRunning && code !== 'forbidden') next.push(el('p', {}, 'It is being deleted already. ', el('a', { href: to('deletions', it.deletionId, account) }, 'Watch the deletion')));
+  else if (it?.status === 'deleting' && code !== 'forbidden') next.push(el('p', {}, 'It has no deletion. Restart it from a terminal: campaigns delete, or the DELETE again.'));
   else if (answer.status === 404) next.push(el('p', {}, 'It may be deleted already. ', el('a', { href: '#/deletions' }, 'Search the deletions')));
-  else if (answer.status === 429) next.push(el('p', {}, 'This key has made too many requests. Looking again in ', el('span', { class: 'seconds' }, `${retryAfter(answer, 60)} s`), '.'));
-  else next.push(el('p', {}, NEXT[code] ?? 'Look again, or ask whoever runs the server.'));
-  if (!isRunning) next.push(el('button', { type: 'button', click: lookAgain }, 'Look again'));
+  else if (answer.status === 429) next.push(el('p', {}, 'This key has made too many requests. Checking again in ', el('span', { class: 'seconds' }, `${retryAfter(answer, 60)} s`), '.'));
+  else next.push(el('p', {}, NEXT[code] ?? 'Check again, or ask whoever runs the server.'));
+  if (answer.status === 409 && !isRunning) next.push(el('p', { class: 'note' }, 'What is in it is not counted while it cannot be deleted.'));
+  if (!isRunning && code !== 'forbidden') next.push(el('button', { type: 'button', click: lookAgain }, 'Check again'));
   return alertBox(plain(answer.body?.message ?? `The server answered ${answer.status}.`), ...next);
 }
 
@@ -117,14 +121,16 @@ function deletionForm({ name, id, submit }) {
   const isName = isTypable(name);
   const expected = (isName ? name : id).normalize('NFC');
   const typed = el('input', { type: 'text', autocomplete: 'off', autocapitalize: 'off', spellcheck: 'false', required: true });
-  const reason = el('input', { type: 'text', pattern: '[a-z0-9\\-]{1,40}', autocomplete: 'off', spellcheck: 'false', placeholder: 'erasure-request' });
+  const reason = el('input', { type: 'text', pattern: '[a-z0-9\\-]{1,40}', title: 'Up to 40 characters of a-z 0-9 and -', autocomplete: 'off', spellcheck: 'false', placeholder: 'erasure-request' });
   const { archive: kept } = state.session;
   const archive = kept && select([['', kept.mode === 'default' ? 'As configured: yes' : 'As configured: no'], ['true', 'Yes'], ['false', 'No']]);
   const button = el('button', { class: 'danger', disabled: true }, 'Delete campaign');
-  const hint = isName ? null : 'Its name cannot be typed as it is shown, so type its id.';
+  const hint = isName ? 'The button is enabled once it matches.' : 'Its name cannot be typed as it is shown, so type its id.';
+  const differs = el('p', { class: 'hint', role: 'log' });
   const key = crypto.randomUUID();
   typed.addEventListener('input', () => {
     button.disabled = typed.value.normalize('NFC') !== expected;
+    setText(differs, typed.value && button.disabled ? 'Not the same yet. Capital letters count.' : '');
   });
   const send_ = async (event) => {
     event.preventDefault();
@@ -135,9 +141,9 @@ function deletionForm({ name, id, submit }) {
   };
   return el(
     'form', { class: 'delete', submit: send_ }, el('h2', {}, 'Delete it'),
-    el('p', {}, 'The campaign and everything in it is deleted, and cannot be brought back', kept ? ' except from an archive.' : '.'),
+    el('p', {}, 'The campaign and everything in it is deleted, and cannot be restored', kept ? ' except from an archive.' : ': there is no archive here.'),
     el('p', { class: 'expected' }, shown(expected)),
-    field(`Type the ${isName ? 'name' : 'id'} to confirm`, typed, hint),
+    field(`Type the ${isName ? 'name' : 'id'} to confirm`, typed, hint), differs,
     field('Reason', reason, 'Optional: a word such as erasure-request, of a-z 0-9 and -. It is kept in the audit trail, so nothing personal.'),
     archive && field('Archive', archive), button,
   );

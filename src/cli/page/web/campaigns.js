@@ -1,8 +1,9 @@
 // The list of campaigns: filter, sort, and rows that are in the document only while they are seen.
 import { send, state, to } from './api.js';
 import { alertBox, el, field, select, setText, shown, time } from './dom.js';
-import { age, count, isCampaignId, number, plain } from './text.js';
+import { age, count, isCampaignId, number, plain, quoted } from './text.js';
 
+const STATUSES = ['active', 'archived', 'completed', 'deleting', 'draft', 'ended', 'failed', 'paused', 'stopped'];
 const ROW = 56;
 /** Rows beyond those that are seen, on each side. */
 const SPARE = 12;
@@ -21,21 +22,25 @@ export async function campaigns({ main, signal }) {
   const status = select([['', 'All statuses']]);
   const refresh = el('button', { type: 'button' }, 'Refresh');
   const notes = el('div');
+  const none = el('p', { class: 'empty', hidden: true }, 'No campaign matches.');
   const list = new List();
   let all = [];
   let statuses = '';
+  /** Whether the table has more than the server lists: then it is asked for one status. */
+  let isCut = false;
 
   function narrow() {
     [last.filter, last.status] = [filter.value, status.value];
     const words = plain(filter.value).toLowerCase().trim();
     const rows = all.filter((it) => (!last.status || it.status === last.status) && (!words || it.found.includes(words)));
     list.show(rows);
+    none.hidden = rows.length > 0 || all.length === 0;
     setText(number_, rows.length === all.length ? count(all.length, 'campaign') : `${number(rows.length)} of ${count(all.length, 'campaign')}`);
   }
 
   async function load() {
     refresh.disabled = true;
-    const answer = await send('GET', '/local/campaigns', { signal });
+    const answer = await send('GET', isCut && status.value ? `/local/campaigns?status=${encodeURIComponent(status.value)}` : '/local/campaigns', { signal });
     refresh.disabled = false;
     if (answer.status !== 200) {
       notes.replaceChildren(alertBox(answer.body?.message ?? `The server answered ${answer.status}.`));
@@ -44,32 +49,44 @@ export async function campaigns({ main, signal }) {
     const { campaigns: found, complete, unreadable } = answer.body;
     all = found.map((it) => ({ ...it, found: plain(`${it.id}\n${it.name}\n${it.accountId}`).toLowerCase() }));
     state.campaigns = all;
-    const now = [...new Set(all.map((it) => it.status))].sort();
+    isCut ||= !complete;
+    const now = isCut ? STATUSES : [...new Set(all.map((it) => it.status))].sort();
     if (statuses !== now.join()) {
       statuses = now.join();
       status.replaceChildren(...[['', 'All statuses'], ...now.map((it) => [it, plain(it)])].map(([value, text]) => el('option', { value }, text)));
       status.value = now.includes(last.status) ? last.status : '';
     }
     notes.replaceChildren(...[
-      !complete && el('p', { class: 'note' }, `These are not all: the list ends at ${number(all.length)}. \`campaigns list\` shows every one.`),
+      !complete && el('p', { class: 'note' }, `These are not all: the list ends at ${number(all.length)}. Choose a status, or list every one in a terminal: campaigns list`),
       unreadable.length > 0 && el('p', { class: 'note' }, `${count(unreadable.length, 'campaign')} cannot be read: `, shown(unreadable.join('; '))),
-      all.length === 0 && el('div', { class: 'empty' }, el('p', {}, 'There are no campaigns in this table.'), el('p', {}, 'Fill one of any size: ', el('code', {}, 'campaigns seed campaign_7 --total 100000'))),
+      all.length === 0 && el('div', { class: 'empty' }, el('p', {}, state.session.account && state.session.mode === 'console' ? 'This account has no campaigns here.' : 'There are no campaigns in this table.'), el('p', {}, 'Fill one of any size: ', el('code', {}, seed()))),
     ].filter(Boolean));
     list.node.hidden = all.length === 0;
     narrow();
   }
 
   filter.addEventListener('input', narrow);
-  status.addEventListener('change', narrow);
+  status.addEventListener('change', () => {
+    narrow();
+    if (isCut) load().catch((error) => fail(error));
+  });
   // A failure that is not the network's is the view's.
   let fail;
   refresh.addEventListener('click', () => load().catch((error) => fail(error)));
-  main.append(el('div', { class: 'tools' }, field('Filter', filter), field('Status', status), refresh), number_, notes, list.node);
+  const what = state.session.mode === 'serve' ? 'A demo table in this process. ' : '';
+  main.append(el('p', { class: 'note' }, `${what}Open a campaign to see everything that is in it, and to delete it with exact counts.`));
+  main.append(el('div', { class: 'tools' }, field('Filter', filter), field('Status', status), refresh), number_, notes, none, list.node);
   list.start(signal);
   await load();
   await new Promise((_, reject) => {
     fail = reject;
   });
+}
+
+/** The command that fills a campaign in this table. */
+function seed() {
+  const { table, endpoint } = state.session;
+  return ['campaigns', 'seed', 'campaign_7', '--total', '100000', '--table-name', table, ...(endpoint ? ['--endpoint-url', endpoint] : [])].map(quoted).join(' ');
 }
 
 class List {
@@ -149,7 +166,7 @@ class List {
     const name = shown(it.name || it.id);
     const title = isCampaignId(it.id)
       ? el('a', { href: to('campaigns', it.id, it.accountId), title: plain(it.name).slice(0, 500) }, name)
-      : el('span', { title: 'The API cannot name this id' }, name);
+      : el('span', { title: 'The API does not accept this id' }, name);
     return el(
       'tr', { 'aria-rowindex': at + 2 },
       el('td', { class: 'name' }, title, el('span', { class: 'id' }, shown(it.id))),

@@ -1,5 +1,5 @@
 // One deletion: while it runs, how far it is and who works on it; afterwards, what it has deleted.
-import { pause, send, state, to, wait } from './api.js';
+import { pause, send, sendOnce, state, to, wait } from './api.js';
 import { Bars, sum } from './bars.js';
 import { badge } from './campaigns.js';
 import { alertBox, copyButton, el, facts, setText, shown, time } from './dom.js';
@@ -11,6 +11,7 @@ const MEASURED = 6;
 
 export async function deletion(view) {
   const { main, signal, id } = view;
+  view.heading.before(el('p', { class: 'back' }, el('a', { href: '#/deletions' }, 'All deletions')));
   if (!isDeletionId(id)) {
     main.append(alertBox('That is not the id of a deletion.', el('a', { href: '#/deletions' }, 'All deletions')));
     return;
@@ -20,18 +21,21 @@ export async function deletion(view) {
   const totals = JSON.parse(sessionStorage.getItem(`totals ${id}`) ?? 'null');
   const part = new Part(totals);
   let measured = [];
-  for (let isFirst = true; ; isFirst = false) {
+  for (let isFirst = true; ; ) {
     const answer = await send('GET', path, { signal, account });
-    if (answer.status === 429) {
-      await wait(pause(answer, 60), signal);
+    if (answer.status === 429 || answer.status >= 500) {
+      part.fail(answer.status >= 500 ? plain(answer.body?.message ?? `The server answered ${answer.status}.`) : '');
+      await wait(pause(answer, answer.status === 429 ? 60 : 10), signal);
       continue;
     }
+    part.fail('');
     if (answer.status !== 200) {
       main.append(alertBox(plain(answer.body?.message ?? `The server answered ${answer.status}.`), el('p', {}, 'It may be of another account, or its record has expired. ', el('a', { href: '#/deletions' }, 'All deletions'))));
       return;
     }
     const it = answer.body;
     if (isFirst) {
+      isFirst = false;
       view.setTitle(it.campaignName || it.campaignId, shown(it.campaignName || it.campaignId));
       main.append(part.node);
     }
@@ -54,10 +58,16 @@ function rate(measured) {
   return seconds > 0.5 ? (until[1] - from[1]) / seconds : null;
 }
 
-/** Sends the DELETE again: it resumes a deletion that has no worker. */
+/**
+ * Sends the DELETE again, once: it resumes a deletion that has no worker. Not if the campaign is no
+ * longer the one that is being deleted, so that nothing else is.
+ */
 async function resume(it, account, signal) {
-  const headers = { prefer: 'respond-async' };
-  const answer = await send('DELETE', `/v1/campaigns/${encodeURIComponent(it.campaignId)}`, { signal, account, headers });
+  const id = encodeURIComponent(it.campaignId);
+  const now = await send('GET', `/local/campaigns/${id}`, { signal });
+  if (now.status !== 200 || now.body.deletionId !== it.deletionId) return 'The campaign has changed: it is not being deleted by this deletion.';
+  const headers = { prefer: 'respond-async', 'if-match': `"${now.body.updatedAt}"` };
+  const answer = await sendOnce('DELETE', `/v1/campaigns/${id}`, { signal, account, headers });
   return answer.status < 300 ? null : plain(answer.body?.message ?? `The server answered ${answer.status}.`);
 }
 
@@ -65,17 +75,25 @@ class Part {
   #totals;
   #bars = new Bars('progressbar');
   #badge = el('p', { class: 'state' });
+  #wrong = el('p', { class: 'wrong', role: 'alert' });
   #total = el('p', { class: 'total' });
+  #fill = el('div', { class: 'fill' });
   #speed = el('p', { class: 'note' });
   #worker = el('dl', { class: 'facts' });
   #stalled = el('div');
   #said = el('p', { class: 'unseen', role: 'log' });
   #rest = el('div');
   #status = null;
-  node = el('div', {}, this.#badge, this.#stalled, el('section', {}, this.#total, this.#speed, this.#bars.node), this.#worker, this.#rest, this.#said);
+  #overall = el('div', { class: 'track overall', 'aria-hidden': 'true' }, this.#fill);
+  node = el('div', {}, this.#badge, this.#stalled, this.#wrong, el('section', {}, this.#total, this.#overall, this.#speed, this.#bars.node), this.#worker, this.#rest, this.#said);
 
   constructor(totals) {
     this.#totals = totals;
+  }
+
+  /** Says why the state is not read; nothing once it is. */
+  fail(why) {
+    setText(this.#wrong, why);
   }
 
   show(it, local, perSecond) {
@@ -88,7 +106,11 @@ class Part {
     }
     this.#bars.set(it.deletedItems, isDone ? null : this.#totals);
     const total = this.#totals && !isDone ? Math.max(sum(this.#totals), it.processed) : null;
-    setText(this.#total, total !== null ? `${number(it.processed)} of ${count(total, 'item')}` : `${count(it.processed, 'item')} deleted`);
+    setText(this.#total, total !== null ? `${number(it.processed)} of ${count(total, 'item')} deleted` : `${count(it.processed, 'item')} deleted`);
+    this.#overall.hidden = total === null;
+    if (total !== null) this.#fill.style.transform = `scaleX(${it.processed / Math.max(1, total)})`;
+    this.#bars.node.classList.toggle('done', isDone);
+    if (!this.#rest.hasChildNodes()) this.#rest.append(about(it));
     setText(this.#speed, isDone ? took(it) : speed(total, it, perSecond));
     const rows = work(it, local);
     const kept = [...this.#worker.children];
@@ -117,28 +139,42 @@ class Part {
   finish(it, account, signal) {
     const { session } = state;
     const { archive } = it;
-    const parts = [facts([
-      ['Campaign', shown(it.campaignId)], ['Deletion', shown(it.deletionId)], ['Requested by', shown(it.requestedBy)],
-      ['Reason', it.reason && shown(it.reason)], ['Started', time(it.startedAt, moment)], ['Completed', time(it.completedAt, moment)],
-    ])];
+    const parts = [about(it)];
     if (archive) {
-      const words = session.restore?.map((word) => word.replace('{deletionId}', it.deletionId).replace('{accountId}', account ?? session.account));
+      const words = session.restore?.map((word) => word.replace('{deletionId}', it.deletionId).replace('{accountId}', () => account ?? session.account));
       const command = words?.map(quoted).join(' ');
       parts.push(el(
         'section', {}, el('h2', {}, 'Archive'),
         facts([['Location', shown(archive.location)], ['Items', number(archive.items)], ['Size', bytes(archive.bytes)], ['Until', archive.expiresAt && time(archive.expiresAt, moment)]]),
+        command && el('p', { class: 'note' }, 'To restore the campaign with everything in it, run:'),
         command && el('div', { class: 'command' }, el('code', {}, plain(command)), copyButton(() => command)),
       ));
     }
+    if (!archive) parts.push(el('section', {}, el('h2', {}, 'Archive'), el('p', { class: 'note' }, 'Not archived: it cannot be restored from here.')));
     parts.push(receipt(it, account, signal));
     this.#rest.replaceChildren(...parts);
+    this.#sayIfItIsThere(it, account, signal);
+  }
+
+  /** Says that a campaign with the same id is in the table, restored or new. */
+  async #sayIfItIsThere(it, account, signal) {
+    const answer = await send('GET', `/local/campaigns/${encodeURIComponent(it.campaignId)}`, { signal });
+    if (answer.status !== 200) return;
+    this.#stalled.replaceChildren(el('p', { class: 'note' }, 'A campaign with this id is in the table again: ', el('a', { href: to('campaigns', it.campaignId, account) }, shown(answer.body.name || it.campaignId))));
   }
 }
+
+/** What is known of a deletion from its start. */
+const about = (it) => facts([
+  ['Campaign', shown(it.campaignId)], ['Deletion', shown(it.deletionId)], ['Requested by', shown(it.requestedBy)],
+  ['Reason', it.reason && shown(it.reason)], ['Started', time(it.startedAt, moment)], ['Completed', it.completedAt && time(it.completedAt, moment)],
+]);
 
 const took = (it) => `In ${duration(Math.max(1, (Date.parse(it.completedAt) - Date.parse(it.startedAt)) / 1_000))}. Each item was counted once.`;
 
 function speed(total, it, perSecond) {
   if (it.status === 'stalled') return `Last progress ${moment(Date.parse(it.lastProcessedAt))}`;
+  if (total !== null && it.processed >= total) return 'Everything is counted. What is left is deleted, and a last reading finds nothing…';
   if (perSecond === null) return 'Measuring the rate…';
   const at = `${number(Math.round(perSecond))} items/s`;
   if (total === null) return `${at}; the total is not known, since this tab made no dry run`;
@@ -151,7 +187,7 @@ function work(it, local) {
   if (!local) return [];
   const { here } = local;
   const worker = {
-    active: `Active: its lease ends in ${local.leaseLeftSeconds} s, and is renewed before`,
+    active: `Active (its lease ends in ${local.leaseLeftSeconds} s unless it is renewed)`,
     none: 'Between slices: the next worker takes over',
     stalled: 'None: the last lease has ended',
   }[local.worker];
@@ -159,7 +195,7 @@ function work(it, local) {
   if (local.pass > 1) rows.push(['Passes', `${number(local.pass)}: items were written while others were deleted`]);
   if (local.ranges > 1) rows.push(['Ranges', `${number(local.ranges)} parts of the campaign at once`]);
   if (here) {
-    rows.push(['Slices', `${number(here.slices)} in this process`]);
+    rows.push(['Slices', `${number(here.slices)} ended in this process`]);
     rows.push(['Unprocessed writes', here.unprocessed === 0 ? 'None' : `${number(here.unprocessed)} were throttled and sent again`]);
   }
   return rows;

@@ -1,5 +1,5 @@
 // The deletions of an account: those that run, with bars that move, and the history, with CSV.
-import { pause, send, state, to, wait } from './api.js';
+import { chosen, pause, send, state, to, wait } from './api.js';
 import { badge } from './campaigns.js';
 import { alertBox, download, el, field, setText, shown, time } from './dom.js';
 import { age, count, csv, duration, moment, number, plain } from './text.js';
@@ -16,7 +16,7 @@ export async function deletions(view) {
     await watch(view, state.session.account, main);
     return;
   }
-  const names = [...new Set((state.campaigns ?? (await listed(signal))).map((it) => it.accountId))].sort();
+  const names = [...new Set([...(state.campaigns ?? (await listed(signal))).map((it) => it.accountId), ...state.accounts])].sort();
   state.account = view.account ?? state.account ?? names[0] ?? '';
   const options = el('datalist', { id: 'accounts' }, names.map((name) => el('option', { value: name })));
   const input = el('input', { type: 'text', list: 'accounts', value: state.account, autocomplete: 'off', spellcheck: 'false' });
@@ -26,14 +26,16 @@ export async function deletions(view) {
   const choose = () => {
     inner?.abort();
     inner = new AbortController();
-    state.account = input.value;
-    sessionStorage.setItem('account', state.account);
     body.replaceChildren();
-    if (state.account === '') return;
+    if (input.value === '') return;
+    chosen(input.value);
     watch({ ...view, signal: AbortSignal.any([signal, inner.signal]) }, state.account, body).catch((error) => error.name !== 'AbortError' && fail(error));
   };
-  input.addEventListener('change', choose);
-  main.append(el('div', { class: 'tools' }, field('Account', input)), options, body);
+  const form = el('form', { class: 'tools', submit: (event) => {
+    event.preventDefault();
+    choose();
+  } }, field('Account', input), el('button', {}, 'Show'));
+  main.append(form, options, body);
   choose();
   await new Promise((_, reject) => {
     fail = reject;
@@ -58,6 +60,7 @@ async function watch({ signal }, account, part) {
     'table', { class: 'history' },
     el('thead', {}, el('tr', {}, ['Campaign', 'Status', 'Items', 'Requested by', 'Started', 'Took'].map((name, at) => el('th', { scope: 'col', class: `h${at}` }, name)))), table,
   );
+  const problem = el('div');
   let after;
 
   const matches = (it) => {
@@ -68,7 +71,7 @@ async function watch({ signal }, account, part) {
     const all = [...found.values()].sort((a, b) => (a.deletionId < b.deletionId ? 1 : -1));
     live.show(all.filter((it) => it.status !== 'succeeded'));
     const wanted = all.filter(matches);
-    setText(note, wanted.length === all.length ? `${count(all.length, 'deletion')}${after ? ', and older ones' : ''}` : `${number(wanted.length)} of ${count(all.length, 'deletion')}`);
+    setText(note, wanted.length === all.length ? `${count(all.length, 'deletion')}${after ? ', and older ones' : ''}` : `${number(wanted.length)} of ${count(all.length, 'deletion')}${after ? ' that are loaded' : ''}`);
     const keep = new Set(wanted.map((it) => it.deletionId));
     for (const [id, row] of rows) {
       if (!keep.has(id)) {
@@ -91,17 +94,24 @@ async function watch({ signal }, account, part) {
       before = row.node;
     }
     history.hidden = all.length === 0;
+    if (all.length === 0) setText(note, state.session.choosesAccount ? `No deletions of account ${plain(account)}.` : 'No deletions yet.');
   }
   function take(body) {
     for (const it of body.deletions) found.set(it.deletionId, it);
   }
 
+  /** Says that an answer is none, and returns whether it is. */
+  function failed(answer) {
+    problem.replaceChildren(...(answer.status === 200 ? [] : [alertBox(plain(answer.body?.message ?? `The server answered ${answer.status}.`))]));
+    return answer.status !== 200;
+  }
+
   filter.addEventListener('input', draw);
   older.addEventListener('click', async () => {
     older.disabled = true;
-    const answer = await page(after, account, signal).catch(() => null);
+    const answer = await page(after, account, signal);
     older.disabled = false;
-    if (answer?.status !== 200) return;
+    if (failed(answer)) return;
     take(answer.body);
     after = answer.body.after;
     older.hidden = !after;
@@ -113,6 +123,7 @@ async function watch({ signal }, account, part) {
     try {
       for (let from = null; ;) {
         const answer = await page(from, account, signal);
+        if (failed(answer)) return;
         all.push(...answer.body.deletions);
         from = answer.body.after;
         if (!from) break;
@@ -125,15 +136,32 @@ async function watch({ signal }, account, part) {
     }
   });
 
-  part.append(live.node, el('section', {}, el('h2', {}, 'History'), el('div', { class: 'tools' }, field('Filter', filter), save), note, el('div', { class: 'wide' }, history), older));
+  part.append(problem, live.node, el('section', {}, el('h2', {}, 'History'), el('div', { class: 'tools' }, field('Filter', filter), save), note, el('div', { class: 'wide' }, history), older));
+  /** Reads one of those that run and are no longer among the newest: another one in each round. */
+  async function follow(newest) {
+    const old = [...found.values()].filter((it) => it.status !== 'succeeded' && !newest.some((other) => other.deletionId === it.deletionId));
+    const next = old.sort((a, b) => (read.get(a.deletionId) ?? 0) - (read.get(b.deletionId) ?? 0))[0];
+    if (!next) return;
+    read.set(next.deletionId, performance.now());
+    const answer = await send('GET', `/v1/deletions/${next.deletionId}`, { signal, account });
+    if (answer.status === 200) found.set(next.deletionId, answer.body);
+  }
+
+  const read = new Map();
   let isFirst = true;
   for (;;) {
+    // One route, one limit: a file that is read has it.
+    if (save.disabled) {
+      await wait(1_000, signal);
+      continue;
+    }
     const answer = await page(null, account, signal);
-    if (answer.status !== 200) {
-      part.replaceChildren(alertBox(plain(answer.body?.message ?? `The server answered ${answer.status}.`)));
-      return;
+    if (failed(answer)) {
+      await wait(pause(answer, QUIET), signal);
+      continue;
     }
     take(answer.body);
+    await follow(answer.body.deletions);
     if (isFirst) {
       after = answer.body.after;
       older.hidden = !after;
@@ -159,7 +187,7 @@ function line(it, account) {
     'tr', {},
     el('td', { class: 'h0' }, el('a', { href: to('deletions', it.deletionId, account) }, shown(it.campaignName || it.campaignId)), el('span', { class: 'id' }, shown(it.campaignId))),
     el('td', { class: 'h1' }, badge(it.status)), el('td', { class: 'h2' }, number(it.processed)),
-    el('td', { class: 'h3' }, shown(it.requestedBy)), el('td', { class: 'h4' }, time(it.startedAt, moment)),
+    el('td', { class: 'h3', title: plain(it.requestedBy) }, shown(it.requestedBy)), el('td', { class: 'h4' }, time(it.startedAt, moment)),
     el('td', { class: 'h5' }, took === null ? '' : duration(took)),
   );
 }

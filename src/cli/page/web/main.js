@@ -136,12 +136,19 @@ document.querySelector('.skip').addEventListener('click', (event) => {
   event.preventDefault();
   main.focus();
 });
+// What a button begins has no view to wait for it.
+addEventListener('unhandledrejection', (event) => {
+  const isKey = event.reason instanceof NoKey;
+  if (isKey) unknownKey();
+  if (isKey || event.reason?.name === 'AbortError') event.preventDefault();
+});
 addEventListener('hashchange', async () => {
-  if (keyIn(location.hash)) {
+  if (location.hash.startsWith('#key=')) {
     await findKey();
     start();
   } else if (state.session) show();
 });
 
+const isMalformed = location.hash.startsWith('#key=') && !keyIn(location.hash);
 if (await findKey()) await start();
-else ask();
+else ask(isMalformed ? 'The key in this address is malformed: part of it may be missing.' : undefined);

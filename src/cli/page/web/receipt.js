@@ -1,15 +1,20 @@
 // The receipt of a deletion, verified here: nothing is shown of one that does not verify.
-import { send, state } from './api.js';
+import { NoKey, send, state } from './api.js';
 import { alertBox, download, el, facts, shown } from './dom.js';
 import { plain } from './text.js';
 
 const TYPE = 'deletion-receipt+jwt';
+/** What the claims mean, by their names in the receipt. */
+const NAMES = {
+  iss: 'Issuer', jti: 'Deletion', sub: 'Campaign', iat: 'Signed', accountId: 'Account', requestedBy: 'Requested by', reason: 'Reason',
+  startedAt: 'Started', completedAt: 'Completed', deletedItems: 'Deleted items', verifiedEmpty: 'Verified empty', passes: 'Passes', copies: 'Known copies',
+};
 
 export function receipt(it, account, signal) {
   const body = el('div');
   const part = el('section', {}, el('h2', {}, 'Receipt'), body);
   if (!state.session.receipts) {
-    body.append(el('p', { class: 'note' }, 'Receipts are not enabled here.'));
+    body.append(el('p', { class: 'note' }, state.session.mode === 'console' ? 'Receipts are not enabled: start the console with --receipt-key-ids and --receipt-issuer.' : 'Receipts are not enabled here.'));
     return part;
   }
   const button = el('button', { type: 'button', click: show }, 'Show receipt');
@@ -29,12 +34,13 @@ export function receipt(it, account, signal) {
       body.replaceChildren(
         el('p', { class: 'good' }, 'Verified in this browser'),
         el('p', { class: 'note' }, 'Signed by a key that this server publishes, and unchanged since.'),
-        facts(Object.entries(claims).map(([name, value]) => [name, shown(typeof value === 'object' ? said(value) : when(name, value))])),
+        facts(Object.entries(claims).map(([name, value]) => [Object.hasOwn(NAMES, name) ? NAMES[name] : plain(name), shown(typeof value === 'object' ? said(value) : when(name, value))])),
         el('details', {}, el('summary', {}, 'The signed text (JWS)'), el('pre', {}, plain(text))),
         el('button', { type: 'button', click: () => download(`deletion-${it.deletionId}.jwt`, 'application/jwt', text) }, 'Download receipt'),
       );
     } catch (error) {
       if (signal.aborted) return;
+      if (error instanceof NoKey) throw error;
       body.replaceChildren(alertBox('The receipt could not be verified.', el('p', {}, plain(error.message)), button));
       button.disabled = false;
     }
@@ -43,7 +49,7 @@ export function receipt(it, account, signal) {
 }
 
 const said = (value) => Object.entries(value).map(([name, it]) => `${name}: ${it ?? 'no end'}`).join(', ');
-const when = (name, value) => (name === 'iat' ? `${value} (${new Date(value * 1_000).toISOString()})` : String(value));
+const when = (name, value) => (name === 'iat' ? new Date(value * 1_000).toISOString() : String(value));
 
 const json = (text) => JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(decode(text)));
 

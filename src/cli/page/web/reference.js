@@ -1,5 +1,5 @@
 // The reference: the OpenAPI document that the server serves, with calls to paste and to try.
-import { currentKey, send } from './api.js';
+import { currentKey, send, state } from './api.js';
 import { alertBox, copyButton, el, facts } from './dom.js';
 import { plain } from './text.js';
 import { tryIt } from './try.js';
@@ -12,7 +12,7 @@ export async function reference({ main, signal }) {
   }
   const resolve = resolver(answer.body);
   const { info, paths, components } = answer.body;
-  const parts = [el('div', {}, prose(info.description)), el('p', { class: 'note' }, 'As a file: ', el('a', { href: '/v1/openapi.json' }, 'openapi.json'))];
+  const parts = [el('div', {}, prose(info.description)), el('p', { class: 'note' }, 'As a file: ', el('a', { href: '/v1/openapi.json' }, 'openapi.json'), '. Lines that are copied have the key of this page in them.')];
   for (const [path, methods] of Object.entries(paths)) {
     for (const [method, operation] of Object.entries(methods)) parts.push(described(method.toUpperCase(), path, operation, resolve));
   }
@@ -45,8 +45,8 @@ function described(method, path, operation, resolve) {
     parameters.length > 0 && el('details', {}, el('summary', {}, 'Parameters'), facts(parameters.map((it) => [
       el('code', {}, it.name), el('div', {}, el('p', { class: 'note' }, [it.in, it.required && 'required', constraint(resolve(it.schema))].filter(Boolean).join(', ')), prose(it.description)),
     ]))),
-    el('details', {}, el('summary', {}, 'Answers'), Object.entries(operation.responses).map(([status, of]) => answered(status, resolve(of), resolve))),
     tryIt({ method, path, parameters, resolve, body: operation.requestBody && JSON.stringify(example(resolve(operation.requestBody), resolve), null, 2) }),
+    el('details', {}, el('summary', {}, 'Answers'), Object.entries(operation.responses).map(([status, of]) => answered(status, resolve(of), resolve))),
   );
 }
 
@@ -67,7 +67,7 @@ function answered(status, of, resolve) {
   const examples = Object.values(content?.examples ?? {}).map(resolve);
   const names = [content?.schema, ...(content?.schema?.oneOf ?? [])].map((it) => it?.$ref?.split('/').at(-1)).filter(Boolean);
   return el(
-    'div', { class: 'answer' }, el('p', {}, el('strong', {}, status), ' ', of.description), names.length > 0 && el('p', { class: 'note' }, 'Schema: ', el('code', {}, names.join(', '))),
+    'div', { class: 'answer' }, el('p', { class: 'strong' }, status), prose(of.description), names.length > 0 && el('p', { class: 'note' }, 'Schema: ', el('code', {}, names.join(', '))),
     examples.map((it) => el('pre', { tabindex: 0 }, plain(JSON.stringify(it.value, null, 2)).replaceAll('\ufffd', '\n'))),
   );
 }
@@ -85,6 +85,7 @@ function properties(schema, resolve) {
 function curl(method, path, parameters, body, key) {
   const filled = path.replaceAll(/\{(\w+)\}/g, (_, name) => parameters.find((it) => it.name === name)?.example ?? name.toUpperCase());
   const parts = ['curl', method === 'GET' ? null : `-X ${method}`, `'${location.origin}${filled}'`, key && `-H 'Authorization: Bearer ${key}'`];
+  if (key && state.session.choosesAccount) parts.push(`-H 'Campaigns-Account: ${encodeURIComponent(state.account ?? 'ACCOUNT')}'`);
   if (body) parts.push(`-d '${JSON.stringify(body).replaceAll("'", String.raw`'\''`)}'`);
   return parts.filter(Boolean).join(' ');
 }

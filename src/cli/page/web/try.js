@@ -11,10 +11,12 @@ export function tryIt(operation) {
 }
 
 function form({ method, path, parameters, resolve, body }) {
+  const account = state.session.choosesAccount && el('input', { type: 'text', required: true, value: state.account ?? '', autocomplete: 'off', spellcheck: 'false' });
   const inputs = parameters.map((parameter) => [parameter, input(resolve(parameter.schema), parameter)]);
   const text = body && el('textarea', { rows: 5, spellcheck: 'false' }, body);
   const typed = el('input', { type: 'text', autocomplete: 'off', spellcheck: 'false' });
-  const confirm = field('Type the campaign id to confirm', typed, 'This is no dry run: what is deleted is gone.');
+  const label = method === 'POST' ? 'Type every campaign id, with a space between two, to confirm' : 'Type the campaign id to confirm';
+  const confirm = field(label, typed, 'This is no dry run: what is deleted is gone.');
   const button = el('button', { class: 'primary' }, 'Send');
   const said = el('div', { class: 'said', 'aria-live': 'polite' });
   const value = (name) => inputs.find(([it]) => it.name === name)?.[1].value ?? '';
@@ -25,7 +27,7 @@ function form({ method, path, parameters, resolve, body }) {
     if (method !== 'POST') return null;
     try {
       const order = JSON.parse(text.value);
-      return order.validateOnly === true ? null : String(order.campaignIds?.[0] ?? '');
+      return order.validateOnly === true ? null : (order.campaignIds ?? []).join(' ');
     } catch {
       return null;
     }
@@ -33,6 +35,7 @@ function form({ method, path, parameters, resolve, body }) {
   function check() {
     const id = dangerous();
     confirm.hidden = id === null;
+    button.className = id === null ? 'primary' : 'danger';
     button.disabled = id !== null && (id === '' || typed.value !== id);
   }
   async function submit(event) {
@@ -50,10 +53,10 @@ function form({ method, path, parameters, resolve, body }) {
     }
     const target = query.size > 0 ? `${filled}?${query}` : filled;
     try {
-      const answer = await sendOnce(method, target, { headers, body: text?.value, account: state.account });
+      const answer = await sendOnce(method, target, { headers, body: text?.value, account: account ? account.value : null });
       const lines = [...answer.headers].map(([name, it]) => `${name}: ${it}`).join('\n');
       const shown = answer.body === null ? answer.text : JSON.stringify(answer.body, null, 2);
-      said.replaceChildren(el('p', { class: 'strong' }, `${answer.status}`), el('pre', { tabindex: 0 }, lines), el('pre', { tabindex: 0 }, lined(shown)));
+      said.replaceChildren(el('p', { class: 'strong' }, `${answer.status}, answering ${method} ${plain(target)}`), el('pre', { tabindex: 0 }, lines), el('pre', { tabindex: 0 }, lined(shown)));
     } catch (error) {
       said.replaceChildren(el('p', { class: 'wrong' }, `It was not sent, or its answer was lost: ${plain(error.message)}`));
     }
@@ -61,7 +64,7 @@ function form({ method, path, parameters, resolve, body }) {
   }
 
   for (const control of [...inputs.map(([, it]) => it), text, typed].filter(Boolean)) control.addEventListener('input', check);
-  const made = el('form', { submit, class: 'narrow' }, inputs.map(([it, control]) => field(it.required ? `${it.name} (required)` : it.name, control)), text && field('Request body', text), confirm, button, said);
+  const made = el('form', { submit, class: 'narrow' }, account && field('Account', account), inputs.map(([it, control]) => field(it.required ? `${it.name} (required)` : it.name, control)), text && field('Request body', text), confirm, button, said);
   check();
   return made;
 }
@@ -69,6 +72,11 @@ function form({ method, path, parameters, resolve, body }) {
 const lined = (text) => text.split('\n').map(plain).join('\n');
 
 function input(schema, parameter) {
-  if (schema.enum) return select([['', 'not sent'], ...schema.enum.map((it) => [it, String(it)])]);
+  if (schema.enum) {
+    const choice = select([['', 'not sent'], ...schema.enum.map((it) => [it, String(it)])]);
+    // A dry run, unless somebody decides otherwise.
+    if (parameter.name === 'validateOnly') choice.value = 'true';
+    return choice;
+  }
   return el('input', { type: 'text', required: parameter.in === 'path', autocomplete: 'off', spellcheck: 'false' });
 }
