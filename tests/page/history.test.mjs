@@ -63,14 +63,14 @@ async function running(page) {
 const half = (limit, ms) => Math.ceil((limit / 2) * (ms / 60_000)) + 1;
 
 test('several deletions run at once in one view', async (t) => {
-  const server = await Server.serve('--max-write-units-per-second', '150');
+  const server = await Server.serve('--max-write-units-per-second', '700');
   t.after(() => server.stop());
-  await Promise.all(RUNNING.map((id) => seed(server, id, '--total', '2000')));
+  await Promise.all(RUNNING.map((id) => seed(server, id, '--total', '8000')));
+  await deleteAll(server, RUNNING);
   const visit = await Visit.open(t, browser, server);
   const { page } = visit;
   await navigation(page, 'Deletions').click();
   await heading(page, 'Deletions').waitFor();
-  await deleteAll(server, RUNNING);
   await until('each has a bar', async () => {
     const shown = await running(page);
     return RUNNING.every((name) => name in shown);

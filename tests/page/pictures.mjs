@@ -46,7 +46,8 @@ async function ofReadme() {
       { id: 'campaign_spring', name: 'Spring Renewal', campaignStatus: 'completed', updatedAt: '2026-05-31T16:20:00Z' },
       { id: 'campaign_trial', name: 'Trial Follow-up', campaignStatus: 'draft', updatedAt: '2026-10-02T08:11:00Z' },
     ]);
-    const visit = await tabOf({ viewport: { width: 1280, height: 800 } });
+    // Without motion, so that each bar is where its number is.
+    const visit = await tabOf({ viewport: { width: 1280, height: 640 }, reducedMotion: 'reduce' });
     visit.server = server;
     visit.page = await visit.tab(server.address);
     const { page } = visit;

@@ -29,7 +29,7 @@ const NAMES = {
 };
 
 /** Those that are deleted, too. */
-const DELETED = ['markup', 'quotes', 'escape_sequence', 'override', 'combined', 'long', 'empty', 'prototype'];
+const DELETED = ['markup', 'escape_sequence', 'override', 'long', 'empty'];
 
 let browser;
 let server;
