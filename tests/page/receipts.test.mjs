@@ -52,7 +52,7 @@ async function shown(page, receipt, keys = undefined, claims = genuine.claims) {
   const show = button(page, 'Show receipt');
   await show.click();
   // What it said of an earlier one stays until then.
-  await until('a verdict', async () => (await show.count()) === 0 || show.isEnabled());
+  await until('a verdict', () => show.evaluateAll((all) => all.every(({ disabled }) => !disabled)));
   return main(page).innerText();
 }
 

@@ -83,7 +83,7 @@ test('a dry run is tried, a real deletion wants the id typed', async (t) => {
   await id.fill('campaign_123');
   await part.getByRole('combobox', { name: /validateOnly/ }).selectOption('true');
   await part.getByRole('button', { name: 'Send' }).click();
-  await part.getByText(/Campaign can be deleted/).last().waitFor();
+  await part.getByText(/Campaign can be deleted/).filter({ visible: true }).last().waitFor();
   assert.ok(await campaignItem(server, 'campaign_123'));
 
   await part.getByRole('combobox', { name: /validateOnly/ }).selectOption('false');
@@ -95,7 +95,7 @@ test('a dry run is tried, a real deletion wants the id typed', async (t) => {
   assert.ok(visit.sent('/v1/campaigns/').every(({ path }) => path.includes('validateOnly=true')), 'nothing was sent');
   await typed.fill('campaign_123');
   await sendButton.click();
-  await part.getByText(/Campaign deleted successfully/).last().waitFor();
+  await part.getByText(/Campaign deleted successfully/).filter({ visible: true }).last().waitFor();
   assert.equal(await campaignItem(server, 'campaign_123'), undefined);
 });
 
@@ -106,8 +106,8 @@ test('several campaigns are tried as a dry run', async (t) => {
   const body = part.getByRole('textbox', { name: /body/i });
   await body.fill('{"campaignIds": ["campaign_active"], "validateOnly": true}');
   await part.getByRole('button', { name: 'Send' }).click();
-  await part.getByText(/Cannot delete active campaign/).last().waitFor();
+  await part.getByText(/Cannot delete active campaign/).filter({ visible: true }).last().waitFor();
   await body.fill('{not json');
   await part.getByRole('button', { name: 'Send' }).click();
-  await part.getByText(/validation_error|not JSON/i).last().waitFor();
+  await part.getByText(/validation_error|not JSON/i).filter({ visible: true }).last().waitFor();
 });

@@ -75,7 +75,7 @@ class Part {
   #totals;
   #bars = new Bars('progressbar');
   #badge = el('p', { class: 'state' });
-  #wrong = el('p', { class: 'wrong', role: 'alert' });
+  #wrong = el('p', { class: 'wrong', role: 'alert', hidden: true });
   #total = el('p', { class: 'total' });
   #fill = el('div', { class: 'fill' });
   #speed = el('p', { class: 'note' });
@@ -93,6 +93,7 @@ class Part {
 
   /** Says why the state is not read; nothing once it is. */
   fail(why) {
+    this.#wrong.hidden = why === '';
     setText(this.#wrong, why);
   }
 
