@@ -15,7 +15,7 @@ const LONG_FRAME_MS = 100;
 const POLLS = 1_000;
 /** Of the list of deletions, which has more to change at each. */
 const POLLS_OF_LIST = 300;
-const WARM_UP = 100;
+const WARM_UP = 250;
 /** Most growth of the heap over `POLLS` polls: a number kept of each would be 8 KB, an element 1 MB. */
 const MOST_GROWTH = 256 * 1024;
 

@@ -42,26 +42,25 @@ export async function remove(page, typed) {
 
 export const number = (text) => Number(text.replaceAll(',', ''));
 
-/** The number before a word in a part of the page: `12,345 of 100,000 items`. */
-export async function numbers(part, pattern) {
-  const found = (await part.innerText()).match(pattern);
-  assert.ok(found, `${pattern} in: ${await part.innerText()}`);
-  return found.slice(1).map(number);
-}
-
-/** The counts that the bars in a part of the page show, by the API's names of the kinds. */
-export async function bars(part) {
+/** The text of a part of the page, and the counts of its bars, by the API's names of the kinds. */
+export async function moment(part) {
   // In one step, so that no poll comes in between.
-  const shown = await part.getByRole('progressbar').or(part.getByRole('meter')).evaluateAll(
-    (all) => all.map((bar) => [bar.getAttribute('aria-label'), bar.getAttribute('aria-valuenow')]),
-  );
+  const { text, shown } = await part.evaluate((it) => ({
+    text: it.innerText,
+    shown: [...it.querySelectorAll('[role=progressbar], [role=meter]')].map(
+      (bar) => [bar.getAttribute('aria-label'), bar.getAttribute('aria-valuenow')],
+    ),
+  }));
   const counts = {};
   for (const [name, now] of shown) {
     assert.ok(name in KINDS, `a bar of a kind: ${name}`);
     counts[KINDS[name]] = Number(now);
   }
-  return counts;
+  return { text, counts };
 }
+
+/** The counts that the bars in a part of the page show. */
+export const bars = async (part) => (await moment(part)).counts;
 
 /** Waits for the dry run's bars, and checks what they count. */
 export async function assertWould(page, expected) {
