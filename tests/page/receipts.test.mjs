@@ -1,19 +1,29 @@
 // Receipts that do not hold: the page verifies each one itself, and says so.
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, sign } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { after, before, test } from 'node:test';
 
 import { Visit, launch } from './browser.mjs';
 import { Server, call, putCampaigns, until } from './server.mjs';
 import { button, heading, main } from './views.mjs';
 
+/** The key of the server, with which a test can sign what the server never would. */
+const OWN = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+
 let browser;
+let directory;
 let server;
 let deletionId;
 let genuine;
 
 before(async () => {
-  [browser, server] = await Promise.all([launch(), Server.serve()]);
+  directory = await mkdtemp(path.join(tmpdir(), 'page-'));
+  const file = path.join(directory, 'receipts.pem');
+  await writeFile(file, OWN.export({ type: 'pkcs8', format: 'pem' }));
+  [browser, server] = await Promise.all([launch(), Server.serve('--receipt-key', file)]);
   await putCampaigns(server, [{ id: 'other' }]);
   const { deletionSummary } = await call(server, 'DELETE', '/v1/campaigns/campaign_123');
   deletionId = deletionSummary.deletionId;
@@ -22,12 +32,13 @@ before(async () => {
 after(async () => {
   await browser.close();
   await server.stop();
+  await rm(directory, { recursive: true });
 });
 
 const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
 const decode = (part) => JSON.parse(Buffer.from(part, 'base64url'));
 
-/** The receipt with another header or payload, signed by a key of ours if one is given. */
+/** The receipt with another header or payload, signed by this key if there is one. */
 function changed({ header = {}, claims = {}, key = undefined }) {
   const [protectedHeader, payload, signature] = genuine.receipt.split('.');
   const text = `${encode({ ...decode(protectedHeader), ...header })}.${encode({ ...decode(payload), ...claims })}`;
@@ -57,7 +68,11 @@ async function shown(page, receipt, keys = undefined, claims = genuine.claims) {
 }
 
 test('a genuine receipt is verified', async (t) => {
-  assert.match(await shown(await opened(t), genuine.receipt), /Verified in this browser/);
+  const page = await opened(t);
+  assert.match(await shown(page, genuine.receipt), /Verified in this browser/);
+  // What a test signs with the server's key holds, so the cases below fail for what they change.
+  const again = await opened(t);
+  assert.match(await shown(again, changed({ key: OWN })), /Verified in this browser/);
 });
 
 test('the claims that are shown are those that were signed', async (t) => {
@@ -83,12 +98,13 @@ test('a receipt that does not hold is not called verified', async (t) => {
     'a changed claim': [changed({ claims: { deletedItems: { messages: 1 } } })],
     'a changed signature': [`${header}.${payload}.${flipped}`],
     'no signature': [`${header}.${payload}.`],
-    'the algorithm none': [changed({ header: { alg: 'none' } })],
+    'the algorithm none': [changed({ header: { alg: 'none' }, key: OWN })],
+    'another algorithm': [changed({ header: { alg: 'HS256' }, key: OWN })],
     'a key of somebody else': [changed({ key: privateKey })],
     'a key that pretends to be ours': [changed({ key: privateKey }), [foreign]],
     'a key that nobody publishes': [changed({ header: { kid: 'x' }, key: privateKey })],
     'no keys at all': [genuine.receipt, []],
-    'another type': [changed({ header: { typ: 'JWT' } })],
+    'another type': [changed({ header: { typ: 'JWT' }, key: OWN })],
     'the receipt of another deletion': [otherReceipt],
     'something else': ['x.y.z'],
     nothing: [''],
