@@ -48,8 +48,8 @@ async function look({ signal, id }, body, it, account) {
   });
   const about = it && facts([
     ['Id', shown(it.id)], ['Status', badge(it.status)], ['Owner', shown(it.accountId)],
-    ['Last changed', time(it.updatedAt, age)], ['Protected', it.deletionProtection ? 'Yes' : null],
-  ]);
+    ['Last changed', time(it.updatedAt, age)], ['Protected', it.deletionProtection ? 'Yes' : 'No'],
+  ], 'row');
   body.replaceChildren(...[about, el('p', { class: 'note' }, 'Counting what would be deleted…')].filter(Boolean));
   const dry = await send('DELETE', `${path}?validateOnly=true`, { signal, account });
   if (dry.status !== 200) {
@@ -83,10 +83,9 @@ async function look({ signal, id }, body, it, account) {
     },
   });
   body.replaceChildren(
-    ...[about].filter(Boolean),
-    el('section', {}, el('h2', {}, 'What would be deleted'), el('p', { class: 'total' }, isWhole ? count(total, 'item') : `At least ${count(total, 'item')}`),
-      isWhole ? null : el('p', { class: 'note' }, 'Counting all of them takes longer than a request may. The deletion itself has no limit, and counts exactly.'), bars.node),
-    problem, form,
+    ...[about].filter(Boolean), problem,
+    el('div', { class: 'pair' }, el('section', { class: 'card' }, el('h2', {}, 'What would be deleted'), el('p', { class: 'total' }, isWhole ? count(total, 'item') : `At least ${count(total, 'item')}`),
+      isWhole ? null : el('p', { class: 'note' }, 'Counting all of them takes longer than a request may. The deletion itself has no limit, and counts exactly.'), bars.node), form),
   );
   return again;
 }
@@ -140,7 +139,7 @@ function deletionForm({ name, id, submit }) {
     await submit({ reason: reason.value, archive: archive?.value }, key);
   };
   return el(
-    'form', { class: 'delete', submit: send_ }, el('h2', {}, 'Delete it'),
+    'form', { class: 'delete card', submit: send_ }, el('h2', {}, 'Delete it'),
     el('p', {}, 'The campaign and everything in it is deleted, and cannot be restored', kept ? ' except from an archive.' : ': there is no archive here.'),
     el('p', { class: 'expected' }, shown(expected)),
     field(`Type the ${isName ? 'name' : 'id'} to confirm`, typed, hint), differs,

@@ -1,5 +1,5 @@
 // One deletion: while it runs, how far it is and who works on it; afterwards, what it has deleted.
-import { pause, send, sendOnce, state, to, wait } from './api.js';
+import { pause, send, state, to, wait } from './api.js';
 import { Bars, sum } from './bars.js';
 import { badge } from './campaigns.js';
 import { alertBox, copyButton, el, facts, setText, shown, time } from './dom.js';
@@ -59,15 +59,13 @@ function rate(measured) {
 }
 
 /**
- * Sends the DELETE again, once: it resumes a deletion that has no worker. Not if the campaign is no
- * longer the one that is being deleted, so that nothing else is.
+ * Sends the DELETE again: it resumes a deletion that has no worker. A campaign in `deleting` is attached to
+ * before `If-Match` is looked at, so one that never matches begins no deletion of whatever is there by then.
  */
 async function resume(it, account, signal) {
-  const id = encodeURIComponent(it.campaignId);
-  const now = await send('GET', `/local/campaigns/${id}`, { signal });
-  if (now.status !== 200 || now.body.deletionId !== it.deletionId) return 'The campaign has changed: it is not being deleted by this deletion.';
-  const headers = { prefer: 'respond-async', 'if-match': `"${now.body.updatedAt}"` };
-  const answer = await sendOnce('DELETE', `/v1/campaigns/${id}`, { signal, account, headers });
+  const headers = { prefer: 'respond-async', 'if-match': '"resume"' };
+  const answer = await send('DELETE', `/v1/campaigns/${encodeURIComponent(it.campaignId)}`, { signal, account, headers });
+  if (answer.status === 412 || answer.status === 404) return 'The campaign is no longer being deleted.';
   return answer.status < 300 ? null : plain(answer.body?.message ?? `The server answered ${answer.status}.`);
 }
 
@@ -82,10 +80,11 @@ class Part {
   #worker = el('dl', { class: 'facts' });
   #stalled = el('div');
   #said = el('p', { class: 'unseen', role: 'log' });
+  #about = el('div');
   #rest = el('div');
   #status = null;
   #overall = el('div', { class: 'track overall', 'aria-hidden': 'true' }, this.#fill);
-  node = el('div', {}, this.#badge, this.#stalled, this.#wrong, el('section', {}, this.#total, this.#overall, this.#speed, this.#bars.node), this.#worker, this.#rest, this.#said);
+  node = el('div', {}, this.#badge, this.#stalled, this.#wrong, el('div', { class: 'pair' }, el('section', { class: 'card' }, this.#total, this.#overall, this.#speed, this.#bars.node), el('section', { class: 'card' }, el('h2', {}, 'Details'), this.#about, this.#worker)), this.#rest, this.#said);
 
   constructor(totals) {
     this.#totals = totals;
@@ -111,7 +110,7 @@ class Part {
     this.#overall.hidden = total === null;
     if (total !== null) this.#fill.style.transform = `scaleX(${it.processed / Math.max(1, total)})`;
     this.#bars.node.classList.toggle('done', isDone);
-    if (!this.#rest.hasChildNodes()) this.#rest.append(about(it));
+    if (!this.#about.hasChildNodes() || isDone) this.#about.replaceChildren(about(it));
     setText(this.#speed, isDone ? took(it) : speed(total, it, perSecond));
     const rows = work(it, local);
     const kept = [...this.#worker.children];
@@ -140,7 +139,7 @@ class Part {
   finish(it, account, signal) {
     const { session } = state;
     const { archive } = it;
-    const parts = [about(it)];
+    const parts = [];
     if (archive) {
       const words = session.restore?.map((word) => word.replace('{deletionId}', it.deletionId).replace('{accountId}', () => account ?? session.account));
       const command = words?.map(quoted).join(' ');

@@ -31,10 +31,10 @@ export function time(text, how) {
   return el('time', { datetime: new Date(at).toISOString(), title: plain(text) }, how(at));
 }
 
-/** A list of names with their values; a value of `null` is left out. */
-export function facts(pairs) {
+/** A list of names with their values; a value of `null` is left out. `kind` is `row` for one beside the other. */
+export function facts(pairs, kind = '') {
   const rows = pairs.filter(([, value]) => value !== null && value !== undefined && value !== '');
-  return el('dl', { class: 'facts' }, rows.map(([name, value]) => el('div', {}, el('dt', {}, name), el('dd', {}, value))));
+  return el('dl', { class: `facts ${kind}` }, rows.map(([name, value]) => el('div', {}, el('dt', {}, name), el('dd', {}, value))));
 }
 
 /** A box that says what is wrong and what to do. */
