@@ -20,15 +20,20 @@ export async function deletion(view) {
   const path = `/v1/deletions/${id}`;
   const totals = JSON.parse(sessionStorage.getItem(`totals ${id}`) ?? 'null');
   const part = new Part(totals);
+  const first = el('p', { class: 'note', role: 'log' }, 'Reading the deletion…');
+  main.append(first);
   let measured = [];
   for (let isFirst = true; ; ) {
     const answer = await send('GET', path, { signal, account });
     if (answer.status === 429 || answer.status >= 500) {
-      part.fail(answer.status >= 500 ? plain(answer.body?.message ?? `The server answered ${answer.status}.`) : '');
+      const why = plain(answer.body?.message ?? `The server answered ${answer.status}.`);
+      part.fail(why);
+      setText(first, why);
       await wait(pause(answer, answer.status === 429 ? 60 : 10), signal);
       continue;
     }
     part.fail('');
+    first.remove();
     if (answer.status !== 200) {
       main.append(alertBox(plain(answer.body?.message ?? `The server answered ${answer.status}.`), el('p', {}, 'It may be of another account, or its record has expired. ', el('a', { href: '#/deletions' }, 'All deletions'))));
       return;
