@@ -137,3 +137,23 @@ test('a deletion is watched on once the network is back', async (t) => {
   await until('the bars move', async () => sum(await bars(main(page))) > shown);
   await assertDeleted(page, inProportion(9_000));
 });
+
+test('a state that cannot be read is read again', async (t) => {
+  const server = await Server.serve();
+  t.after(() => server.stop());
+  const { deletionSummary: { deletionId, deletedItems } } = await call(server, 'DELETE', '/v1/campaigns/campaign_123');
+  const visit = await Visit.open(t, browser, server);
+  const { page } = visit;
+  let failures = 0;
+  await page.route(`**/v1/deletions/${deletionId}`, (route) => {
+    failures += 1;
+    if (failures > 2) return route.continue();
+    const body = JSON.stringify({ error: 'internal_error', message: 'An internal error occurred' });
+    return route.fulfill({ status: 500, headers: { 'retry-after': '1' }, contentType: 'application/json', body });
+  });
+  await visit.go(`deletions/${deletionId}`);
+  await main(page).getByText('An internal error occurred').first().waitFor();
+  await assertDeleted(page, deletedItems);
+  assert.equal(failures, 3);
+  assert.equal(await main(page).getByText('An internal error occurred').filter({ visible: true }).count(), 0);
+});
