@@ -361,6 +361,14 @@ mod tests {
         assert_eq!(lanes[0].pages.asked(), 1);
         read_on(&mut lanes, f64::INFINITY);
         assert_eq!(lanes[0].pages.asked(), PAGES_AHEAD);
+        // So has whoever has deleted all that it held.
+        let mut lanes = [lane(1, 100)];
+        assert!(lanes[0].read().await.1.unwrap());
+        lanes[0].open();
+        let all = lanes[0].take(100);
+        lanes[0].answered(&all, Vec::new());
+        read_on(&mut lanes, 0.0);
+        assert_eq!(lanes[0].pages.asked(), 1);
     }
 
     #[tokio::test]
