@@ -1,4 +1,5 @@
 // Requests to the server: the key, the account, lost answers, and the times to wait that answers name.
+import { plain } from './text.js';
 
 const KEY = 'key';
 const FIRST_WAIT = 1_000;
@@ -109,6 +110,9 @@ export async function sendOnce(method, path, { headers = {}, body, signal, accou
   }
   return { status: answer.status, headers: answer.headers, body: json, text };
 }
+
+/** What an answer that is no success says. */
+export const said = (answer) => plain(answer.body?.message ?? `The server answered ${answer.status}.`);
 
 /** The seconds that an answer asks to wait. */
 export const retryAfter = (answer, otherwise) => {

@@ -1,9 +1,9 @@
 // One campaign: what would be deleted, why it may not be, and the form that deletes it.
-import { chosen, retryAfter, send, state, to, wait } from './api.js';
+import { chosen, retryAfter, said, send, state, to, wait } from './api.js';
 import { Bars, sum } from './bars.js';
 import { badge } from './campaigns.js';
 import { alertBox, el, facts, field, select, setText, shown, time } from './dom.js';
-import { age, count, isCampaignId, isTypable, plain } from './text.js';
+import { age, count, isCampaignId, isTypable } from './text.js';
 
 /** What to do about a refusal, by its code. */
 const NEXT = {
@@ -102,7 +102,7 @@ function refusal(answer, it, account, lookAgain) {
   else next.push(el('p', {}, NEXT[code] ?? 'Check again, or ask whoever runs the server.'));
   if (answer.status === 409 && !isRunning) next.push(el('p', { class: 'note' }, 'What is in it is not counted while it cannot be deleted.'));
   if (!isRunning && code !== 'forbidden') next.push(el('button', { type: 'button', click: lookAgain }, 'Check again'));
-  return alertBox(plain(answer.body?.message ?? `The server answered ${answer.status}.`), ...next);
+  return alertBox(said(answer), ...next);
 }
 
 /** Looks again once the time has passed that a rate limit names. */

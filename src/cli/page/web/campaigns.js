@@ -1,5 +1,5 @@
 // The list of campaigns: filter, sort, and rows that are in the document only while they are seen.
-import { send, state, to } from './api.js';
+import { said, send, state, to } from './api.js';
 import { alertBox, el, field, select, setText, shown, time } from './dom.js';
 import { age, count, isCampaignId, number, plain, quoted } from './text.js';
 
@@ -43,7 +43,7 @@ export async function campaigns({ main, signal }) {
     const answer = await send('GET', isCut && status.value ? `/local/campaigns?status=${encodeURIComponent(status.value)}` : '/local/campaigns', { signal });
     refresh.disabled = false;
     if (answer.status !== 200) {
-      notes.replaceChildren(alertBox(answer.body?.message ?? `The server answered ${answer.status}.`));
+      notes.replaceChildren(alertBox(said(answer)));
       return;
     }
     const { campaigns: found, complete, unreadable } = answer.body;

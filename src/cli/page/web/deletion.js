@@ -1,5 +1,5 @@
 // One deletion: while it runs, how far it is and who works on it; afterwards, what it has deleted.
-import { pause, send, state, to, wait } from './api.js';
+import { pause, said, send, state, to, wait } from './api.js';
 import { Bars, sum } from './bars.js';
 import { badge } from './campaigns.js';
 import { alertBox, copyButton, el, facts, setText, shown, time } from './dom.js';
@@ -26,7 +26,7 @@ export async function deletion(view) {
   for (let isFirst = true; ; ) {
     const answer = await send('GET', path, { signal, account });
     if (answer.status === 429 || answer.status >= 500) {
-      const why = plain(answer.body?.message ?? `The server answered ${answer.status}.`);
+      const why = said(answer);
       part.fail(why);
       setText(first, why);
       await wait(pause(answer, answer.status === 429 ? 60 : 10), signal);
@@ -35,7 +35,7 @@ export async function deletion(view) {
     part.fail('');
     first.remove();
     if (answer.status !== 200) {
-      main.append(alertBox(plain(answer.body?.message ?? `The server answered ${answer.status}.`), el('p', {}, 'It may be of another account, or its record has expired. ', el('a', { href: '#/deletions' }, 'All deletions'))));
+      main.append(alertBox(said(answer), el('p', {}, 'It may be of another account, or its record has expired. ', el('a', { href: '#/deletions' }, 'All deletions'))));
       return;
     }
     const it = answer.body;
@@ -71,7 +71,7 @@ async function resume(it, account, signal) {
   const headers = { prefer: 'respond-async', 'if-match': '"resume"' };
   const answer = await send('DELETE', `/v1/campaigns/${encodeURIComponent(it.campaignId)}`, { signal, account, headers });
   if (answer.status === 412 || answer.status === 404) return 'The campaign is no longer being deleted.';
-  return answer.status < 300 ? null : plain(answer.body?.message ?? `The server answered ${answer.status}.`);
+  return answer.status < 300 ? null : said(answer);
 }
 
 class Part {

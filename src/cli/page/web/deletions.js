@@ -1,5 +1,5 @@
 // The deletions of an account: those that run, with bars that move, and the history, with CSV.
-import { chosen, pause, send, state, to, wait } from './api.js';
+import { chosen, pause, said, send, state, to, wait } from './api.js';
 import { badge } from './campaigns.js';
 import { alertBox, download, el, field, setText, shown, time } from './dom.js';
 import { age, count, csv, duration, moment, number, plain } from './text.js';
@@ -60,6 +60,7 @@ async function watch({ signal }, account, part) {
     'table', { class: 'history' },
     el('thead', {}, el('tr', {}, ['Campaign', 'Status', 'Items', 'Requested by', 'Started', 'Took'].map((name, at) => el('th', { scope: 'col', class: `h${at}` }, name)))), table,
   );
+  const wide = el('div', { class: 'wide' }, history);
   const problem = el('div');
   let after;
 
@@ -93,7 +94,7 @@ async function watch({ signal }, account, part) {
       if (next !== row.node) table.insertBefore(row.node, next);
       before = row.node;
     }
-    history.hidden = all.length === 0;
+    wide.hidden = all.length === 0;
     if (all.length === 0) setText(note, state.session.choosesAccount ? `No deletions of account ${plain(account)}.` : 'No deletions yet.');
   }
   function take(body) {
@@ -102,7 +103,7 @@ async function watch({ signal }, account, part) {
 
   /** Says that an answer is none, and returns whether it is. */
   function failed(answer) {
-    problem.replaceChildren(...(answer.status === 200 ? [] : [alertBox(plain(answer.body?.message ?? `The server answered ${answer.status}.`))]));
+    problem.replaceChildren(...(answer.status === 200 ? [] : [alertBox(said(answer))]));
     return answer.status !== 200;
   }
 
@@ -136,7 +137,7 @@ async function watch({ signal }, account, part) {
     }
   });
 
-  part.append(problem, live.node, el('section', {}, el('h2', {}, 'History'), el('div', { class: 'tools' }, field('Filter', filter), save), note, el('div', { class: 'wide' }, history), older));
+  part.append(problem, live.node, el('section', {}, el('h2', {}, 'History'), el('div', { class: 'tools' }, field('Filter', filter), save), note, wide, older));
   /** Reads one of those that run and are no longer among the newest: another one in each round. */
   async function follow(newest) {
     const old = [...found.values()].filter((it) => it.status !== 'succeeded' && !newest.some((other) => other.deletionId === it.deletionId));
@@ -145,6 +146,8 @@ async function watch({ signal }, account, part) {
     read.set(next.deletionId, performance.now());
     const answer = await send('GET', `/v1/deletions/${next.deletionId}`, { signal, account });
     if (answer.status === 200) found.set(next.deletionId, answer.body);
+    // Its record has expired.
+    if (answer.status === 404) found.delete(next.deletionId);
   }
 
   const read = new Map();

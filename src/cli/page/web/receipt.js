@@ -1,5 +1,5 @@
 // The receipt of a deletion, verified here: nothing is shown of one that does not verify.
-import { NoKey, send, state } from './api.js';
+import { NoKey, said, send, state } from './api.js';
 import { alertBox, download, el, facts, shown } from './dom.js';
 import { plain } from './text.js';
 
@@ -24,7 +24,7 @@ export function receipt(it, account, signal) {
     try {
       const answer = await send('GET', `/v1/deletions/${it.deletionId}/receipt`, { signal, account });
       if (answer.status !== 200) {
-        body.replaceChildren(alertBox(plain(answer.body?.message ?? `The server answered ${answer.status}.`), button));
+        body.replaceChildren(alertBox(said(answer), button));
         button.disabled = false;
         return;
       }
@@ -34,7 +34,7 @@ export function receipt(it, account, signal) {
       body.replaceChildren(
         el('p', { class: 'good' }, 'Verified in this browser'),
         el('p', { class: 'note' }, 'Signed by a key that this server publishes, and unchanged since.'),
-        facts(Object.entries(claims).map(([name, value]) => [Object.hasOwn(NAMES, name) ? NAMES[name] : plain(name), shown(typeof value === 'object' ? said(value) : when(name, value))])),
+        facts(Object.entries(claims).map(([name, value]) => [Object.hasOwn(NAMES, name) ? NAMES[name] : plain(name), shown(typeof value === 'object' ? listed(value) : when(name, value))])),
         el('details', {}, el('summary', {}, 'The signed text (JWS)'), el('pre', {}, plain(text))),
         el('button', { type: 'button', click: () => download(`deletion-${it.deletionId}.jwt`, 'application/jwt', text) }, 'Download receipt'),
       );
@@ -48,7 +48,7 @@ export function receipt(it, account, signal) {
   return part;
 }
 
-const said = (value) => Object.entries(value).map(([name, it]) => `${name}: ${it ?? 'no end'}`).join(', ');
+const listed = (value) => Object.entries(value).map(([name, it]) => `${name}: ${it ?? 'no end'}`).join(', ');
 const when = (name, value) => (name === 'iat' ? new Date(value * 1_000).toISOString() : String(value));
 
 const json = (text) => JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(decode(text)));
