@@ -1,6 +1,6 @@
 // What the peers in JavaScript share.
-import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
-import { BatchWriteCommand, DynamoDBDocumentClient, GetCommand, QueryCommand } from "@aws-sdk/lib-dynamodb";
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { BatchWriteCommand, DynamoDBDocumentClient, GetCommand, QueryCommand } from '@aws-sdk/lib-dynamodb';
 
 export const TableName = process.env.TABLE_NAME;
 export const campaign = process.argv[2];
@@ -10,7 +10,7 @@ export const client = DynamoDBDocumentClient.from(
 
 // The first call, which loads what later ones need, is not measured.
 export function warmUp() {
-  return client.send(new GetCommand({ TableName, Key: { PK: "none", SK: "none" } }));
+  return client.send(new GetCommand({ TableName, Key: { PK: 'none', SK: 'none' } }));
 }
 
 // Batches of a campaign's keys, or of those of one kind.
@@ -20,9 +20,9 @@ async function* batches(kind) {
     const page = await client.send(
       new QueryCommand({
         TableName,
-        KeyConditionExpression: "PK = :campaign" + (kind ? " AND begins_with(SK, :kind)" : ""),
-        ExpressionAttributeValues: { ":campaign": `CAMPAIGN#${campaign}`, ...(kind && { ":kind": kind }) },
-        ProjectionExpression: "PK, SK",
+        KeyConditionExpression: 'PK = :campaign' + (kind ? ' AND begins_with(SK, :kind)' : ''),
+        ExpressionAttributeValues: { ':campaign': `CAMPAIGN#${campaign}`, ...(kind && { ':kind': kind }) },
+        ProjectionExpression: 'PK, SK',
         ConsistentRead: true,
         ExclusiveStartKey,
       }),

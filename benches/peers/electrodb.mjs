@@ -1,15 +1,15 @@
 // ElectroDB's batch delete with its `concurrent` option, and its own `unprocessed` sent again.
-import { Entity } from "electrodb";
-import { campaign, client, report, TableName } from "./common.mjs";
+import { Entity } from 'electrodb';
+import { campaign, client, report, TableName } from './common.mjs';
 
 const Child = new Entity(
   {
-    model: { entity: "child", version: "1", service: "campaigns" },
-    attributes: { campaign: { type: "string" }, key: { type: "string" } },
+    model: { entity: 'child', version: '1', service: 'campaigns' },
+    attributes: { campaign: { type: 'string' }, key: { type: 'string' } },
     indexes: {
       children: {
-        pk: { field: "PK", composite: ["campaign"], template: "CAMPAIGN#${campaign}", casing: "none" },
-        sk: { field: "SK", composite: ["key"], template: "${key}", casing: "none" },
+        pk: { field: 'PK', composite: ['campaign'], template: 'CAMPAIGN#${campaign}', casing: 'none' },
+        sk: { field: 'SK', composite: ['key'], template: '${key}', casing: 'none' },
       },
     },
   },
@@ -21,7 +21,7 @@ await report(async () => {
   do {
     const page = await Child.query
       .children({ campaign })
-      .go({ cursor, ignoreOwnership: true, data: "includeKeys", consistent: true });
+      .go({ cursor, ignoreOwnership: true, data: 'includeKeys', consistent: true });
     cursor = page.cursor;
     let left = page.data.map(({ SK }) => ({ campaign, key: SK }));
     for (let attempt = 0; left.length > 0; attempt++) {

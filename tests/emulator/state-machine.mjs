@@ -15,13 +15,13 @@
 // Before each call of a task a line {state, parameters} goes out. The answer is {error: null} to
 // continue, or names an error that the call fails with. The execution ends with a line {events}.
 
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { resolve } from "node:path";
-import { createInterface } from "node:readline";
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { resolve } from 'node:path';
+import { createInterface } from 'node:readline';
 
 const [nodeModules, template] = process.argv.slice(2);
-const require = createRequire(resolve(nodeModules, "-"));
+const require = createRequire(resolve(nodeModules, '-'));
 
 // The one thing that the interpreter needs and Node.js has only from version 22 on.
 Promise.withResolvers ??= function () {
@@ -30,27 +30,27 @@ Promise.withResolvers ??= function () {
   return parts;
 };
 
-const validate = require("asl-validator");
-const { StateMachine } = require("aws-local-stepfunctions");
-const { parseDocument, visit } = require("yaml");
+const validate = require('asl-validator');
+const { StateMachine } = require('aws-local-stepfunctions');
+const { parseDocument, visit } = require('yaml');
 
-const STATE_MACHINE_ARN = "arn:aws:states:eu-central-1:123456789012:stateMachine:Deletions";
+const STATE_MACHINE_ARN = 'arn:aws:states:eu-central-1:123456789012:stateMachine:Deletions';
 const SUBSTITUTES = {
-  DrainFunctionArn: "arn:aws:lambda:eu-central-1:123456789012:function:Drain",
-  Partition: "aws",
+  DrainFunctionArn: 'arn:aws:lambda:eu-central-1:123456789012:function:Drain',
+  Partition: 'aws',
 };
 
 /** The definition of the template's state machine, as CloudFormation would create it. */
 function readDefinition() {
-  const document = parseDocument(readFileSync(template, "utf8"));
+  const document = parseDocument(readFileSync(template, 'utf8'));
   if (document.errors.length > 0) throw document.errors[0];
-  const machine = document.getIn(["Resources", "DeletionStateMachine", "Properties"], true);
-  const definition = machine.get("Definition", true);
+  const machine = document.getIn(['Resources', 'DeletionStateMachine', 'Properties'], true);
+  const definition = machine.get('Definition', true);
   // Elsewhere a tag such as !Ref is read as the text after it, which nothing here looks at.
   visit(definition, (_, node) => {
-    if (node?.tag?.startsWith("!")) throw new Error(`the definition has a tag ${node.tag}`);
+    if (node?.tag?.startsWith('!')) throw new Error(`the definition has a tag ${node.tag}`);
   });
-  const substitutions = machine.get("DefinitionSubstitutions", true).toJS(document);
+  const substitutions = machine.get('DefinitionSubstitutions', true).toJS(document);
   const text = JSON.stringify(definition.toJS(document));
   return JSON.parse(
     text.replace(/\$\{([^}]*)\}/g, (all, name) => {
@@ -68,16 +68,16 @@ function failure(name, message) {
 /** What lambda:invoke does: an error of the function has the type that the function gives it. */
 async function invoke(url, { FunctionName, Payload }) {
   if (FunctionName !== SUBSTITUTES.DrainFunctionArn) {
-    throw failure("Lambda.ResourceNotFoundException", `there is no function ${FunctionName}`);
+    throw failure('Lambda.ResourceNotFoundException', `there is no function ${FunctionName}`);
   }
-  const response = await fetch(url, { method: "POST", body: JSON.stringify(Payload) });
+  const response = await fetch(url, { method: 'POST', body: JSON.stringify(Payload) });
   const text = await response.text();
   let answer;
   try {
     answer = JSON.parse(text);
   } catch {
     // The emulator says in plain text that the function was too slow.
-    throw failure("Sandbox.Timedout", text);
+    throw failure('Sandbox.Timedout', text);
   }
   if (answer.errorType) throw failure(answer.errorType, answer.errorMessage);
   return { StatusCode: response.status, Payload: answer };
@@ -97,13 +97,13 @@ async function hear() {
 /** A handler for each task, by its resource: without one the interpreter would call AWS. */
 function handlers(definition, drainUrl) {
   const resources = {
-    "arn:aws:states:::lambda:invoke": (parameters) => invoke(drainUrl, parameters),
-    "arn:aws:states:::states:startExecution": ({ Name }) => ({
-      ExecutionArn: `${STATE_MACHINE_ARN.replace(":stateMachine:", ":execution:")}:${Name}`,
+    'arn:aws:states:::lambda:invoke': (parameters) => invoke(drainUrl, parameters),
+    'arn:aws:states:::states:startExecution': ({ Name }) => ({
+      ExecutionArn: `${STATE_MACHINE_ARN.replace(':stateMachine:', ':execution:')}:${Name}`,
       StartDate: Date.now() / 1000,
     }),
   };
-  const tasks = Object.entries(definition.States).filter(([, { Type }]) => Type === "Task");
+  const tasks = Object.entries(definition.States).filter(([, { Type }]) => Type === 'Task');
   return Object.fromEntries(
     tasks.map(([state, { Resource }]) => {
       const call = resources[Resource];
@@ -113,7 +113,7 @@ function handlers(definition, drainUrl) {
         async (parameters) => {
           say({ state, parameters });
           const { error } = await hear();
-          if (error) throw failure(error, "as the other side wants it");
+          if (error) throw failure(error, 'as the other side wants it');
           return call(parameters);
         },
       ];
@@ -145,4 +145,4 @@ const definition = readDefinition();
 const { isValid, errorsText } = validate(structuredClone(definition));
 if (!isValid) throw new Error(`the definition is not valid:\n${errorsText()}`);
 say(definition);
-for (let execution; (execution = await hear()); ) await execute(execution);
+for (let execution; (execution = await hear());) await execute(execution);

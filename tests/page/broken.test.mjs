@@ -9,7 +9,18 @@ import { after, before, test } from 'node:test';
 import { Visit, launch } from './browser.mjs';
 import { Server, ACCOUNT, begin, call, children, end, inProportion, seed, sum, until } from './server.mjs';
 import {
-  alert, assertDeleted, bars, button, confirmation, heading, link, main, navigation, notice, remove, review,
+  alert,
+  assertDeleted,
+  bars,
+  button,
+  confirmation,
+  heading,
+  link,
+  main,
+  navigation,
+  notice,
+  remove,
+  review,
 } from './views.mjs';
 
 const LEASE = ['--lease-seconds', '1'];
@@ -56,15 +67,21 @@ test('a deletion without a worker is resumed by a button', async (t) => {
   await navigation(page, 'Deletions').click();
   await link(page, 'orphan').first().click();
   await heading(page, 'orphan').waitFor();
-  await main(page).getByText(/active/i).first().waitFor();
+  await main(page)
+    .getByText(/active/i)
+    .first()
+    .waitFor();
   assert.equal(await alert(page).count(), 0);
   const before = await bars(main(page));
 
   await end(worker, 'SIGKILL');
   await alert(page).waitFor({ timeout: 20_000 });
   assert.match(await alert(page).innerText(), /No worker is active/);
-  await main(page).getByText(/stalled/i).first().waitFor();
-  assert.ok(await children(server, 'orphan') > 0, 'it is not done');
+  await main(page)
+    .getByText(/stalled/i)
+    .first()
+    .waitFor();
+  assert.ok((await children(server, 'orphan')) > 0, 'it is not done');
   await button(page, 'Resume deletion').click();
   await assertDeleted(page, inProportion(6_000));
   assert.equal(await alert(page).count(), 0);
@@ -107,7 +124,9 @@ test('a server that has forgotten its key says so', async (t) => {
   await button(page, 'Refresh').click();
   await notice(page).waitFor();
   server = await Server.serve('--port', server.port);
-  await main(page).getByText(/earlier run/).waitFor({ timeout: 60_000 });
+  await main(page)
+    .getByText(/earlier run/)
+    .waitFor({ timeout: 60_000 });
   assert.equal(await link(page, 'Q4 Enterprise Outreach').count(), 0, 'nothing of the table is shown');
   // The whole address, as one copies it from the terminal.
   visit.server = server;
@@ -128,7 +147,9 @@ test('a deletion is watched on once the network is back', async (t) => {
   await notice(page).waitFor();
   const shown = sum(await bars(main(page)));
   await until('the deletion continues meanwhile', async () => {
-    const { deletions: [{ processed }] } = await call(server, 'GET', '/v1/deletions');
+    const {
+      deletions: [{ processed }],
+    } = await call(server, 'GET', '/v1/deletions');
     return processed > shown;
   });
   assert.equal(sum(await bars(main(page))), shown);
@@ -141,7 +162,9 @@ test('a deletion is watched on once the network is back', async (t) => {
 test('a state that cannot be read is read again', async (t) => {
   const server = await Server.serve();
   t.after(() => server.stop());
-  const { deletionSummary: { deletionId, deletedItems } } = await call(server, 'DELETE', '/v1/campaigns/campaign_123');
+  const {
+    deletionSummary: { deletionId, deletedItems },
+  } = await call(server, 'DELETE', '/v1/campaigns/campaign_123');
   const visit = await Visit.open(t, browser, server);
   const { page } = visit;
   let failures = 0;
@@ -149,7 +172,12 @@ test('a state that cannot be read is read again', async (t) => {
     failures += 1;
     if (failures > 2) return route.continue();
     const body = JSON.stringify({ error: 'internal_error', message: 'An internal error occurred' });
-    return route.fulfill({ status: 500, headers: { 'retry-after': '1' }, contentType: 'application/json', body });
+    return route.fulfill({
+      status: 500,
+      headers: { 'retry-after': '1' },
+      contentType: 'application/json',
+      body,
+    });
   });
   await visit.go(`deletions/${deletionId}`);
   await main(page).getByText('An internal error occurred').first().waitFor();

@@ -51,7 +51,10 @@ async function fromElsewhere(t, act) {
 
 function assertRefused(answers, origin) {
   assert.ok(answers.length > 0, `${origin}: the server was asked`);
-  assert.ok(answers.every((status) => status === 403), `${origin}: ${answers}`);
+  assert.ok(
+    answers.every((status) => status === 403),
+    `${origin}: ${answers}`,
+  );
 }
 
 test('another name for this machine reaches nothing', async (t) => {
@@ -70,29 +73,41 @@ test('another name for this machine reaches nothing', async (t) => {
 
 test('a script of another origin can read no answer', async (t) => {
   await fromElsewhere(t, async (page, answers, origin) => {
-    const outcomes = await page.evaluate(async ({ url, key }) => {
-      const headers = { authorization: `Bearer ${key}` };
-      const outcomes = {};
-      for (const path of ['/', '/page/style.css', '/local/campaigns', '/v1/deletions', '/v1/openapi.json']) {
-        for (const [how, options] of Object.entries({
-          plain: {},
-          'with a key': { headers },
-          'with credentials': { credentials: 'include' },
-          opaque: { mode: 'no-cors' },
-        })) {
-          outcomes[`${path} ${how}`] = await fetch(url + path, options).then(
-            async (answer) => `${answer.type} ${answer.status} ${await answer.text()}`.trim(),
+    const outcomes = await page.evaluate(
+      async ({ url, key }) => {
+        const headers = { authorization: `Bearer ${key}` };
+        const outcomes = {};
+        for (const path of [
+          '/',
+          '/page/style.css',
+          '/local/campaigns',
+          '/v1/deletions',
+          '/v1/openapi.json',
+        ]) {
+          for (const [how, options] of Object.entries({
+            plain: {},
+            'with a key': { headers },
+            'with credentials': { credentials: 'include' },
+            opaque: { mode: 'no-cors' },
+          })) {
+            outcomes[`${path} ${how}`] = await fetch(url + path, options).then(
+              async (answer) => `${answer.type} ${answer.status} ${await answer.text()}`.trim(),
+              () => 'refused',
+            );
+          }
+        }
+        for (const method of ['POST', 'DELETE', 'PUT']) {
+          const path = method === 'POST' ? '/v1/deletions' : '/v1/campaigns/campaign_123';
+          const answer = fetch(url + path, { method, headers });
+          outcomes[`${method} ${path}`] = await answer.then(
+            () => 'answered',
             () => 'refused',
           );
         }
-      }
-      for (const method of ['POST', 'DELETE', 'PUT']) {
-        const path = method === 'POST' ? '/v1/deletions' : '/v1/campaigns/campaign_123';
-        const answer = fetch(url + path, { method, headers });
-        outcomes[`${method} ${path}`] = await answer.then(() => 'answered', () => 'refused');
-      }
-      return outcomes;
-    }, { url: server.url, key: server.key });
+        return outcomes;
+      },
+      { url: server.url, key: server.key },
+    );
     for (const [what, outcome] of Object.entries(outcomes)) {
       // An opaque answer has no status and no text.
       assert.ok(outcome === 'refused' || outcome === 'opaque 0', `${origin}: ${what}: ${outcome}`);
@@ -115,12 +130,17 @@ test('another origin loads no script, style or image', async (t) => {
         ['link', { href: `${url}/page/style.css`, rel: 'stylesheet' }],
         ['img', { src: `${url}/page/icon.svg` }],
       ];
-      return Promise.all(elements.map(([name, attributes]) => new Promise((resolve) => {
-        const element = Object.assign(document.createElement(name), attributes);
-        element.onload = () => resolve('loaded');
-        element.onerror = () => resolve('refused');
-        document.head.append(element);
-      })));
+      return Promise.all(
+        elements.map(
+          ([name, attributes]) =>
+            new Promise((resolve) => {
+              const element = Object.assign(document.createElement(name), attributes);
+              element.onload = () => resolve('loaded');
+              element.onerror = () => resolve('refused');
+              document.head.append(element);
+            }),
+        ),
+      );
     }, server.url);
     assert.deepEqual(loaded, Array(5).fill('refused'), origin);
   });
@@ -147,12 +167,16 @@ test('a form of another origin deletes nothing', async (t) => {
 test('a frame of another origin stays without the page', async (t) => {
   await fromElsewhere(t, async (page, answers, origin) => {
     const answered = page.waitForResponse((answer) => answer.url().startsWith(server.url));
-    const readable = await page.evaluate((address) => new Promise((resolve) => {
-      const frame = document.createElement('iframe');
-      frame.onload = () => resolve(frame.contentDocument !== null);
-      frame.src = address;
-      document.body.append(frame);
-    }), server.address);
+    const readable = await page.evaluate(
+      (address) =>
+        new Promise((resolve) => {
+          const frame = document.createElement('iframe');
+          frame.onload = () => resolve(frame.contentDocument !== null);
+          frame.src = address;
+          document.body.append(frame);
+        }),
+      server.address,
+    );
     assert.equal((await answered).status(), 403, origin);
     assert.equal(readable, false, 'the other origin cannot read the frame');
     const frame = page.frames().find((it) => it !== page.mainFrame());
@@ -164,7 +188,9 @@ test('a frame of another origin stays without the page', async (t) => {
 test('a window that another origin opens is out of its reach', async (t) => {
   await fromElsewhere(t, async (page, answers, origin) => {
     const opening = page.context().waitForEvent('page');
-    await page.evaluate((url) => { window.opened = window.open(url); }, server.url);
+    await page.evaluate((url) => {
+      window.opened = window.open(url);
+    }, server.url);
     const opened = await opening;
     await opened.getByRole('heading', { level: 1 }).waitFor();
     assert.equal(await opened.evaluate(() => window.opener), null, origin);

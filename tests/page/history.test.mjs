@@ -36,7 +36,10 @@ async function deleteAll(server, campaignIds) {
   const headers = { authorization: `Bearer ${server.key}` };
   const answer = await send(server, 'POST', '/v1/deletions', headers, JSON.stringify({ campaignIds }));
   assert.equal(answer.status, 200, answer.text);
-  assert.ok(JSON.parse(answer.text).deletions.every(({ status }) => status === 202), answer.text);
+  assert.ok(
+    JSON.parse(answer.text).deletions.every(({ status }) => status === 202),
+    answer.text,
+  );
 }
 
 /** The rows of a CSV file (RFC 4180). */
@@ -54,9 +57,11 @@ function rows(csv) {
 /** The progress of each running deletion in the Deletions view, by the campaign's name. */
 async function running(page) {
   const bars = main(page).getByRole('progressbar');
-  return Object.fromEntries(await bars.evaluateAll(
-    (all) => all.map((bar) => [bar.getAttribute('aria-label'), Number(bar.ariaValueNow)]),
-  ));
+  return Object.fromEntries(
+    await bars.evaluateAll((all) =>
+      all.map((bar) => [bar.getAttribute('aria-label'), Number(bar.ariaValueNow)]),
+    ),
+  );
 }
 
 /** Most requests to one route that are half of a limit, within this time. */
@@ -84,7 +89,10 @@ test('several deletions run at once in one view', async (t) => {
   await page.waitForTimeout(Math.max(0, since + 8_000 - Date.now()));
   const elapsed = Date.now() - since;
   const lists = visit.sent('/v1/deletions?', since);
-  assert.ok(lists.length >= 2 && lists.length <= half(60, elapsed), `${lists.length} requests in ${elapsed} ms`);
+  assert.ok(
+    lists.length >= 2 && lists.length <= half(60, elapsed),
+    `${lists.length} requests in ${elapsed} ms`,
+  );
   assert.deepEqual(visit.sent('/v1/deletions/', since), [], 'one request for all of them');
 });
 
@@ -107,8 +115,14 @@ test('a low rate limit slows the page to half of it', async (t) => {
 test('the history has pages, a filter and a CSV of all', async (t) => {
   const server = await Server.serve();
   t.after(() => server.stop());
-  await putCampaigns(server, Object.entries(CELLS).map(([id, [name]]) => ({ id, name })));
-  await putCampaigns(server, MANY.map((id) => ({ id })));
+  await putCampaigns(
+    server,
+    Object.entries(CELLS).map(([id, [name]]) => ({ id, name })),
+  );
+  await putCampaigns(
+    server,
+    MANY.map((id) => ({ id })),
+  );
   await deleteAll(server, MANY.slice(0, 100));
   await deleteAll(server, [...MANY.slice(100), ...Object.keys(CELLS)]);
   await until('all are done', async () => {
@@ -143,7 +157,10 @@ test('the history has pages, a filter and a CSV of all', async (t) => {
   await link(page, MANY.at(-1)).waitFor();
   const [names, ...all] = await download();
   assert.equal(all.length, MANY.length + Object.keys(CELLS).length);
-  assert.ok(all.every((row) => row.length === names.length), `${names}`);
+  assert.ok(
+    all.every((row) => row.length === names.length),
+    `${names}`,
+  );
   const found = new Set(all.flat());
   for (const [id, [, text]] of Object.entries(CELLS)) assert.ok(found.has(text), `${id}: ${text}`);
   for (const id of MANY) assert.ok(found.has(id), id);

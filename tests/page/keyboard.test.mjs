@@ -4,9 +4,7 @@ import { after, before, test } from 'node:test';
 
 import { Visit, launch } from './browser.mjs';
 import { Server, campaignItem, putCampaigns, seed } from './server.mjs';
-import {
-  assertDeleted, button, confirmation, filter, heading, link, main, navigation,
-} from './views.mjs';
+import { assertDeleted, button, confirmation, filter, heading, link, main, navigation } from './views.mjs';
 
 const COUNTS = { prospects: 2, chats: 1, messages: 3, tasks: 0, webhookEvents: 0, analytics: 0 };
 /** More presses than a view before its table has places for the focus. */
@@ -46,7 +44,10 @@ async function assertVisible(page) {
     const differs = focused.outline !== blurred.outline || focused.boxShadow !== blurred.boxShadow;
     return { what: `${it.tagName} ${it.textContent.slice(0, 30)}`, focused, differs };
   });
-  assert.ok(seen.differs && (seen.focused.outline || seen.focused.boxShadow !== 'none'), JSON.stringify(seen));
+  assert.ok(
+    seen.differs && (seen.focused.outline || seen.focused.boxShadow !== 'none'),
+    JSON.stringify(seen),
+  );
 }
 
 /** Presses Tab until this has the focus. */
@@ -58,7 +59,7 @@ async function tabTo(page, locator, key = 'Tab') {
   throw new Error(`${MOST_PRESSES} presses of ${key} do not reach ${locator}`);
 }
 
-const names = async (page) => (await main(page).getByRole('row').getByRole('link').allTextContents());
+const names = async (page) => await main(page).getByRole('row').getByRole('link').allTextContents();
 
 test('the first press of Tab offers to skip to the content', async (t) => {
   const visit = await Visit.open(t, browser, server);
@@ -122,7 +123,10 @@ test('the list is filtered and sorted', async (t) => {
   const orders = Object.fromEntries(sorted);
   assert.deepEqual(Object.keys(orders).sort(), ['ascending', 'descending']);
   assert.deepEqual(orders.ascending, orders.descending.toReversed());
-  assert.deepEqual(orders.ascending, orders.ascending.toSorted((a, b) => a.localeCompare(b)));
+  assert.deepEqual(
+    orders.ascending,
+    orders.ascending.toSorted((a, b) => a.localeCompare(b)),
+  );
   assert.ok(await isFocused(column(/^Name/).getByRole('button')), 'the focus stays');
   await tabTo(page, column(/^Last changed/).getByRole('button'));
   await page.keyboard.press('Enter');
@@ -161,14 +165,22 @@ test('a campaign is deleted', async (t) => {
 });
 
 test('one reaches every row of a long list', async (t) => {
-  await putCampaigns(server, Array.from({ length: 500 }, (_, at) => ({ id: `row_${String(at).padStart(3, '0')}` })));
+  await putCampaigns(
+    server,
+    Array.from({ length: 500 }, (_, at) => ({ id: `row_${String(at).padStart(3, '0')}` })),
+  );
   const visit = await Visit.open(t, browser, server);
   const { page } = visit;
-  await main(page).getByText(/^50\d campaigns$/).waitFor();
+  await main(page)
+    .getByText(/^50\d campaigns$/)
+    .waitFor();
   await filter(page).fill('row_');
-  await main(page).getByText(/^500 of 50\d campaigns$/).waitFor();
+  await main(page)
+    .getByText(/^500 of 50\d campaigns$/)
+    .waitFor();
   const column = page.getByRole('columnheader', { name: /^Name/ });
-  while ((await column.getAttribute('aria-sort')) !== 'ascending') await column.getByRole('button').press('Enter');
+  while ((await column.getAttribute('aria-sort')) !== 'ascending')
+    await column.getByRole('button').press('Enter');
   await tabTo(page, link(page, 'row_000'));
   const reached = new Set(['row_000']);
   for (let presses = 0; presses < 120; presses += 1) {

@@ -18,7 +18,9 @@ import { bars, confirmation, heading, main, remove } from './views.mjs';
 const DOCS = fileURLToPath(new URL('../../docs/', import.meta.url));
 const WIDTHS = [320, 900, 1600];
 const NAME = 'Autumn Enterprise Outreach';
-const { values: { all } } = parseArgs({ options: { all: { type: 'string' } } });
+const {
+  values: { all },
+} = parseArgs({ options: { all: { type: 'string' } } });
 const browser = await launch();
 const directory = await mkdtemp(path.join(tmpdir(), 'page-'));
 
@@ -43,8 +45,18 @@ async function ofReadme() {
   try {
     await seed(server, 'campaign_autumn', '--name', NAME, '--total', '100000');
     await putCampaigns(server, [
-      { id: 'campaign_spring', name: 'Spring Renewal', campaignStatus: 'completed', updatedAt: '2026-05-31T16:20:00Z' },
-      { id: 'campaign_trial', name: 'Trial Follow-up', campaignStatus: 'draft', updatedAt: '2026-10-02T08:11:00Z' },
+      {
+        id: 'campaign_spring',
+        name: 'Spring Renewal',
+        campaignStatus: 'completed',
+        updatedAt: '2026-05-31T16:20:00Z',
+      },
+      {
+        id: 'campaign_trial',
+        name: 'Trial Follow-up',
+        campaignStatus: 'draft',
+        updatedAt: '2026-10-02T08:11:00Z',
+      },
     ]);
     // Without motion, so that each bar is where its number is.
     const visit = await tabOf({ viewport: { width: 1280, height: 640 }, reducedMotion: 'reduce' });

@@ -42,7 +42,8 @@ const decode = (part) => JSON.parse(Buffer.from(part, 'base64url'));
 function changed({ header = {}, claims = {}, key = undefined }) {
   const [protectedHeader, payload, signature] = genuine.receipt.split('.');
   const text = `${encode({ ...decode(protectedHeader), ...header })}.${encode({ ...decode(payload), ...claims })}`;
-  const signed = key && sign('sha256', Buffer.from(text), { key, dsaEncoding: 'ieee-p1363' }).toString('base64url');
+  const signed =
+    key && sign('sha256', Buffer.from(text), { key, dsaEncoding: 'ieee-p1363' }).toString('base64url');
   return `${text}.${signed ?? signature}`;
 }
 
@@ -56,7 +57,8 @@ async function opened(t) {
 
 /** Shows a receipt that is given in the place of the server's, with these keys; what the page says. */
 async function shown(page, receipt, keys = undefined, claims = genuine.claims) {
-  const json = (body) => (route) => route.fulfill({ contentType: 'application/json', body: JSON.stringify(body) });
+  const json = (body) => (route) =>
+    route.fulfill({ contentType: 'application/json', body: JSON.stringify(body) });
   await page.unrouteAll();
   await page.route('**/receipt', json({ receipt, claims }));
   if (keys) await page.route('**/v1/jwks.json', json({ keys }));
@@ -126,6 +128,8 @@ test('no receipts are said to be not enabled', async (t) => {
   const visit = await Visit.open(t, browser, console);
   await visit.go(`deletions/${deletionId}`);
   await heading(visit.page, 'Q4 Enterprise Outreach').waitFor();
-  await main(visit.page).getByText(/Receipts are not enabled/).waitFor();
+  await main(visit.page)
+    .getByText(/Receipts are not enabled/)
+    .waitFor();
   assert.equal(await button(visit.page, 'Show receipt').count(), 0);
 });

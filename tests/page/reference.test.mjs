@@ -29,9 +29,10 @@ async function opened(t) {
 }
 
 /** The part of the page that describes an operation. */
-const operation = (page, name) => main(page)
-  .getByRole('region', { name, exact: true })
-  .or(main(page).getByRole('article', { name, exact: true }));
+const operation = (page, name) =>
+  main(page)
+    .getByRole('region', { name, exact: true })
+    .or(main(page).getByRole('article', { name, exact: true }));
 
 test('every operation is described as in the document', async (t) => {
   const { page } = await opened(t);
@@ -41,8 +42,10 @@ test('every operation is described as in the document', async (t) => {
       await part.waitFor();
       const text = await part.evaluate((it) => it.textContent);
       assert.ok(text.includes(described.summary), `${path}: ${described.summary}`);
-      for (const parameter of described.parameters ?? []) assert.ok(text.includes(parameter.name), parameter.name);
-      for (const status of Object.keys(described.responses)) assert.ok(text.includes(status), `${path} ${status}`);
+      for (const parameter of described.parameters ?? [])
+        assert.ok(text.includes(parameter.name), parameter.name);
+      for (const status of Object.keys(described.responses))
+        assert.ok(text.includes(status), `${path} ${status}`);
     }
   }
   const text = await main(page).evaluate((it) => it.textContent);
@@ -64,11 +67,17 @@ test('a GET is tried, and its answer shown', async (t) => {
   const { page } = await opened(t);
   const part = operation(page, 'GET /v1/deletions');
   await part.getByRole('button', { name: 'Try it' }).click();
-  await part.getByRole('textbox', { name: /limit/ }).or(part.getByRole('spinbutton', { name: /limit/ })).fill('1');
+  await part
+    .getByRole('textbox', { name: /limit/ })
+    .or(part.getByRole('spinbutton', { name: /limit/ }))
+    .fill('1');
   const answered = page.waitForResponse('**/v1/deletions?*');
   await part.getByRole('button', { name: 'Send' }).click();
   assert.equal((await answered).status(), 200);
-  await part.getByText(/ratelimit-policy/i).first().waitFor();
+  await part
+    .getByText(/ratelimit-policy/i)
+    .first()
+    .waitFor();
   const text = await part.innerText();
   assert.match(text, /\b200\b/);
   assert.match(text, /"deletions": ?\[/);
@@ -83,7 +92,11 @@ test('a dry run is tried, a real deletion wants the id typed', async (t) => {
   await id.fill('campaign_123');
   await part.getByRole('combobox', { name: /validateOnly/ }).selectOption('true');
   await part.getByRole('button', { name: 'Send' }).click();
-  await part.getByText(/Campaign can be deleted/).filter({ visible: true }).last().waitFor();
+  await part
+    .getByText(/Campaign can be deleted/)
+    .filter({ visible: true })
+    .last()
+    .waitFor();
   assert.ok(await campaignItem(server, 'campaign_123'));
 
   await part.getByRole('combobox', { name: /validateOnly/ }).selectOption('false');
@@ -92,10 +105,17 @@ test('a dry run is tried, a real deletion wants the id typed', async (t) => {
   const typed = part.getByRole('textbox', { name: /Type the campaign id to confirm/ });
   await typed.fill('campaign_12');
   if (await sendButton.isEnabled()) await sendButton.click();
-  assert.ok(visit.sent('/v1/campaigns/').every(({ path }) => path.includes('validateOnly=true')), 'nothing was sent');
+  assert.ok(
+    visit.sent('/v1/campaigns/').every(({ path }) => path.includes('validateOnly=true')),
+    'nothing was sent',
+  );
   await typed.fill('campaign_123');
   await sendButton.click();
-  await part.getByText(/Campaign deleted successfully/).filter({ visible: true }).last().waitFor();
+  await part
+    .getByText(/Campaign deleted successfully/)
+    .filter({ visible: true })
+    .last()
+    .waitFor();
   assert.equal(await campaignItem(server, 'campaign_123'), undefined);
 });
 
@@ -106,8 +126,16 @@ test('several campaigns are tried as a dry run', async (t) => {
   const body = part.getByRole('textbox', { name: /body/i });
   await body.fill('{"campaignIds": ["campaign_active"], "validateOnly": true}');
   await part.getByRole('button', { name: 'Send' }).click();
-  await part.getByText(/Cannot delete active campaign/).filter({ visible: true }).last().waitFor();
+  await part
+    .getByText(/Cannot delete active campaign/)
+    .filter({ visible: true })
+    .last()
+    .waitFor();
   await body.fill('{not json');
   await part.getByRole('button', { name: 'Send' }).click();
-  await part.getByText(/validation_error|not JSON/i).filter({ visible: true }).last().waitFor();
+  await part
+    .getByText(/validation_error|not JSON/i)
+    .filter({ visible: true })
+    .last()
+    .waitFor();
 });

@@ -4,7 +4,16 @@ import { createHash } from 'node:crypto';
 import { after, before, test } from 'node:test';
 
 import { Visit, launch } from './browser.mjs';
-import { Server, call, campaignItem, campaignKey, children, dynamodb, putCampaigns, seed } from './server.mjs';
+import {
+  Server,
+  call,
+  campaignItem,
+  campaignKey,
+  children,
+  dynamodb,
+  putCampaigns,
+  seed,
+} from './server.mjs';
 import { alert, assertDeleted, button, confirmation, heading, main, remove, review } from './views.mjs';
 
 const COUNTS = { prospects: 2, chats: 1, messages: 3, tasks: 0, webhookEvents: 0, analytics: 0 };
@@ -24,9 +33,8 @@ after(async () => {
 });
 
 /** The requests of a visit that would have deleted something. */
-const deletions = (visit) => visit.requests.filter(
-  ({ method, path }) => method === 'DELETE' && !path.includes('validateOnly=true'),
-);
+const deletions = (visit) =>
+  visit.requests.filter(({ method, path }) => method === 'DELETE' && !path.includes('validateOnly=true'));
 
 /** Goes to a campaign that cannot be deleted, and returns what the page says about it. */
 async function refused(visit, id, status) {
@@ -82,13 +90,14 @@ test('an unknown campaign leads to the history', async (t) => {
 test('an inactive subscription is refused', async (t) => {
   const visit = await Visit.open(t, browser, server);
   const hash = createHash('sha256').update(server.key).digest('hex');
-  const set = (subscription) => dynamodb(server.endpoint, 'UpdateItem', {
-    TableName: 'campaigns',
-    Key: { PK: { S: `APIKEY#${hash}` }, SK: { S: 'APIKEY' } },
-    UpdateExpression: 'SET subscription = :it',
-    ConditionExpression: 'attribute_exists(subscription)',
-    ExpressionAttributeValues: { ':it': { S: subscription } },
-  });
+  const set = (subscription) =>
+    dynamodb(server.endpoint, 'UpdateItem', {
+      TableName: 'campaigns',
+      Key: { PK: { S: `APIKEY#${hash}` }, SK: { S: 'APIKEY' } },
+      UpdateExpression: 'SET subscription = :it',
+      ConditionExpression: 'attribute_exists(subscription)',
+      ExpressionAttributeValues: { ':it': { S: subscription } },
+    });
   await heading(visit.page, 'Campaigns').waitFor();
   await set('inactive');
   t.after(() => set('active'));
@@ -155,7 +164,12 @@ test('a busy table is asked again after the time it says', async (t) => {
     refusals += 1;
     if (refusals > 1) return route.continue();
     const body = JSON.stringify({ error: 'unavailable', message: 'The service is busy' });
-    return route.fulfill({ status: 503, headers: { 'retry-after': '2' }, contentType: 'application/json', body });
+    return route.fulfill({
+      status: 503,
+      headers: { 'retry-after': '2' },
+      contentType: 'application/json',
+      body,
+    });
   });
   await visit.go('campaigns/busy');
   await confirmation(page).waitFor();
@@ -174,7 +188,10 @@ test('a malformed reason is not sent', async (t) => {
     if (await remove.isEnabled()) await remove.click();
     assert.deepEqual(deletions(visit), [], reason);
   }
-  assert.equal(await page.getByRole('textbox', { name: 'Reason' }).evaluate((it) => it.validity.valid), false);
+  assert.equal(
+    await page.getByRole('textbox', { name: 'Reason' }).evaluate((it) => it.validity.valid),
+    false,
+  );
 });
 
 test('a rate limit is waited for, and says how long', async (t) => {
@@ -193,18 +210,22 @@ test('a rate limit is waited for, and says how long', async (t) => {
   assert.ok(Number(seconds) <= 60, `${seconds} s`);
   const before = visit.sent('/v1/campaigns/').length;
   await visit.page.waitForTimeout(2_000);
-  if (Number(seconds) > 3) assert.equal(visit.sent('/v1/campaigns/').length, before, 'it does not ask meanwhile');
+  if (Number(seconds) > 3)
+    assert.equal(visit.sent('/v1/campaigns/').length, before, 'it does not ask meanwhile');
 });
 
 test('a running deletion is linked to, not started again', async (t) => {
   const slow = await Server.serve('--max-write-units-per-second', '1');
   t.after(() => slow.stop());
-  const { deletionSummary } = await call(
-    slow, 'DELETE', '/v1/campaigns/campaign_123', 202, { prefer: 'respond-async' },
-  );
+  const { deletionSummary } = await call(slow, 'DELETE', '/v1/campaigns/campaign_123', 202, {
+    prefer: 'respond-async',
+  });
   const visit = await Visit.open(t, browser, slow);
   await visit.go('campaigns/campaign_123');
-  await main(visit.page).getByRole('link', { name: /deletion/i }).first().click();
+  await main(visit.page)
+    .getByRole('link', { name: /deletion/i })
+    .first()
+    .click();
   await visit.page.waitForURL(new RegExp(deletionSummary.deletionId));
   assert.deepEqual(deletions(visit), []);
 });
@@ -213,7 +234,9 @@ test('an address of an earlier run says so', async (t) => {
   const visit = await Visit.begin(t, browser, server);
   visit.page = await visit.tab(`${server.url}/#key=${'x'.repeat(40)}`);
   const { page } = visit;
-  await main(page).getByText(/earlier run/).waitFor();
+  await main(page)
+    .getByText(/earlier run/)
+    .waitFor();
   assert.equal(new URL(page.url()).hash.includes('key='), false);
   const field = main(page).getByRole('textbox');
   await field.fill(server.address);

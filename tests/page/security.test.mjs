@@ -34,7 +34,13 @@ const answered = async (...request) => (await send(...request)).status;
 test('a request under another name of the host is refused', async () => {
   for (const server of servers) {
     for (const [method, path] of ROUTES) {
-      for (const host of ['evil.example', `evil.example:${server.port}`, '127.0.0.1.evil.example', '0.0.0.0', '']) {
+      for (const host of [
+        'evil.example',
+        `evil.example:${server.port}`,
+        '127.0.0.1.evil.example',
+        '0.0.0.0',
+        '',
+      ]) {
         const status = await answered(server, method, path, { ...bearer(server), host });
         assert.equal(status, 421, `${method} ${path} for ${host}`);
       }
@@ -55,7 +61,10 @@ test('a request from another origin is refused', async () => {
         const allowed = Object.keys(answer.headers).filter((name) => name.startsWith('access-control-'));
         assert.deepEqual(allowed, []);
       }
-      const site = await answered(server, method, path, { ...bearer(server), 'sec-fetch-site': 'cross-site' });
+      const site = await answered(server, method, path, {
+        ...bearer(server),
+        'sec-fetch-site': 'cross-site',
+      });
       assert.equal(site, 403, `${method} ${path} across sites`);
     }
     const own = { ...bearer(server), origin: server.url };
@@ -79,11 +88,17 @@ test('a wrong token or none is refused with 401', async () => {
       for (const [error, tokens] of Object.entries(wrong)) {
         for (const authorization of tokens) {
           const answer = await send(server, 'GET', path, { authorization });
-          assert.deepEqual([answer.status, JSON.parse(answer.text).error], [401, error], `${path} ${authorization}`);
+          assert.deepEqual(
+            [answer.status, JSON.parse(answer.text).error],
+            [401, error],
+            `${path} ${authorization}`,
+          );
         }
       }
     }
-    const deletion = await answered(server, 'DELETE', '/v1/campaigns/campaign_123', { authorization: UNKNOWN });
+    const deletion = await answered(server, 'DELETE', '/v1/campaigns/campaign_123', {
+      authorization: UNKNOWN,
+    });
     assert.equal(deletion, 401);
   }
 });
@@ -108,9 +123,17 @@ test('the page is served with a strict policy and no cache', async () => {
       assert.equal(status, 200, path);
       const policy = headers['content-security-policy'];
       for (const directive of [
-        "default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'", "img-src 'self'",
-        "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'", "require-trusted-types-for 'script'",
-      ]) assert.ok(policy.includes(directive), `${path}: ${directive}`);
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "connect-src 'self'",
+        "img-src 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "require-trusted-types-for 'script'",
+      ])
+        assert.ok(policy.includes(directive), `${path}: ${directive}`);
       assert.doesNotMatch(policy, /unsafe|\*|https?:|data:|blob:/);
       assert.equal(headers['x-content-type-options'], 'nosniff');
       assert.equal(headers['x-frame-options'], 'DENY');
@@ -132,6 +155,9 @@ test('no line of the log has a key in it', async () => {
     assert.ok(!server.said.err.includes(server.key), 'the log');
     const printed = server.said.out.split('\n').filter((line) => line.includes(server.key));
     // The address, and on the local server the commands to paste.
-    assert.ok(printed.every((line) => /#key=|curl -X DELETE/.test(line)), `${printed}`);
+    assert.ok(
+      printed.every((line) => /#key=|curl -X DELETE/.test(line)),
+      `${printed}`,
+    );
   }
 });

@@ -11,7 +11,12 @@ export const PROGRAM = path.resolve(process.env.CAMPAIGNS_BINARY);
 export const ACCOUNT = 'account_demo';
 /** What the campaign of the public reference has in it (src/cli/seed.rs). */
 const REFERENCE = {
-  prospects: 150, chats: 150, messages: 420, tasks: 75, webhookEvents: 12, analytics: 30,
+  prospects: 150,
+  chats: 150,
+  messages: 420,
+  tasks: 75,
+  webhookEvents: 12,
+  analytics: 30,
 };
 const STARTS_WITHIN_MS = 30_000;
 const STOPS_WITHIN_MS = 10_000;
@@ -27,8 +32,12 @@ function start(args, variables) {
   running.add(child);
   child.once('exit', () => running.delete(child));
   const said = { out: '', err: '' };
-  child.stdout.on('data', (data) => { said.out += data; });
-  child.stderr.on('data', (data) => { said.err += data; });
+  child.stdout.on('data', (data) => {
+    said.out += data;
+  });
+  child.stderr.on('data', (data) => {
+    said.err += data;
+  });
   return { child, said };
 }
 
@@ -52,7 +61,9 @@ export class Server {
       if (server.child.exitCode !== null || Date.now() > until) {
         throw new Error(`campaigns ${args.join(' ')}: ${server.said.err || server.said.out}`);
       }
-      await new Promise((resolve) => { setTimeout(resolve, 20); });
+      await new Promise((resolve) => {
+        setTimeout(resolve, 20);
+      });
     }
     const printed = (pattern) => server.said.out.match(pattern)?.[1];
     server.address = printed(/(http:\/\/127\.0\.0\.1:\d+\/#key=[A-Za-z0-9_-]{40})(?![A-Za-z0-9_-])/);
@@ -71,9 +82,16 @@ export class Server {
 
   /** The console over the table of another server. */
   static async console(other, ...args) {
-    const console = await Server.start(
-      ['console', '--port', '0', '--table-name', 'campaigns', '--endpoint-url', other.endpoint, ...args],
-    );
+    const console = await Server.start([
+      'console',
+      '--port',
+      '0',
+      '--table-name',
+      'campaigns',
+      '--endpoint-url',
+      other.endpoint,
+      ...args,
+    ]);
     console.endpoint = other.endpoint;
     return console;
   }
@@ -134,8 +152,9 @@ export async function dynamodb(endpoint, operation, request) {
       'content-type': 'application/x-amz-json-1.0',
       'x-amz-target': `DynamoDB_20120810.${operation}`,
       // The embedded engine does not check the signature.
-      authorization: 'AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/dynamodb/aws4_request, '
-        + 'SignedHeaders=host;x-amz-date, Signature=0',
+      authorization:
+        'AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/dynamodb/aws4_request, ' +
+        'SignedHeaders=host;x-amz-date, Signature=0',
       'x-amz-date': '20260101T000000Z',
     },
     body: JSON.stringify(request),
@@ -179,7 +198,12 @@ export async function putCampaigns(server, campaigns) {
   for (let at = 0; at < campaigns.length; at += 25) {
     let puts = campaigns.slice(at, at + 25).map(({ id, ...differs }) => {
       const texts = {
-        id, name: id, accountId: ACCOUNT, campaignStatus: 'paused', updatedAt: '2026-01-02T03:04:05Z', ...differs,
+        id,
+        name: id,
+        accountId: ACCOUNT,
+        campaignStatus: 'paused',
+        updatedAt: '2026-01-02T03:04:05Z',
+        ...differs,
       };
       const item = Object.entries(texts).map(([name, text]) => [name, { S: text }]);
       return { PutRequest: { Item: { ...campaignKey(id), ...Object.fromEntries(item) } } };
@@ -195,7 +219,13 @@ export async function putCampaigns(server, campaigns) {
 export async function send(server, method, target, headers = {}, body = undefined) {
   const { hostname, port } = new URL(server.url);
   const request = http.request({
-    hostname, port, method, path: target, headers, agent: false, setHost: !('host' in headers),
+    hostname,
+    port,
+    method,
+    path: target,
+    headers,
+    agent: false,
+    setHost: !('host' in headers),
   });
   request.end(body);
   const [answer] = await once(request, 'response');
@@ -218,6 +248,8 @@ export async function until(what, look, withinMs = 30_000) {
     const found = await look();
     if (found) return found;
     if (Date.now() > end) throw new Error(`not within ${withinMs} ms: ${what}`);
-    await new Promise((resolve) => { setTimeout(resolve, 50); });
+    await new Promise((resolve) => {
+      setTimeout(resolve, 50);
+    });
   }
 }

@@ -36,12 +36,17 @@ test('the first paint takes less than 200 ms', async (t) => {
   for (let load = 0; load < 5; load += 1) {
     // Each in a context of its own: nothing is in a cache.
     const visit = await Visit.open(t, browser, server);
-    paints.push(await visit.page.evaluate(() => new Promise((resolve) => {
-      new PerformanceObserver((list) => {
-        const paint = list.getEntriesByName('first-contentful-paint')[0];
-        if (paint) resolve(Math.round(paint.startTime));
-      }).observe({ type: 'paint', buffered: true });
-    })));
+    paints.push(
+      await visit.page.evaluate(
+        () =>
+          new Promise((resolve) => {
+            new PerformanceObserver((list) => {
+              const paint = list.getEntriesByName('first-contentful-paint')[0];
+              if (paint) resolve(Math.round(paint.startTime));
+            }).observe({ type: 'paint', buffered: true });
+          }),
+      ),
+    );
     await visit.page.close();
   }
   t.diagnostic(`first contentful paint, ms: ${paints}`);
@@ -56,7 +61,12 @@ test('all files of the page take 60,000 bytes at most', async (t) => {
   const { page } = visit;
   // Every view, so that nothing is loaded later.
   const { deletionSummary } = await call(server, 'DELETE', '/v1/campaigns/campaign_123');
-  const routes = ['campaigns/campaign_active', 'deletions', `deletions/${deletionSummary.deletionId}`, 'reference'];
+  const routes = [
+    'campaigns/campaign_active',
+    'deletions',
+    `deletions/${deletionSummary.deletionId}`,
+    'reference',
+  ];
   for (const route of routes) {
     await visit.go(route);
     await page.waitForLoadState('networkidle');
@@ -73,7 +83,9 @@ test('all files of the page take 60,000 bytes at most', async (t) => {
   t.diagnostic(`${bytes} bytes: ${JSON.stringify(files)}`);
   assert.ok(Object.keys(files).length >= 3 && bytes > 5_000, 'the files were seen');
   assert.ok(bytes <= MOST_BYTES, `${bytes} bytes`);
-  const answers = visit.requests.filter(({ path }) => !path.startsWith('/v1/') && !path.startsWith('/local/'));
+  const answers = visit.requests.filter(
+    ({ path }) => !path.startsWith('/v1/') && !path.startsWith('/local/'),
+  );
   assert.deepEqual([...new Set(answers.map(({ path }) => path))].sort(), Object.keys(files).sort());
 });
 
@@ -81,18 +93,28 @@ test('a list of 10,000 campaigns scrolls', async (t) => {
   const ids = Array.from({ length: CAMPAIGNS }, (_, at) => `campaign_${String(at).padStart(5, '0')}`);
   const begun = Date.now();
   const part = ids.length / 8;
-  await Promise.all(Array.from({ length: 8 }, (_, at) => putCampaigns(
-    server,
-    ids.slice(at * part, (at + 1) * part).map((id) => ({ id, name: `Outreach ${id}` })),
-  )));
+  await Promise.all(
+    Array.from({ length: 8 }, (_, at) =>
+      putCampaigns(
+        server,
+        ids.slice(at * part, (at + 1) * part).map((id) => ({ id, name: `Outreach ${id}` })),
+      ),
+    ),
+  );
   const visit = await Visit.open(t, browser, server);
   const { page } = visit;
-  await main(page).getByText(/^10,00\d campaigns$/).waitFor();
+  await main(page)
+    .getByText(/^10,00\d campaigns$/)
+    .waitFor();
   t.diagnostic(`put and shown in ${Date.now() - begun} ms`);
   await page.getByRole('searchbox', { name: 'Filter' }).fill('campaign_0999');
-  await main(page).getByText(/^10 of 10,00\d campaigns$/).waitFor();
+  await main(page)
+    .getByText(/^10 of 10,00\d campaigns$/)
+    .waitFor();
   await page.getByRole('searchbox', { name: 'Filter' }).fill('');
-  await main(page).getByText(/^10,00\d campaigns$/).waitFor();
+  await main(page)
+    .getByText(/^10,00\d campaigns$/)
+    .waitFor();
 
   await page.evaluate(() => {
     const frames = [];
@@ -119,7 +141,10 @@ test('a list of 10,000 campaigns scrolls', async (t) => {
     counts.push(await rows.count());
     const now = await last();
     if (now === at) await page.waitForTimeout(200);
-    assert.ok(positions.length < 2_000 && (now > at || (await last()) > at), `it stays at row ${at} of ${total}`);
+    assert.ok(
+      positions.length < 2_000 && (now > at || (await last()) > at),
+      `it stays at row ${at} of ${total}`,
+    );
     at = now;
     positions.push(at);
   }
@@ -150,8 +175,10 @@ async function memory(visit, page) {
 
 function assertFlat(t, before, after, most, mostNodes = 50) {
   const growth = after.JSHeapUsedSize - before.JSHeapUsedSize;
-  t.diagnostic(`heap ${before.JSHeapUsedSize} + ${growth} bytes, nodes ${before.Nodes} to ${after.Nodes}, `
-    + `listeners ${before.JSEventListeners} to ${after.JSEventListeners}`);
+  t.diagnostic(
+    `heap ${before.JSHeapUsedSize} + ${growth} bytes, nodes ${before.Nodes} to ${after.Nodes}, ` +
+      `listeners ${before.JSEventListeners} to ${after.JSEventListeners}`,
+  );
   assert.ok(growth < most, `the heap grew by ${growth} bytes`);
   assert.ok(after.Nodes - before.Nodes < mostNodes, `${after.Nodes - before.Nodes} more nodes`);
   assert.ok(after.JSEventListeners - before.JSEventListeners < 20, 'listeners do not pile up');

@@ -1,15 +1,49 @@
 // Every view of the page in every state, each from a real run, for tests that look at all of them.
-import { begin, call, dynamodb, campaignKey, end, putCampaigns, seed, until, ACCOUNT, Server } from './server.mjs';
+import {
+  begin,
+  call,
+  dynamodb,
+  campaignKey,
+  end,
+  putCampaigns,
+  seed,
+  until,
+  ACCOUNT,
+  Server,
+} from './server.mjs';
 import { alert, button, confirmation, heading, link, main } from './views.mjs';
 
 const PACE = ['--max-write-units-per-second', '150'];
 const LEASE = ['--lease-seconds', '1'];
-const SOME = ['--prospects', '30', '--chats', '20', '--messages', '200', '--webhook-deliveries', '4', '--others', '3'];
+const SOME = [
+  '--prospects',
+  '30',
+  '--chats',
+  '20',
+  '--messages',
+  '200',
+  '--webhook-deliveries',
+  '4',
+  '--others',
+  '3',
+];
 
 /** The names of all views. */
 export const NAMES = [
-  'campaigns', 'dry-run', 'refused', 'unknown', 'deletions', 'running', 'stalled', 'receipt', 'reference', 'tried',
-  'console', 'empty', 'no-key', 'wrong-key',
+  'campaigns',
+  'dry-run',
+  'refused',
+  'unknown',
+  'deletions',
+  'running',
+  'stalled',
+  'receipt',
+  'reference',
+  'tried',
+  'console',
+  'empty',
+  'no-key',
+  'wrong-key',
 ];
 
 /**
@@ -22,7 +56,16 @@ export class States {
     const server = await Server.serve('--archive', directory, '--lease-seconds', '3600', ...PACE, ...args);
     states.server = server;
     await Promise.all([
-      seed(server, 'autumn', '--name', 'Autumn Enterprise Outreach', '--status', 'completed', '--total', '40000'),
+      seed(
+        server,
+        'autumn',
+        '--name',
+        'Autumn Enterprise Outreach',
+        '--status',
+        'completed',
+        '--total',
+        '40000',
+      ),
       seed(server, 'orphan', '--name', 'Orphaned Outreach', '--total', '3000'),
       seed(server, 'winter', '--name', 'Winter Outreach', '--status', 'draft', ...SOME),
       seed(server, 'done', '--name', 'Spring Renewal', ...SOME),
@@ -75,10 +118,16 @@ export class States {
       running: {
         server,
         route: `deletions/${this.running}`,
-        ready: (page) => main(page).getByText(/[1-9][\d,]* items/).first().waitFor(),
+        ready: (page) =>
+          main(page)
+            .getByText(/[1-9][\d,]* items/)
+            .first()
+            .waitFor(),
       },
       stalled: {
-        server: console, route: `deletions/${this.stalled}${of}`, ready: (page) => alert(page).waitFor(),
+        server: console,
+        route: `deletions/${this.stalled}${of}`,
+        ready: (page) => alert(page).waitFor(),
       },
       receipt: {
         server,
@@ -89,7 +138,9 @@ export class States {
         },
       },
       reference: {
-        server, route: 'reference', ready: (page) => main(page).getByText('/v1/campaigns/{id}').first().waitFor(),
+        server,
+        route: 'reference',
+        ready: (page) => main(page).getByText('/v1/campaigns/{id}').first().waitFor(),
       },
       tried: {
         server,
@@ -100,16 +151,36 @@ export class States {
           await button(page, 'Send').first().waitFor();
         },
       },
-      console: { server: console, route: 'deletions', ready: (page) => link(page, 'Spring Renewal').waitFor() },
-      empty: { server: empty, route: 'campaigns', ready: (page) => main(page).getByText(/campaigns seed/).waitFor() },
+      console: {
+        server: console,
+        route: 'deletions',
+        ready: (page) => link(page, 'Spring Renewal').waitFor(),
+      },
+      empty: {
+        server: empty,
+        route: 'campaigns',
+        ready: (page) =>
+          main(page)
+            .getByText(/campaigns seed/)
+            .waitFor(),
+      },
       'no-key': {
-        server, route: 'campaigns', key: '', ready: (page) => main(page).getByText(/paste it here/).waitFor(),
+        server,
+        route: 'campaigns',
+        key: '',
+        ready: (page) =>
+          main(page)
+            .getByText(/paste it here/)
+            .waitFor(),
       },
       'wrong-key': {
         server,
         route: 'campaigns',
         key: 'x'.repeat(40),
-        ready: (page) => main(page).getByText(/earlier run/).waitFor(),
+        ready: (page) =>
+          main(page)
+            .getByText(/earlier run/)
+            .waitFor(),
       },
     };
   }

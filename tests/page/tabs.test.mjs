@@ -4,7 +4,17 @@ import { after, before, test } from 'node:test';
 
 import { Visit, launch } from './browser.mjs';
 import { Server, inProportion, seed, sum, until } from './server.mjs';
-import { assertDeleted, bars, confirmation, heading, link, main, navigation, remove, review } from './views.mjs';
+import {
+  assertDeleted,
+  bars,
+  confirmation,
+  heading,
+  link,
+  main,
+  navigation,
+  remove,
+  review,
+} from './views.mjs';
 
 let browser;
 let server;
@@ -52,7 +62,9 @@ test('a tab without another one asks for the address', async (t) => {
   for (const given of [server.address, server.key]) {
     visit.page = await visit.tab(`${server.url}/`);
     const { page } = visit;
-    await main(page).getByText(/Open the address that the terminal printed, or paste it here/).waitFor();
+    await main(page)
+      .getByText(/Open the address that the terminal printed, or paste it here/)
+      .waitFor();
     assert.deepEqual(visit.sent('/v1/'), [], 'it asks for nothing without a key');
     await main(page).getByRole('textbox').fill(given);
     await main(page).getByRole('textbox').press('Enter');

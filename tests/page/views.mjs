@@ -9,9 +9,8 @@ export const link = (page, name) => main(page).getByRole('link', { name, exact: 
 export const button = (page, name) => page.getByRole('button', { name, exact: true });
 export const alert = (page) => main(page).getByRole('alert');
 export const filter = (page) => page.getByRole('searchbox', { name: 'Filter' });
-export const navigation = (page, name) => page
-  .getByRole('navigation', { name: 'Main' })
-  .getByRole('link', { name, exact: true });
+export const navigation = (page, name) =>
+  page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name, exact: true });
 export const confirmation = (page) => page.getByRole('textbox', { name: /^Type the (name|id) to confirm/ });
 
 /** The names of the kinds, as the page shows them, by the API's names. */
@@ -47,9 +46,10 @@ export async function moment(part) {
   // In one step, so that no poll comes in between.
   const { text, shown } = await part.evaluate((it) => ({
     text: it.innerText,
-    shown: [...it.querySelectorAll('[role=progressbar], [role=meter]')].map(
-      (bar) => [bar.getAttribute('aria-label'), bar.getAttribute('aria-valuenow')],
-    ),
+    shown: [...it.querySelectorAll('[role=progressbar], [role=meter]')].map((bar) => [
+      bar.getAttribute('aria-label'),
+      bar.getAttribute('aria-valuenow'),
+    ]),
   }));
   const counts = {};
   for (const [name, now] of shown) {
@@ -71,11 +71,15 @@ export async function assertWould(page, expected) {
 
 /** Waits until a deletion's view says that it has succeeded, and checks what it has counted. */
 export async function assertDeleted(page, expected, timeout = 60_000) {
-  await main(page).getByText(/^Succeeded/i).first().waitFor({ timeout });
+  await main(page)
+    .getByText(/^Succeeded/i)
+    .first()
+    .waitFor({ timeout });
   const shown = await bars(main(page));
   assert.deepEqual(shown, expected);
   assert.equal(sum(shown), sum(expected));
 }
 
 /** What the page says when the server does not answer. */
-export const notice = (page) => page.getByRole('status').filter({ hasText: 'does not answer', visible: true });
+export const notice = (page) =>
+  page.getByRole('status').filter({ hasText: 'does not answer', visible: true });

@@ -28,7 +28,8 @@ async function assertOutline(page) {
   assert.equal(await headings.count(), 1);
   const name = await headings.evaluate((it) => it.textContent.trim());
   assert.equal(await page.title(), `${name} – campaigns`);
-  for (const landmark of ['main', 'banner']) assert.equal(await page.getByRole(landmark).count(), 1, landmark);
+  for (const landmark of ['main', 'banner'])
+    assert.equal(await page.getByRole(landmark).count(), 1, landmark);
   assert.equal(await page.getByRole('navigation', { name: 'Main' }).count(), 1);
 }
 
@@ -37,9 +38,13 @@ async function assertAccessible(page) {
   for (const colorScheme of ['light', 'dark']) {
     await page.emulateMedia({ colorScheme });
     assert.deepEqual(await violations(page), [], colorScheme);
-    backgrounds.add(await page.evaluate(() => [document.body, document.documentElement]
-      .map((it) => getComputedStyle(it).backgroundColor)
-      .find((color) => color !== 'rgba(0, 0, 0, 0)')));
+    backgrounds.add(
+      await page.evaluate(() =>
+        [document.body, document.documentElement]
+          .map((it) => getComputedStyle(it).backgroundColor)
+          .find((color) => color !== 'rgba(0, 0, 0, 0)'),
+      ),
+    );
   }
   assert.equal(backgrounds.size, 2, 'there is a dark form');
 }
@@ -61,11 +66,16 @@ async function assertStill(page) {
   await page.emulateMedia({ reducedMotion: 'reduce' });
   const moving = await page.evaluate(() => {
     const lasts = (durations) => durations.split(', ').some((duration) => parseFloat(duration) > 0.01);
-    return [...document.querySelectorAll('*')].flatMap((it) => [null, '::before', '::after']
-      .map((part) => getComputedStyle(it, part))
-      .filter((style) => lasts(style.transitionDuration)
-        || (style.animationName !== 'none' && lasts(style.animationDuration)))
-      .map((style) => `${it.tagName} ${it.className} ${style.transitionDuration} ${style.animationName}`));
+    return [...document.querySelectorAll('*')].flatMap((it) =>
+      [null, '::before', '::after']
+        .map((part) => getComputedStyle(it, part))
+        .filter(
+          (style) =>
+            lasts(style.transitionDuration) ||
+            (style.animationName !== 'none' && lasts(style.animationDuration)),
+        )
+        .map((style) => `${it.tagName} ${it.className} ${style.transitionDuration} ${style.animationName}`),
+    );
   });
   assert.deepEqual(moving, []);
   const scrolling = await page.evaluate(() => getComputedStyle(document.documentElement).scrollBehavior);

@@ -10,7 +10,18 @@ import { promisify } from 'node:util';
 import { Visit, launch, load } from './browser.mjs';
 import { PROGRAM, Server, call, campaignItem, children, inProportion, seed, sum, until } from './server.mjs';
 import {
-  assertDeleted, assertWould, button, confirmation, filter, heading, link, main, moment, navigation, number, remove,
+  assertDeleted,
+  assertWould,
+  button,
+  confirmation,
+  filter,
+  heading,
+  link,
+  main,
+  moment,
+  navigation,
+  number,
+  remove,
 } from './views.mjs';
 
 const ID = 'campaign_autumn';
@@ -55,7 +66,13 @@ test('from the list to the receipt, and back', async (t) => {
   await t.test('a filter finds the campaign', async () => {
     await filter(page).fill('autumn');
     await main(page).getByText('1 of 5 campaigns', { exact: true }).waitFor();
-    assert.equal(await main(page).getByRole('row').filter({ has: page.getByRole('link') }).count(), 1);
+    assert.equal(
+      await main(page)
+        .getByRole('row')
+        .filter({ has: page.getByRole('link') })
+        .count(),
+      1,
+    );
     await filter(page).fill('no such campaign');
     await main(page).getByText('0 of 5 campaigns', { exact: true }).waitFor();
     await filter(page).fill(ID);
@@ -83,7 +100,9 @@ test('from the list to the receipt, and back', async (t) => {
   await t.test('the deletion is requested once, with preconditions', async () => {
     await page.getByRole('textbox', { name: 'Reason' }).fill('erasure-request');
     deletionId = await remove(page, NAME);
-    const asked = visit.sent('/v1/campaigns/').filter(({ path: sent }) => !sent.includes('validateOnly=true'));
+    const asked = visit
+      .sent('/v1/campaigns/')
+      .filter(({ path: sent }) => !sent.includes('validateOnly=true'));
     assert.equal(asked.length, 1);
     const [{ method, path: sent, headers }] = asked;
     assert.deepEqual([method, sent], ['DELETE', `/v1/campaigns/${ID}?reason=erasure-request`]);
@@ -95,12 +114,16 @@ test('from the list to the receipt, and back', async (t) => {
   await t.test('the bars move to the exact counts', async () => {
     await heading(page, NAME).waitFor();
     const moments = [];
-    await until('the deletion is done', async () => {
-      const { text, counts: shown } = await moment(main(page));
-      const of = text.match(/([\d,]+) of 100,000 items/);
-      if (of) moments.push({ shown, processed: number(of[1]) });
-      return /\bSucceeded\b/i.test(text);
-    }, 60_000);
+    await until(
+      'the deletion is done',
+      async () => {
+        const { text, counts: shown } = await moment(main(page));
+        const of = text.match(/([\d,]+) of 100,000 items/);
+        if (of) moments.push({ shown, processed: number(of[1]) });
+        return /\bSucceeded\b/i.test(text);
+      },
+      60_000,
+    );
     const totals = new Set(moments.map(({ processed }) => processed));
     t.diagnostic(`processed, as seen: ${[...totals]}`);
     assert.ok(totals.size >= 4, `the bars were seen at ${[...totals]}`);
@@ -141,7 +164,10 @@ test('from the list to the receipt, and back', async (t) => {
     const receipt = (await readFile(await file.path(), 'utf8')).trim();
     const { createRemoteJWKSet, jwtVerify } = await load('jose');
     const keys = createRemoteJWKSet(new URL(`${server.url}/v1/jwks.json`));
-    const { payload } = await jwtVerify(receipt, keys, { algorithms: ['ES256'], typ: 'deletion-receipt+jwt' });
+    const { payload } = await jwtVerify(receipt, keys, {
+      algorithms: ['ES256'],
+      typ: 'deletion-receipt+jwt',
+    });
     assert.deepEqual([payload.jti, payload.sub, payload.deletedItems], [deletionId, ID, COUNTS]);
     const text = await main(page).innerText();
     for (const claim of [payload.iss, payload.jti, payload.sub, payload.accountId, payload.requestedBy]) {

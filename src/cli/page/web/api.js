@@ -23,7 +23,10 @@ channel.addEventListener('message', ({ data }) => {
 export const currentKey = () => key;
 
 /** The key in a text that is one, or an address with one. */
-export const keyIn = (text) => String(text).trim().match(/(?:^|#key=)([A-Za-z0-9_-]{40})(?![A-Za-z0-9_-])/)?.[1] ?? null;
+export const keyIn = (text) =>
+  String(text)
+    .trim()
+    .match(/(?:^|#key=)([A-Za-z0-9_-]{40})(?![A-Za-z0-9_-])/)?.[1] ?? null;
 
 export function setKey(given) {
   key = given;
@@ -100,7 +103,14 @@ export async function sendOnce(method, path, { headers = {}, body, signal, accou
   const all = { ...headers };
   if (!path.startsWith('/v1/openapi') && !path.startsWith('/v1/jwks')) all.authorization = `Bearer ${key}`;
   if (state.session?.choosesAccount && account) all['campaigns-account'] = encodeURIComponent(account);
-  const answer = await fetch(path, { method, headers: all, body, signal, cache: 'no-store', redirect: 'error' });
+  const answer = await fetch(path, {
+    method,
+    headers: all,
+    body,
+    signal,
+    cache: 'no-store',
+    redirect: 'error',
+  });
   const text = await answer.text();
   let json = null;
   try {

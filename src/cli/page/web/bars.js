@@ -3,11 +3,18 @@ import { el, setText } from './dom.js';
 import { number } from './text.js';
 
 const KINDS = [
-  ['prospects', 'Prospects'], ['chats', 'Chats'], ['messages', 'Messages'], ['tasks', 'Tasks'],
-  ['webhookEvents', 'Webhook events'], ['analytics', 'Analytics'],
+  ['prospects', 'Prospects'],
+  ['chats', 'Chats'],
+  ['messages', 'Messages'],
+  ['tasks', 'Tasks'],
+  ['webhookEvents', 'Webhook events'],
+  ['analytics', 'Analytics'],
 ];
 /** Shown only when there are any. */
-const RARE = [['webhookDeliveries', 'Webhook deliveries'], ['other', 'Other']];
+const RARE = [
+  ['webhookDeliveries', 'Webhook deliveries'],
+  ['other', 'Other'],
+];
 
 export const sum = (counts) => Object.values(counts).reduce((all, value) => all + value, 0);
 
@@ -24,7 +31,10 @@ export class Bars {
   /** Shows counts; `totals` are those of the dry run, if they are known. */
   set(counts, totals) {
     const largest = Math.max(1, ...Object.values(totals ?? counts));
-    for (const [kind, name] of [...KINDS, ...RARE.filter(([rare]) => (counts[rare] ?? 0) + (totals?.[rare] ?? 0) > 0)]) {
+    for (const [kind, name] of [
+      ...KINDS,
+      ...RARE.filter(([rare]) => (counts[rare] ?? 0) + (totals?.[rare] ?? 0) > 0),
+    ]) {
       const value = counts[kind] ?? 0;
       const most = totals ? Math.max(totals[kind] ?? 0, value) : largest;
       const row = this.#row(kind, name);
@@ -32,7 +42,10 @@ export class Bars {
       row.bar.setAttribute('aria-valuemax', Math.max(1, most));
       row.track.style.width = `${totals ? share(most, largest) : 100}%`;
       row.fill.style.transform = `scaleX(${most === 0 ? 0 : value / most})`;
-      setText(row.value, totals && totals[kind] !== undefined ? `${number(value)} / ${number(most)}` : number(value));
+      setText(
+        row.value,
+        totals && totals[kind] !== undefined ? `${number(value)} / ${number(most)}` : number(value),
+      );
       row.node.classList.toggle('none', value === 0 && (totals?.[kind] ?? 0) === 0);
     }
   }

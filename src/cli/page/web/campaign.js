@@ -8,14 +8,17 @@ import { age, count, isCampaignId, isTypable } from './text.js';
 /** What to do about a refusal, by its code. */
 const NEXT = {
   campaign_active: 'Pause it in your platform, then check again.',
-  deletion_protected: 'Somebody protected it on purpose. Switch deletionProtection off in your platform, then check again.',
-  invalid_status: 'Only draft, paused, completed, archived, ended, stopped and failed campaigns are deleted. Change its status in your platform, then check again.',
+  deletion_protected:
+    'Somebody protected it on purpose. Switch deletionProtection off in your platform, then check again.',
+  invalid_status:
+    'Only draft, paused, completed, archived, ended, stopped and failed campaigns are deleted. Change its status in your platform, then check again.',
   forbidden: 'It belongs to another account: use a key of that account.',
   subscription_inactive: 'Activate the subscription of this key, or use another key.',
   validation_error: 'Choose a campaign from the list.',
   precondition_failed: 'Somebody has changed it since you looked. Check again before you delete it.',
   unavailable: 'The table is busy. Nothing was deleted; check again in a moment.',
-  internal_error: 'The terminal in which the server runs says why. Nothing is lost: check again, or repeat the deletion.',
+  internal_error:
+    'The terminal in which the server runs says why. Nothing is lost: check again, or repeat the deletion.',
 };
 
 export async function campaign(view) {
@@ -23,7 +26,17 @@ export async function campaign(view) {
   view.setTitle(id, shown(id));
   view.heading.before(el('p', { class: 'back' }, el('a', { href: '#/campaigns' }, 'All campaigns')));
   if (!isCampaignId(id)) {
-    main.append(alertBox('The API does not accept this id.', el('p', {}, 'Ids have 1 to 64 characters of A-Z a-z 0-9 . _ - and begin with a letter or digit. ', el('a', { href: '#/campaigns' }, 'All campaigns'))));
+    main.append(
+      alertBox(
+        'The API does not accept this id.',
+        el(
+          'p',
+          {},
+          'Ids have 1 to 64 characters of A-Z a-z 0-9 . _ - and begin with a letter or digit. ',
+          el('a', { href: '#/campaigns' }, 'All campaigns'),
+        ),
+      ),
+    );
     return;
   }
   const body = el('div');
@@ -46,11 +59,21 @@ async function look({ signal, id }, body, it, account) {
   const again = new Promise((resolve) => {
     lookAgain = resolve;
   });
-  const about = it && facts([
-    ['Id', shown(it.id)], ['Status', badge(it.status)], ['Owner', shown(it.accountId)],
-    ['Last changed', time(it.updatedAt, age)], ['Protected', it.deletionProtection ? 'Yes' : 'No'],
-  ], 'row');
-  body.replaceChildren(...[about, el('p', { class: 'note' }, 'Counting what would be deleted…')].filter(Boolean));
+  const about =
+    it &&
+    facts(
+      [
+        ['Id', shown(it.id)],
+        ['Status', badge(it.status)],
+        ['Owner', shown(it.accountId)],
+        ['Last changed', time(it.updatedAt, age)],
+        ['Protected', it.deletionProtection ? 'Yes' : 'No'],
+      ],
+      'row',
+    );
+  body.replaceChildren(
+    ...[about, el('p', { class: 'note' }, 'Counting what would be deleted…')].filter(Boolean),
+  );
   const dry = await send('DELETE', `${path}?validateOnly=true`, { signal, account });
   if (dry.status !== 200) {
     body.replaceChildren(...[about, refusal(dry, it, account, lookAgain)].filter(Boolean));
@@ -63,13 +86,27 @@ async function look({ signal, id }, body, it, account) {
   bars.set(summary.deletedItems);
   const isWhole = summary.complete !== false;
   const problem = el('div');
-  if (!dry.headers.get('etag')) problem.append(el('p', { class: 'note' }, 'It has no updatedAt, so the deletion cannot check that it has not changed since.'));
+  if (!dry.headers.get('etag'))
+    problem.append(
+      el(
+        'p',
+        { class: 'note' },
+        'It has no updatedAt, so the deletion cannot check that it has not changed since.',
+      ),
+    );
   const form = deletionForm({
     name: summary.campaignName,
     id,
     async submit({ reason, archive }, key) {
-      const query = new URLSearchParams({ ...(reason && { reason }), ...(archive && { archive }) }).toString();
-      const headers = { 'if-match': dry.headers.get('etag') ?? '*', 'idempotency-key': key, prefer: 'respond-async' };
+      const query = new URLSearchParams({
+        ...(reason && { reason }),
+        ...(archive && { archive }),
+      }).toString();
+      const headers = {
+        'if-match': dry.headers.get('etag') ?? '*',
+        'idempotency-key': key,
+        prefer: 'respond-async',
+      };
       const answer = await send('DELETE', query ? `${path}?${query}` : path, { signal, account, headers });
       if (answer.status !== 200 && answer.status !== 202) {
         form.remove();
@@ -83,9 +120,27 @@ async function look({ signal, id }, body, it, account) {
     },
   });
   body.replaceChildren(
-    ...[about].filter(Boolean), problem,
-    el('div', { class: 'pair' }, el('section', { class: 'card' }, el('h2', {}, 'What would be deleted'), el('p', { class: 'total' }, isWhole ? count(total, 'item') : `At least ${count(total, 'item')}`),
-      isWhole ? null : el('p', { class: 'note' }, 'Counting all of them takes longer than a request may. The deletion itself has no limit, and counts exactly.'), bars.node), form),
+    ...[about].filter(Boolean),
+    problem,
+    el(
+      'div',
+      { class: 'pair' },
+      el(
+        'section',
+        { class: 'card' },
+        el('h2', {}, 'What would be deleted'),
+        el('p', { class: 'total' }, isWhole ? count(total, 'item') : `At least ${count(total, 'item')}`),
+        isWhole
+          ? null
+          : el(
+              'p',
+              { class: 'note' },
+              'Counting all of them takes longer than a request may. The deletion itself has no limit, and counts exactly.',
+            ),
+        bars.node,
+      ),
+      form,
+    ),
   );
   return again;
 }
@@ -95,13 +150,38 @@ function refusal(answer, it, account, lookAgain) {
   const code = answer.body?.error;
   const isRunning = it?.status === 'deleting' && it.deletionId;
   const next = [];
-  if (isRunning && code !== 'forbidden') next.push(el('p', {}, 'It is being deleted already. ', el('a', { href: to('deletions', it.deletionId, account) }, 'Watch the deletion')));
-  else if (it?.status === 'deleting' && code !== 'forbidden') next.push(el('p', {}, 'It has no deletion. Restart it from a terminal: campaigns delete, or the DELETE again.'));
-  else if (answer.status === 404) next.push(el('p', {}, 'It may be deleted already. ', el('a', { href: '#/deletions' }, 'Search the deletions')));
-  else if (answer.status === 429) next.push(el('p', {}, 'This key has made too many requests. Checking again in ', el('span', { class: 'seconds' }, `${retryAfter(answer, 60)} s`), '.'));
+  if (isRunning && code !== 'forbidden')
+    next.push(
+      el(
+        'p',
+        {},
+        'It is being deleted already. ',
+        el('a', { href: to('deletions', it.deletionId, account) }, 'Watch the deletion'),
+      ),
+    );
+  else if (it?.status === 'deleting' && code !== 'forbidden')
+    next.push(
+      el('p', {}, 'It has no deletion. Restart it from a terminal: campaigns delete, or the DELETE again.'),
+    );
+  else if (answer.status === 404)
+    next.push(
+      el('p', {}, 'It may be deleted already. ', el('a', { href: '#/deletions' }, 'Search the deletions')),
+    );
+  else if (answer.status === 429)
+    next.push(
+      el(
+        'p',
+        {},
+        'This key has made too many requests. Checking again in ',
+        el('span', { class: 'seconds' }, `${retryAfter(answer, 60)} s`),
+        '.',
+      ),
+    );
   else next.push(el('p', {}, NEXT[code] ?? 'Check again, or ask whoever runs the server.'));
-  if (answer.status === 409 && !isRunning) next.push(el('p', { class: 'note' }, 'What is in it is not counted while it cannot be deleted.'));
-  if (!isRunning && code !== 'forbidden') next.push(el('button', { type: 'button', click: lookAgain }, 'Check again'));
+  if (answer.status === 409 && !isRunning)
+    next.push(el('p', { class: 'note' }, 'What is in it is not counted while it cannot be deleted.'));
+  if (!isRunning && code !== 'forbidden')
+    next.push(el('button', { type: 'button', click: lookAgain }, 'Check again'));
   return alertBox(said(answer), ...next);
 }
 
@@ -119,12 +199,33 @@ async function waitFor(seconds, signal, lookAgain) {
 function deletionForm({ name, id, submit }) {
   const isName = isTypable(name);
   const expected = (isName ? name : id).normalize('NFC');
-  const typed = el('input', { type: 'text', autocomplete: 'off', autocapitalize: 'off', spellcheck: 'false', required: true });
-  const reason = el('input', { type: 'text', pattern: '[a-z0-9\\-]{1,40}', title: 'Up to 40 characters of a-z 0-9 and -', autocomplete: 'off', spellcheck: 'false', placeholder: 'erasure-request' });
+  const typed = el('input', {
+    type: 'text',
+    autocomplete: 'off',
+    autocapitalize: 'off',
+    spellcheck: 'false',
+    required: true,
+  });
+  const reason = el('input', {
+    type: 'text',
+    pattern: '[a-z0-9\\-]{1,40}',
+    title: 'Up to 40 characters of a-z 0-9 and -',
+    autocomplete: 'off',
+    spellcheck: 'false',
+    placeholder: 'erasure-request',
+  });
   const { archive: kept } = state.session;
-  const archive = kept && select([['', kept.mode === 'default' ? 'As configured: yes' : 'As configured: no'], ['true', 'Yes'], ['false', 'No']]);
+  const archive =
+    kept &&
+    select([
+      ['', kept.mode === 'default' ? 'As configured: yes' : 'As configured: no'],
+      ['true', 'Yes'],
+      ['false', 'No'],
+    ]);
   const button = el('button', { class: 'danger', disabled: true }, 'Delete campaign');
-  const hint = isName ? 'The button is enabled once it matches.' : 'Its name cannot be typed as it is shown, so type its id.';
+  const hint = isName
+    ? 'The button is enabled once it matches.'
+    : 'Its name cannot be typed as it is shown, so type its id.';
   const differs = el('p', { class: 'hint', role: 'log' });
   const key = crypto.randomUUID();
   typed.addEventListener('input', () => {
@@ -139,11 +240,24 @@ function deletionForm({ name, id, submit }) {
     await submit({ reason: reason.value, archive: archive?.value }, key);
   };
   return el(
-    'form', { class: 'delete card', submit: send_ }, el('h2', {}, 'Delete it'),
-    el('p', {}, 'The campaign and everything in it is deleted, and cannot be restored', kept ? ' except from an archive.' : ': there is no archive here.'),
+    'form',
+    { class: 'delete card', submit: send_ },
+    el('h2', {}, 'Delete it'),
+    el(
+      'p',
+      {},
+      'The campaign and everything in it is deleted, and cannot be restored',
+      kept ? ' except from an archive.' : ': there is no archive here.',
+    ),
     el('p', { class: 'expected' }, shown(expected)),
-    field(`Type the ${isName ? 'name' : 'id'} to confirm`, typed, hint), differs,
-    field('Reason', reason, 'Optional: a word such as erasure-request, of a-z 0-9 and -. It is kept in the audit trail, so nothing personal.'),
-    archive && field('Archive', archive), button,
+    field(`Type the ${isName ? 'name' : 'id'} to confirm`, typed, hint),
+    differs,
+    field(
+      'Reason',
+      reason,
+      'Optional: a word such as erasure-request, of a-z 0-9 and -. It is kept in the audit trail, so nothing personal.',
+    ),
+    archive && field('Archive', archive),
+    button,
   );
 }

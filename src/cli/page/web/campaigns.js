@@ -3,13 +3,26 @@ import { said, send, state, to } from './api.js';
 import { alertBox, el, field, select, setText, shown, time } from './dom.js';
 import { age, count, isCampaignId, number, plain, quoted } from './text.js';
 
-const STATUSES = ['active', 'archived', 'completed', 'deleting', 'draft', 'ended', 'failed', 'paused', 'stopped'];
+const STATUSES = [
+  'active',
+  'archived',
+  'completed',
+  'deleting',
+  'draft',
+  'ended',
+  'failed',
+  'paused',
+  'stopped',
+];
 const ROW = 56;
 /** Rows beyond those that are seen, on each side. */
 const SPARE = 12;
 const COLUMNS = [
-  ['Name', (it) => it.name || it.id, 'name'], ['Status', (it) => it.status, 'status'], ['Owner', (it) => it.accountId, 'owner'],
-  ['Last changed', (it) => it.updatedAt, 'changed'], ['Protected', (it) => (it.deletionProtection ? 1 : 0), 'protected'],
+  ['Name', (it) => it.name || it.id, 'name'],
+  ['Status', (it) => it.status, 'status'],
+  ['Owner', (it) => it.accountId, 'owner'],
+  ['Last changed', (it) => it.updatedAt, 'changed'],
+  ['Protected', (it) => (it.deletionProtection ? 1 : 0), 'protected'],
 ];
 const ORDER = new Intl.Collator('en', { numeric: true });
 
@@ -18,7 +31,13 @@ const last = { filter: '', status: '', column: 3, isAscending: false };
 
 export async function campaigns({ main, signal }) {
   const number_ = el('p', { class: 'count' });
-  const filter = el('input', { type: 'search', value: last.filter, autocomplete: 'off', spellcheck: 'false', placeholder: 'Id, name or owner' });
+  const filter = el('input', {
+    type: 'search',
+    value: last.filter,
+    autocomplete: 'off',
+    spellcheck: 'false',
+    placeholder: 'Id, name or owner',
+  });
   const status = select([['', 'All statuses']]);
   const refresh = el('button', { type: 'button' }, 'Refresh');
   const notes = el('div');
@@ -32,15 +51,28 @@ export async function campaigns({ main, signal }) {
   function narrow() {
     [last.filter, last.status] = [filter.value, status.value];
     const words = plain(filter.value).toLowerCase().trim();
-    const rows = all.filter((it) => (!last.status || it.status === last.status) && (!words || it.found.includes(words)));
+    const rows = all.filter(
+      (it) => (!last.status || it.status === last.status) && (!words || it.found.includes(words)),
+    );
     list.show(rows);
     none.hidden = rows.length > 0 || all.length === 0;
-    setText(number_, rows.length === all.length ? count(all.length, 'campaign') : `${number(rows.length)} of ${count(all.length, 'campaign')}`);
+    setText(
+      number_,
+      rows.length === all.length
+        ? count(all.length, 'campaign')
+        : `${number(rows.length)} of ${count(all.length, 'campaign')}`,
+    );
   }
 
   async function load() {
     refresh.disabled = true;
-    const answer = await send('GET', isCut && status.value ? `/local/campaigns?status=${encodeURIComponent(status.value)}` : '/local/campaigns', { signal });
+    const answer = await send(
+      'GET',
+      isCut && status.value
+        ? `/local/campaigns?status=${encodeURIComponent(status.value)}`
+        : '/local/campaigns',
+      { signal },
+    );
     refresh.disabled = false;
     if (answer.status !== 200) {
       notes.replaceChildren(alertBox(said(answer)));
@@ -53,14 +85,43 @@ export async function campaigns({ main, signal }) {
     const now = isCut ? STATUSES : [...new Set(all.map((it) => it.status))].sort();
     if (statuses !== now.join()) {
       statuses = now.join();
-      status.replaceChildren(...[['', 'All statuses'], ...now.map((it) => [it, plain(it)])].map(([value, text]) => el('option', { value }, text)));
+      status.replaceChildren(
+        ...[['', 'All statuses'], ...now.map((it) => [it, plain(it)])].map(([value, text]) =>
+          el('option', { value }, text),
+        ),
+      );
       status.value = now.includes(last.status) ? last.status : '';
     }
-    notes.replaceChildren(...[
-      !complete && el('p', { class: 'note' }, `These are not all: the list ends at ${number(all.length)}. Choose a status, or list every one in a terminal: campaigns list`),
-      unreadable.length > 0 && el('p', { class: 'note' }, `${count(unreadable.length, 'campaign')} cannot be read: `, shown(unreadable.join('; '))),
-      all.length === 0 && el('div', { class: 'empty' }, el('p', {}, state.session.account && state.session.mode === 'console' ? 'This account has no campaigns here.' : 'There are no campaigns in this table.'), el('p', {}, 'Fill one of any size: ', el('code', {}, seed()))),
-    ].filter(Boolean));
+    notes.replaceChildren(
+      ...[
+        !complete &&
+          el(
+            'p',
+            { class: 'note' },
+            `These are not all: the list ends at ${number(all.length)}. Choose a status, or list every one in a terminal: campaigns list`,
+          ),
+        unreadable.length > 0 &&
+          el(
+            'p',
+            { class: 'note' },
+            `${count(unreadable.length, 'campaign')} cannot be read: `,
+            shown(unreadable.join('; ')),
+          ),
+        all.length === 0 &&
+          el(
+            'div',
+            { class: 'empty' },
+            el(
+              'p',
+              {},
+              state.session.account && state.session.mode === 'console'
+                ? 'This account has no campaigns here.'
+                : 'There are no campaigns in this table.',
+            ),
+            el('p', {}, 'Fill one of any size: ', el('code', {}, seed())),
+          ),
+      ].filter(Boolean),
+    );
     list.node.hidden = all.length === 0;
     narrow();
   }
@@ -74,8 +135,20 @@ export async function campaigns({ main, signal }) {
   let fail;
   refresh.addEventListener('click', () => load().catch((error) => fail(error)));
   const what = state.session.mode === 'serve' ? 'A demo table in this process. ' : '';
-  main.append(el('p', { class: 'note' }, `${what}Open a campaign to see everything that is in it, and to delete it with exact counts.`));
-  main.append(el('div', { class: 'tools' }, field('Filter', filter), field('Status', status), refresh), number_, notes, none, list.node);
+  main.append(
+    el(
+      'p',
+      { class: 'note' },
+      `${what}Open a campaign to see everything that is in it, and to delete it with exact counts.`,
+    ),
+  );
+  main.append(
+    el('div', { class: 'tools' }, field('Filter', filter), field('Status', status), refresh),
+    number_,
+    notes,
+    none,
+    list.node,
+  );
   list.start(signal);
   await load();
   await new Promise((_, reject) => {
@@ -86,7 +159,18 @@ export async function campaigns({ main, signal }) {
 /** The command that fills a campaign in this table. */
 function seed() {
   const { table, endpoint } = state.session;
-  return ['campaigns', 'seed', 'campaign_7', '--total', '100000', '--table-name', table, ...(endpoint ? ['--endpoint-url', endpoint] : [])].map(quoted).join(' ');
+  return [
+    'campaigns',
+    'seed',
+    'campaign_7',
+    '--total',
+    '100000',
+    '--table-name',
+    table,
+    ...(endpoint ? ['--endpoint-url', endpoint] : []),
+  ]
+    .map(quoted)
+    .join(' ');
 }
 
 class List {
@@ -95,8 +179,19 @@ class List {
   #body = el('tbody');
   #above = el('tr', { 'aria-hidden': 'true' }, el('td', { colspan: COLUMNS.length }));
   #below = el('tr', { 'aria-hidden': 'true' }, el('td', { colspan: COLUMNS.length }));
-  #heads = COLUMNS.map(([name, , kind], at) => el('th', { scope: 'col', class: kind }, el('button', { type: 'button', click: () => this.#sortBy(at) }, name)));
-  #table = el('table', { class: 'list' }, el('thead', {}, el('tr', { 'aria-rowindex': 1 }, this.#heads)), this.#body);
+  #heads = COLUMNS.map(([name, , kind], at) =>
+    el(
+      'th',
+      { scope: 'col', class: kind },
+      el('button', { type: 'button', click: () => this.#sortBy(at) }, name),
+    ),
+  );
+  #table = el(
+    'table',
+    { class: 'list' },
+    el('thead', {}, el('tr', { 'aria-rowindex': 1 }, this.#heads)),
+    this.#body,
+  );
   node = el('div', { class: 'scroller' }, this.#table);
 
   start(signal) {
@@ -129,7 +224,12 @@ class List {
     const keys = new Map(this.#rows.map((it) => [it, of(it)]));
     const sign = last.isAscending ? 1 : -1;
     this.#rows.sort((a, b) => sign * ORDER.compare(keys.get(a), keys.get(b)) || ORDER.compare(a.id, b.id));
-    this.#heads.forEach((head, at) => head.setAttribute('aria-sort', at !== last.column ? 'none' : last.isAscending ? 'ascending' : 'descending'));
+    this.#heads.forEach((head, at) =>
+      head.setAttribute(
+        'aria-sort',
+        at !== last.column ? 'none' : last.isAscending ? 'ascending' : 'descending',
+      ),
+    );
     this.#table.setAttribute('aria-rowcount', this.#rows.length + 1);
     this.#made.clear();
     this.#body.replaceChildren(this.#above, this.#below);
@@ -139,7 +239,10 @@ class List {
   /** Has the rows in the document that are seen, and some more. */
   #draw() {
     const from = Math.max(0, Math.floor(this.node.scrollTop / ROW) - SPARE);
-    const until = Math.min(this.#rows.length, Math.ceil((this.node.scrollTop + (this.node.clientHeight || 800)) / ROW) + SPARE);
+    const until = Math.min(
+      this.#rows.length,
+      Math.ceil((this.node.scrollTop + (this.node.clientHeight || 800)) / ROW) + SPARE,
+    );
     for (const [at, row] of this.#made) {
       if (at < from || at >= until) {
         row.remove();
@@ -168,7 +271,8 @@ class List {
       ? el('a', { href: to('campaigns', it.id, it.accountId), title: plain(it.name).slice(0, 500) }, name)
       : el('span', { title: 'The API does not accept this id' }, name);
     return el(
-      'tr', { 'aria-rowindex': at + 2 },
+      'tr',
+      { 'aria-rowindex': at + 2 },
       el('td', { class: 'name' }, title, el('span', { class: 'id' }, shown(it.id))),
       el('td', { class: 'status' }, badge(it.status)),
       el('td', { class: 'owner' }, shown(it.accountId)),
@@ -179,4 +283,5 @@ class List {
 }
 
 /** A status as a small label. */
-export const badge = (status) => el('span', { class: `badge s-${/^[a-z]+$/.test(status) ? status : 'x'}` }, shown(status));
+export const badge = (status) =>
+  el('span', { class: `badge s-${/^[a-z]+$/.test(status) ? status : 'x'}` }, shown(status));

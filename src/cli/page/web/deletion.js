@@ -13,7 +13,9 @@ export async function deletion(view) {
   const { main, signal, id } = view;
   view.heading.before(el('p', { class: 'back' }, el('a', { href: '#/deletions' }, 'All deletions')));
   if (!isDeletionId(id)) {
-    main.append(alertBox('That is not the id of a deletion.', el('a', { href: '#/deletions' }, 'All deletions')));
+    main.append(
+      alertBox('That is not the id of a deletion.', el('a', { href: '#/deletions' }, 'All deletions')),
+    );
     return;
   }
   const account = view.account ?? state.account;
@@ -23,7 +25,7 @@ export async function deletion(view) {
   const first = el('p', { class: 'note', role: 'log' }, 'Reading the deletion…');
   main.append(first);
   let measured = [];
-  for (let isFirst = true; ; ) {
+  for (let isFirst = true; ;) {
     const answer = await send('GET', path, { signal, account });
     if (answer.status === 429 || answer.status >= 500) {
       const why = said(answer);
@@ -35,7 +37,17 @@ export async function deletion(view) {
     part.fail('');
     first.remove();
     if (answer.status !== 200) {
-      main.append(alertBox(said(answer), el('p', {}, 'It may be of another account, or its record has expired. ', el('a', { href: '#/deletions' }, 'All deletions'))));
+      main.append(
+        alertBox(
+          said(answer),
+          el(
+            'p',
+            {},
+            'It may be of another account, or its record has expired. ',
+            el('a', { href: '#/deletions' }, 'All deletions'),
+          ),
+        ),
+      );
       return;
     }
     const it = answer.body;
@@ -69,7 +81,11 @@ function rate(measured) {
  */
 async function resume(it, account, signal) {
   const headers = { prefer: 'respond-async', 'if-match': '"resume"' };
-  const answer = await send('DELETE', `/v1/campaigns/${encodeURIComponent(it.campaignId)}`, { signal, account, headers });
+  const answer = await send('DELETE', `/v1/campaigns/${encodeURIComponent(it.campaignId)}`, {
+    signal,
+    account,
+    headers,
+  });
   if (answer.status === 412 || answer.status === 404) return 'The campaign is no longer being deleted.';
   return answer.status < 300 ? null : said(answer);
 }
@@ -89,7 +105,21 @@ class Part {
   #rest = el('div');
   #status = null;
   #overall = el('div', { class: 'track overall', 'aria-hidden': 'true' }, this.#fill);
-  node = el('div', {}, this.#badge, this.#stalled, this.#wrong, el('div', { class: 'pair' }, el('section', { class: 'card' }, this.#total, this.#overall, this.#speed, this.#bars.node), el('section', { class: 'card' }, el('h2', {}, 'Details'), this.#about, this.#worker)), this.#rest, this.#said);
+  node = el(
+    'div',
+    {},
+    this.#badge,
+    this.#stalled,
+    this.#wrong,
+    el(
+      'div',
+      { class: 'pair' },
+      el('section', { class: 'card' }, this.#total, this.#overall, this.#speed, this.#bars.node),
+      el('section', { class: 'card' }, el('h2', {}, 'Details'), this.#about, this.#worker),
+    ),
+    this.#rest,
+    this.#said,
+  );
 
   constructor(totals) {
     this.#totals = totals;
@@ -105,13 +135,22 @@ class Part {
     const isDone = it.status === 'succeeded';
     if (this.#status !== it.status) {
       this.#badge.replaceChildren(badge(it.status), ' ', el('span', { class: 'id' }, shown(it.campaignId)));
-      if (this.#status !== null) setText(this.#said, isDone ? `Deleted: ${count(it.processed, 'item')}.` : `The deletion is ${it.status}.`);
+      if (this.#status !== null)
+        setText(
+          this.#said,
+          isDone ? `Deleted: ${count(it.processed, 'item')}.` : `The deletion is ${it.status}.`,
+        );
       this.#status = it.status;
       if (it.status !== 'stalled') this.#stalled.replaceChildren();
     }
     this.#bars.set(it.deletedItems, isDone ? null : this.#totals);
     const total = this.#totals && !isDone ? Math.max(sum(this.#totals), it.processed) : null;
-    setText(this.#total, total !== null ? `${number(it.processed)} of ${count(total, 'item')} deleted` : `${count(it.processed, 'item')} deleted`);
+    setText(
+      this.#total,
+      total !== null
+        ? `${number(it.processed)} of ${count(total, 'item')} deleted`
+        : `${count(it.processed, 'item')} deleted`,
+    );
     this.#overall.hidden = total === null;
     if (total !== null) this.#fill.style.transform = `scaleX(${it.processed / Math.max(1, total)})`;
     this.#bars.node.classList.toggle('done', isDone);
@@ -138,7 +177,14 @@ class Part {
       wrong.textContent = (await resumeIt().catch((error) => error.message)) ?? 'Resumed.';
       button.disabled = false;
     }
-    this.#stalled.replaceChildren(alertBox('No worker is active: the deletion is stalled.', el('p', {}, 'What is deleted is counted, and nothing is lost. The clean-up resumes it, or you do.'), button, wrong));
+    this.#stalled.replaceChildren(
+      alertBox(
+        'No worker is active: the deletion is stalled.',
+        el('p', {}, 'What is deleted is counted, and nothing is lost. The clean-up resumes it, or you do.'),
+        button,
+        wrong,
+      ),
+    );
   }
 
   finish(it, account, signal) {
@@ -146,16 +192,41 @@ class Part {
     const { archive } = it;
     const parts = [];
     if (archive) {
-      const words = session.restore?.map((word) => word.replace('{deletionId}', it.deletionId).replace('{accountId}', () => account ?? session.account));
+      const words = session.restore?.map((word) =>
+        word.replace('{deletionId}', it.deletionId).replace('{accountId}', () => account ?? session.account),
+      );
       const command = words?.map(quoted).join(' ');
-      parts.push(el(
-        'section', {}, el('h2', {}, 'Archive'),
-        facts([['Location', shown(archive.location)], ['Items', number(archive.items)], ['Size', bytes(archive.bytes)], ['Until', archive.expiresAt && time(archive.expiresAt, moment)]]),
-        command && el('p', { class: 'note' }, 'To restore the campaign with everything in it, run:'),
-        command && el('div', { class: 'command' }, el('code', {}, plain(command)), copyButton(() => command)),
-      ));
+      parts.push(
+        el(
+          'section',
+          {},
+          el('h2', {}, 'Archive'),
+          facts([
+            ['Location', shown(archive.location)],
+            ['Items', number(archive.items)],
+            ['Size', bytes(archive.bytes)],
+            ['Until', archive.expiresAt && time(archive.expiresAt, moment)],
+          ]),
+          command && el('p', { class: 'note' }, 'To restore the campaign with everything in it, run:'),
+          command &&
+            el(
+              'div',
+              { class: 'command' },
+              el('code', {}, plain(command)),
+              copyButton(() => command),
+            ),
+        ),
+      );
     }
-    if (!archive) parts.push(el('section', {}, el('h2', {}, 'Archive'), el('p', { class: 'note' }, 'Not archived: it cannot be restored from here.')));
+    if (!archive)
+      parts.push(
+        el(
+          'section',
+          {},
+          el('h2', {}, 'Archive'),
+          el('p', { class: 'note' }, 'Not archived: it cannot be restored from here.'),
+        ),
+      );
     parts.push(receipt(it, account, signal));
     this.#rest.replaceChildren(...parts);
     this.#sayIfItIsThere(it, account, signal);
@@ -165,21 +236,35 @@ class Part {
   async #sayIfItIsThere(it, account, signal) {
     const answer = await send('GET', `/local/campaigns/${encodeURIComponent(it.campaignId)}`, { signal });
     if (answer.status !== 200) return;
-    this.#stalled.replaceChildren(el('p', { class: 'note' }, 'A campaign with this id is in the table again: ', el('a', { href: to('campaigns', it.campaignId, account) }, shown(answer.body.name || it.campaignId))));
+    this.#stalled.replaceChildren(
+      el(
+        'p',
+        { class: 'note' },
+        'A campaign with this id is in the table again: ',
+        el('a', { href: to('campaigns', it.campaignId, account) }, shown(answer.body.name || it.campaignId)),
+      ),
+    );
   }
 }
 
 /** What is known of a deletion from its start. */
-const about = (it) => facts([
-  ['Campaign', shown(it.campaignId)], ['Deletion', shown(it.deletionId)], ['Requested by', shown(it.requestedBy)],
-  ['Reason', it.reason && shown(it.reason)], ['Started', time(it.startedAt, moment)], ['Completed', it.completedAt && time(it.completedAt, moment)],
-]);
+const about = (it) =>
+  facts([
+    ['Campaign', shown(it.campaignId)],
+    ['Deletion', shown(it.deletionId)],
+    ['Requested by', shown(it.requestedBy)],
+    ['Reason', it.reason && shown(it.reason)],
+    ['Started', time(it.startedAt, moment)],
+    ['Completed', it.completedAt && time(it.completedAt, moment)],
+  ]);
 
-const took = (it) => `In ${duration(Math.max(1, (Date.parse(it.completedAt) - Date.parse(it.startedAt)) / 1_000))}. Each item was counted once.`;
+const took = (it) =>
+  `In ${duration(Math.max(1, (Date.parse(it.completedAt) - Date.parse(it.startedAt)) / 1_000))}. Each item was counted once.`;
 
 function speed(total, it, perSecond) {
   if (it.status === 'stalled') return `Last progress ${moment(Date.parse(it.lastProcessedAt))}`;
-  if (total !== null && it.processed >= total) return 'Everything is counted. What is left is deleted, and a last reading finds nothing…';
+  if (total !== null && it.processed >= total)
+    return 'Everything is counted. What is left is deleted, and a last reading finds nothing…';
   if (perSecond === null) return 'Measuring the rate…';
   const at = `${number(Math.round(perSecond))} items/s`;
   if (total === null) return `${at}; the total is not known, since this tab made no dry run`;
@@ -197,11 +282,15 @@ function work(it, local) {
     stalled: 'None: the last lease has ended',
   }[local.worker];
   const rows = it.status === 'succeeded' ? [] : [['Worker', worker]];
-  if (local.pass > 1) rows.push(['Passes', `${number(local.pass)}: items were written while others were deleted`]);
+  if (local.pass > 1)
+    rows.push(['Passes', `${number(local.pass)}: items were written while others were deleted`]);
   if (local.ranges > 1) rows.push(['Ranges', `${number(local.ranges)} parts of the campaign at once`]);
   if (here) {
     rows.push(['Slices', `${number(here.slices)} ended in this process`]);
-    rows.push(['Unprocessed writes', here.unprocessed === 0 ? 'None' : `${number(here.unprocessed)} were throttled and sent again`]);
+    rows.push([
+      'Unprocessed writes',
+      here.unprocessed === 0 ? 'None' : `${number(here.unprocessed)} were throttled and sent again`,
+    ]);
   }
   return rows;
 }

@@ -7,8 +7,28 @@ import { age, count, csv, duration, moment, number, plain } from './text.js';
 const PAGE = 100;
 /** How often to look for others while none runs, seconds. */
 const QUIET = 10;
-const COUNTERS = ['prospects', 'chats', 'messages', 'tasks', 'webhookEvents', 'analytics', 'webhookDeliveries', 'other'];
-const COLUMNS = ['deletionId', 'campaignId', 'campaignName', 'requestedBy', 'reason', 'status', 'startedAt', 'lastProcessedAt', 'completedAt', 'processed'];
+const COUNTERS = [
+  'prospects',
+  'chats',
+  'messages',
+  'tasks',
+  'webhookEvents',
+  'analytics',
+  'webhookDeliveries',
+  'other',
+];
+const COLUMNS = [
+  'deletionId',
+  'campaignId',
+  'campaignName',
+  'requestedBy',
+  'reason',
+  'status',
+  'startedAt',
+  'lastProcessedAt',
+  'completedAt',
+  'processed',
+];
 
 export async function deletions(view) {
   const { main, signal } = view;
@@ -16,10 +36,22 @@ export async function deletions(view) {
     await watch(view, state.session.account, main);
     return;
   }
-  const names = [...new Set([...(state.campaigns ?? (await listed(signal))).map((it) => it.accountId), ...state.accounts])].sort();
+  const names = [
+    ...new Set([...(state.campaigns ?? (await listed(signal))).map((it) => it.accountId), ...state.accounts]),
+  ].sort();
   state.account = view.account ?? state.account ?? names[0] ?? '';
-  const options = el('datalist', { id: 'accounts' }, names.map((name) => el('option', { value: name })));
-  const input = el('input', { type: 'text', list: 'accounts', value: state.account, autocomplete: 'off', spellcheck: 'false' });
+  const options = el(
+    'datalist',
+    { id: 'accounts' },
+    names.map((name) => el('option', { value: name })),
+  );
+  const input = el('input', {
+    type: 'text',
+    list: 'accounts',
+    value: state.account,
+    autocomplete: 'off',
+    spellcheck: 'false',
+  });
   const body = el('div');
   let inner = null;
   let fail;
@@ -29,12 +61,22 @@ export async function deletions(view) {
     body.replaceChildren();
     if (input.value === '') return;
     chosen(input.value);
-    watch({ ...view, signal: AbortSignal.any([signal, inner.signal]) }, state.account, body).catch((error) => error.name !== 'AbortError' && fail(error));
+    watch({ ...view, signal: AbortSignal.any([signal, inner.signal]) }, state.account, body).catch(
+      (error) => error.name !== 'AbortError' && fail(error),
+    );
   };
-  const form = el('form', { class: 'tools', submit: (event) => {
-    event.preventDefault();
-    choose();
-  } }, field('Account', input), el('button', {}, 'Show'));
+  const form = el(
+    'form',
+    {
+      class: 'tools',
+      submit: (event) => {
+        event.preventDefault();
+        choose();
+      },
+    },
+    field('Account', input),
+    el('button', {}, 'Show'),
+  );
   main.append(form, options, body);
   choose();
   await new Promise((_, reject) => {
@@ -51,14 +93,31 @@ async function watch({ signal }, account, part) {
   const found = new Map();
   const live = new Live(account);
   const rows = new Map();
-  const filter = el('input', { type: 'search', autocomplete: 'off', spellcheck: 'false', placeholder: 'Name, id, status, key or reason' });
+  const filter = el('input', {
+    type: 'search',
+    autocomplete: 'off',
+    spellcheck: 'false',
+    placeholder: 'Name, id, status, key or reason',
+  });
   const table = el('tbody');
   const note = el('p', { class: 'count' });
   const older = el('button', { type: 'button', hidden: true }, 'Older');
   const save = el('button', { type: 'button' }, 'Download CSV');
   const history = el(
-    'table', { class: 'history' },
-    el('thead', {}, el('tr', {}, ['Campaign', 'Status', 'Items', 'Requested by', 'Started', 'Took'].map((name, at) => el('th', { scope: 'col', class: `h${at}` }, name)))), table,
+    'table',
+    { class: 'history' },
+    el(
+      'thead',
+      {},
+      el(
+        'tr',
+        {},
+        ['Campaign', 'Status', 'Items', 'Requested by', 'Started', 'Took'].map((name, at) =>
+          el('th', { scope: 'col', class: `h${at}` }, name),
+        ),
+      ),
+    ),
+    table,
   );
   const wide = el('div', { class: 'wide' }, history);
   const problem = el('div');
@@ -66,13 +125,23 @@ async function watch({ signal }, account, part) {
 
   const matches = (it) => {
     const words = plain(filter.value).toLowerCase().trim();
-    return !words || plain([it.campaignName, it.campaignId, it.deletionId, it.status, it.requestedBy, it.reason].join('\n')).toLowerCase().includes(words);
+    return (
+      !words ||
+      plain([it.campaignName, it.campaignId, it.deletionId, it.status, it.requestedBy, it.reason].join('\n'))
+        .toLowerCase()
+        .includes(words)
+    );
   };
   function draw() {
     const all = [...found.values()].sort((a, b) => (a.deletionId < b.deletionId ? 1 : -1));
     live.show(all.filter((it) => it.status !== 'succeeded'));
     const wanted = all.filter(matches);
-    setText(note, wanted.length === all.length ? `${count(all.length, 'deletion')}${after ? ', and older ones' : ''}` : `${number(wanted.length)} of ${count(all.length, 'deletion')}${after ? ' that are loaded' : ''}`);
+    setText(
+      note,
+      wanted.length === all.length
+        ? `${count(all.length, 'deletion')}${after ? ', and older ones' : ''}`
+        : `${number(wanted.length)} of ${count(all.length, 'deletion')}${after ? ' that are loaded' : ''}`,
+    );
     const keep = new Set(wanted.map((it) => it.deletionId));
     for (const [id, row] of rows) {
       if (!keep.has(id)) {
@@ -95,7 +164,11 @@ async function watch({ signal }, account, part) {
       before = row.node;
     }
     wide.hidden = all.length === 0;
-    if (all.length === 0) setText(note, state.session.choosesAccount ? `No deletions of account ${plain(account)}.` : 'No deletions yet.');
+    if (all.length === 0)
+      setText(
+        note,
+        state.session.choosesAccount ? `No deletions of account ${plain(account)}.` : 'No deletions yet.',
+      );
   }
   function take(body) {
     for (const it of body.deletions) found.set(it.deletionId, it);
@@ -130,17 +203,38 @@ async function watch({ signal }, account, part) {
         if (!from) break;
         await wait(pause(answer, 0), signal);
       }
-      const cells = (it) => [...COLUMNS.map((name) => it[name] ?? ''), ...COUNTERS.map((name) => it.deletedItems[name] ?? 0)];
-      download('deletions.csv', 'text/csv', csv([[...COLUMNS, ...COUNTERS], ...all.filter(matches).map(cells)]));
+      const cells = (it) => [
+        ...COLUMNS.map((name) => it[name] ?? ''),
+        ...COUNTERS.map((name) => it.deletedItems[name] ?? 0),
+      ];
+      download(
+        'deletions.csv',
+        'text/csv',
+        csv([[...COLUMNS, ...COUNTERS], ...all.filter(matches).map(cells)]),
+      );
     } finally {
       save.disabled = false;
     }
   });
 
-  part.append(problem, live.node, el('section', {}, el('h2', {}, 'History'), el('div', { class: 'tools' }, field('Filter', filter), save), note, wide, older));
+  part.append(
+    problem,
+    live.node,
+    el(
+      'section',
+      {},
+      el('h2', {}, 'History'),
+      el('div', { class: 'tools' }, field('Filter', filter), save),
+      note,
+      wide,
+      older,
+    ),
+  );
   /** Reads one of those that run and are no longer among the newest: another one in each round. */
   async function follow(newest) {
-    const old = [...found.values()].filter((it) => it.status !== 'succeeded' && !newest.some((other) => other.deletionId === it.deletionId));
+    const old = [...found.values()].filter(
+      (it) => it.status !== 'succeeded' && !newest.some((other) => other.deletionId === it.deletionId),
+    );
     const next = old.sort((a, b) => (read.get(a.deletionId) ?? 0) - (read.get(b.deletionId) ?? 0))[0];
     if (!next) return;
     read.set(next.deletionId, performance.now());
@@ -171,14 +265,20 @@ async function watch({ signal }, account, part) {
       isFirst = false;
     }
     draw();
-    await wait(pause(answer, [...found.values()].some((it) => it.status !== 'succeeded') ? 2 : QUIET), signal);
+    await wait(
+      pause(answer, [...found.values()].some((it) => it.status !== 'succeeded') ? 2 : QUIET),
+      signal,
+    );
   }
 }
 
 /** Reads a page of the history; waits while the key is over its rate limit. */
 async function page(after, account, signal) {
   for (;;) {
-    const answer = await send('GET', `/v1/deletions?limit=${PAGE}${after ? `&after=${after}` : ''}`, { signal, account });
+    const answer = await send('GET', `/v1/deletions?limit=${PAGE}${after ? `&after=${after}` : ''}`, {
+      signal,
+      account,
+    });
     if (answer.status !== 429) return answer;
     await wait(pause(answer, 60), signal);
   }
@@ -187,10 +287,18 @@ async function page(after, account, signal) {
 function line(it, account) {
   const took = it.completedAt ? (Date.parse(it.completedAt) - Date.parse(it.startedAt)) / 1_000 : null;
   return el(
-    'tr', {},
-    el('td', { class: 'h0' }, el('a', { href: to('deletions', it.deletionId, account) }, shown(it.campaignName || it.campaignId)), el('span', { class: 'id' }, shown(it.campaignId))),
-    el('td', { class: 'h1' }, badge(it.status)), el('td', { class: 'h2' }, number(it.processed)),
-    el('td', { class: 'h3', title: plain(it.requestedBy) }, shown(it.requestedBy)), el('td', { class: 'h4' }, time(it.startedAt, moment)),
+    'tr',
+    {},
+    el(
+      'td',
+      { class: 'h0' },
+      el('a', { href: to('deletions', it.deletionId, account) }, shown(it.campaignName || it.campaignId)),
+      el('span', { class: 'id' }, shown(it.campaignId)),
+    ),
+    el('td', { class: 'h1' }, badge(it.status)),
+    el('td', { class: 'h2' }, number(it.processed)),
+    el('td', { class: 'h3', title: plain(it.requestedBy) }, shown(it.requestedBy)),
+    el('td', { class: 'h4' }, time(it.startedAt, moment)),
     el('td', { class: 'h5' }, took === null ? '' : duration(took)),
   );
 }
@@ -223,7 +331,10 @@ class Live {
       row.bar.setAttribute('aria-valuemax', most);
       row.bar.classList.toggle('unknown', total === null);
       row.fill.style.transform = `scaleX(${total === null ? 1 : it.processed / most})`;
-      setText(row.text, `${total === null ? count(it.processed, 'item') : `${number(it.processed)} of ${count(total, 'item')}`}${it.status === 'stalled' ? ', stalled' : `, started ${age(Date.parse(it.startedAt))}`}`);
+      setText(
+        row.text,
+        `${total === null ? count(it.processed, 'item') : `${number(it.processed)} of ${count(total, 'item')}`}${it.status === 'stalled' ? ', stalled' : `, started ${age(Date.parse(it.startedAt))}`}`,
+      );
       row.node.classList.toggle('stalled', it.status === 'stalled');
     }
   }
@@ -231,9 +342,19 @@ class Live {
   #row(it) {
     const name = it.campaignName || it.campaignId;
     const fill = el('div', { class: 'fill' });
-    const bar = el('div', { class: 'lane', role: 'progressbar', 'aria-label': plain(name), 'aria-valuemin': 0 }, el('div', { class: 'track' }, fill));
+    const bar = el(
+      'div',
+      { class: 'lane', role: 'progressbar', 'aria-label': plain(name), 'aria-valuemin': 0 },
+      el('div', { class: 'track' }, fill),
+    );
     const text = el('span', { class: 'value' });
-    const node = el('li', {}, el('a', { href: to('deletions', it.deletionId, this.#account) }, shown(name)), bar, text);
+    const node = el(
+      'li',
+      {},
+      el('a', { href: to('deletions', it.deletionId, this.#account) }, shown(name)),
+      bar,
+      text,
+    );
     const row = { node, bar, fill, text };
     this.#rows.set(it.deletionId, row);
     this.#list.append(node);

@@ -34,11 +34,16 @@ export function time(text, how) {
 /** A list of names with their values; a value of `null` is left out. `kind` is `row` for one beside the other. */
 export function facts(pairs, kind = '') {
   const rows = pairs.filter(([, value]) => value !== null && value !== undefined && value !== '');
-  return el('dl', { class: `facts ${kind}` }, rows.map(([name, value]) => el('div', {}, el('dt', {}, name), el('dd', {}, value))));
+  return el(
+    'dl',
+    { class: `facts ${kind}` },
+    rows.map(([name, value]) => el('div', {}, el('dt', {}, name), el('dd', {}, value))),
+  );
 }
 
 /** A box that says what is wrong and what to do. */
-export const alertBox = (title, ...body) => el('div', { role: 'alert', class: 'alert' }, el('p', { class: 'strong' }, title), ...body);
+export const alertBox = (title, ...body) =>
+  el('div', { role: 'alert', class: 'alert' }, el('p', { class: 'strong' }, title), ...body);
 
 /** A button that copies a text, and says so. */
 export function copyButton(text) {
@@ -68,8 +73,19 @@ export function field(label, input, hint) {
   const id = `f${(field.count = (field.count ?? 0) + 1)}`;
   input.id = id;
   if (hint) input.setAttribute('aria-describedby', `${id}-hint`);
-  return el('div', { class: 'field' }, el('label', { for: id }, label), input, hint && el('p', { class: 'hint', id: `${id}-hint` }, hint));
+  return el(
+    'div',
+    { class: 'field' },
+    el('label', { for: id }, label),
+    input,
+    hint && el('p', { class: 'hint', id: `${id}-hint` }, hint),
+  );
 }
 
 /** A choice of `[value, text]`. */
-export const select = (options, attributes = {}) => el('select', attributes, options.map(([value, text]) => el('option', { value }, text)));
+export const select = (options, attributes = {}) =>
+  el(
+    'select',
+    attributes,
+    options.map(([value, text]) => el('option', { value }, text)),
+  );

@@ -52,7 +52,10 @@ async function show() {
   shownView = new AbortController();
   const { signal } = shownView;
   const { name, id, query } = address();
-  const [title, view] = (id === '' ? null : VIEWS.get(id === null ? name : `${name}/`)) ?? ['Not found', nowhere];
+  const [title, view] = (id === '' ? null : VIEWS.get(id === null ? name : `${name}/`)) ?? [
+    'Not found',
+    nowhere,
+  ];
   for (const link of document.querySelectorAll('nav a')) {
     if (link.hash === `#/${name}`) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
@@ -68,7 +71,15 @@ async function show() {
     if (error instanceof NoKey) unknownKey();
     else {
       console.error(error);
-      main.append(el('div', { role: 'alert', class: 'alert' }, el('p', { class: 'strong' }, 'This view failed.'), el('p', {}, plain(error.message)), el('button', { type: 'button', click: show }, 'Try again')));
+      main.append(
+        el(
+          'div',
+          { role: 'alert', class: 'alert' },
+          el('p', { class: 'strong' }, 'This view failed.'),
+          el('p', {}, plain(error.message)),
+          el('button', { type: 'button', click: show }, 'Try again'),
+        ),
+      );
     }
   }
 }
@@ -104,7 +115,13 @@ function ask(why) {
   main.append(
     why ? el('p', { class: 'strong' }, why) : '',
     el('p', {}, 'Open the address that the terminal printed, or paste it here.'),
-    el('form', { submit: open, class: 'narrow' }, field('Address or key', input), wrong, el('button', { class: 'primary' }, 'Open')),
+    el(
+      'form',
+      { submit: open, class: 'narrow' },
+      field('Address or key', input),
+      wrong,
+      el('button', { class: 'primary' }, 'Open'),
+    ),
   );
 }
 
@@ -120,12 +137,21 @@ async function start() {
   begin('Campaigns');
   try {
     const answer = await send('GET', '/local/session');
-    if (answer.status !== 200) throw new Error(answer.body?.message ?? `The server answered ${answer.status}`);
+    if (answer.status !== 200)
+      throw new Error(answer.body?.message ?? `The server answered ${answer.status}`);
     state.session = answer.body;
     state.account = answer.body.account ?? sessionStorage.getItem('account');
   } catch (error) {
     if (error instanceof NoKey) unknownKey();
-    else main.append(el('div', { role: 'alert', class: 'alert' }, el('p', { class: 'strong' }, 'The page cannot start.'), el('p', {}, plain(error.message))));
+    else
+      main.append(
+        el(
+          'div',
+          { role: 'alert', class: 'alert' },
+          el('p', { class: 'strong' }, 'The page cannot start.'),
+          el('p', {}, plain(error.message)),
+        ),
+      );
     return;
   }
   sayWhere(state.session);

@@ -6,19 +6,41 @@ import { plain } from './text.js';
 const TYPE = 'deletion-receipt+jwt';
 /** What the claims mean, by their names in the receipt. */
 const NAMES = {
-  iss: 'Issuer', jti: 'Deletion', sub: 'Campaign', iat: 'Signed', accountId: 'Account', requestedBy: 'Requested by', reason: 'Reason',
-  startedAt: 'Started', completedAt: 'Completed', deletedItems: 'Deleted items', verifiedEmpty: 'Verified empty', passes: 'Passes', copies: 'Known copies',
+  iss: 'Issuer',
+  jti: 'Deletion',
+  sub: 'Campaign',
+  iat: 'Signed',
+  accountId: 'Account',
+  requestedBy: 'Requested by',
+  reason: 'Reason',
+  startedAt: 'Started',
+  completedAt: 'Completed',
+  deletedItems: 'Deleted items',
+  verifiedEmpty: 'Verified empty',
+  passes: 'Passes',
+  copies: 'Known copies',
 };
 
 export function receipt(it, account, signal) {
   const body = el('div');
   const part = el('section', {}, el('h2', {}, 'Receipt'), body);
   if (!state.session.receipts) {
-    body.append(el('p', { class: 'note' }, state.session.mode === 'console' ? 'Receipts are not enabled: start the console with --receipt-key-ids and --receipt-issuer.' : 'Receipts are not enabled here.'));
+    body.append(
+      el(
+        'p',
+        { class: 'note' },
+        state.session.mode === 'console'
+          ? 'Receipts are not enabled: start the console with --receipt-key-ids and --receipt-issuer.'
+          : 'Receipts are not enabled here.',
+      ),
+    );
     return part;
   }
   const button = el('button', { type: 'button', click: show }, 'Show receipt');
-  body.append(el('p', { class: 'note' }, 'A signed statement of what was deleted, for whoever has to prove it.'), button);
+  body.append(
+    el('p', { class: 'note' }, 'A signed statement of what was deleted, for whoever has to prove it.'),
+    button,
+  );
   async function show() {
     button.disabled = true;
     try {
@@ -34,21 +56,35 @@ export function receipt(it, account, signal) {
       body.replaceChildren(
         el('p', { class: 'good' }, 'Verified in this browser'),
         el('p', { class: 'note' }, 'Signed by a key that this server publishes, and unchanged since.'),
-        facts(Object.entries(claims).map(([name, value]) => [Object.hasOwn(NAMES, name) ? NAMES[name] : plain(name), shown(typeof value === 'object' ? listed(value) : when(name, value))])),
+        facts(
+          Object.entries(claims).map(([name, value]) => [
+            Object.hasOwn(NAMES, name) ? NAMES[name] : plain(name),
+            shown(typeof value === 'object' ? listed(value) : when(name, value)),
+          ]),
+        ),
         el('details', {}, el('summary', {}, 'The signed text (JWS)'), el('pre', {}, plain(text))),
-        el('button', { type: 'button', click: () => download(`deletion-${it.deletionId}.jwt`, 'application/jwt', text) }, 'Download receipt'),
+        el(
+          'button',
+          { type: 'button', click: () => download(`deletion-${it.deletionId}.jwt`, 'application/jwt', text) },
+          'Download receipt',
+        ),
       );
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof NoKey) throw error;
-      body.replaceChildren(alertBox('The receipt could not be verified.', el('p', {}, plain(error.message)), button));
+      body.replaceChildren(
+        alertBox('The receipt could not be verified.', el('p', {}, plain(error.message)), button),
+      );
       button.disabled = false;
     }
   }
   return part;
 }
 
-const listed = (value) => Object.entries(value).map(([name, it]) => `${name}: ${it ?? 'no end'}`).join(', ');
+const listed = (value) =>
+  Object.entries(value)
+    .map(([name, it]) => `${name}: ${it ?? 'no end'}`)
+    .join(', ');
 const when = (name, value) => (name === 'iat' ? new Date(value * 1_000).toISOString() : String(value));
 
 const json = (text) => JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(decode(text)));
@@ -59,7 +95,10 @@ function decode(text) {
 }
 
 function encode(bytes) {
-  return btoa(String.fromCharCode(...bytes)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+  return btoa(String.fromCharCode(...bytes))
+    .replaceAll('+', '-')
+    .replaceAll('/', '_')
+    .replaceAll('=', '');
 }
 
 /** The thumbprint of a key (RFC 7638). */
@@ -78,9 +117,20 @@ async function verify(text, keys, deletionId) {
   if (!jwk) throw new Error('The server publishes no key with its id.');
   if ((await thumbprint(jwk)) !== kid) throw new Error('The id of the key is not its thumbprint.');
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256' };
-  const key = await crypto.subtle.importKey('jwk', { kty: jwk.kty, crv: jwk.crv, x: jwk.x, y: jwk.y }, algorithm, false, ['verify']);
+  const key = await crypto.subtle.importKey(
+    'jwk',
+    { kty: jwk.kty, crv: jwk.crv, x: jwk.x, y: jwk.y },
+    algorithm,
+    false,
+    ['verify'],
+  );
   const signed = new TextEncoder().encode(`${header}.${payload}`);
-  const holds = await crypto.subtle.verify({ name: 'ECDSA', hash: 'SHA-256' }, key, decode(signature), signed);
+  const holds = await crypto.subtle.verify(
+    { name: 'ECDSA', hash: 'SHA-256' },
+    key,
+    decode(signature),
+    signed,
+  );
   if (!holds) throw new Error('The signature is not one of this text.');
   const claims = json(payload);
   if (claims.jti !== deletionId) throw new Error('It is the receipt of another deletion.');

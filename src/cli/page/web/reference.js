@@ -12,11 +12,35 @@ export async function reference({ main, signal }) {
   }
   const resolve = resolver(answer.body);
   const { info, paths, components } = answer.body;
-  const parts = [el('div', {}, prose(info.description)), el('p', { class: 'note' }, 'As a file: ', el('a', { href: '/v1/openapi.json' }, 'openapi.json'), '. Lines that are copied have the key of this page in them.')];
+  const parts = [
+    el('div', {}, prose(info.description)),
+    el(
+      'p',
+      { class: 'note' },
+      'As a file: ',
+      el('a', { href: '/v1/openapi.json' }, 'openapi.json'),
+      '. Lines that are copied have the key of this page in them.',
+    ),
+  ];
   for (const [path, methods] of Object.entries(paths)) {
-    for (const [method, operation] of Object.entries(methods)) parts.push(described(method.toUpperCase(), path, operation, resolve));
+    for (const [method, operation] of Object.entries(methods))
+      parts.push(described(method.toUpperCase(), path, operation, resolve));
   }
-  parts.push(el('section', {}, el('h2', {}, 'Schemas'), Object.entries(components.schemas).map(([name, schema]) => el('details', { id: `schema-${name}` }, el('summary', {}, el('code', {}, name)), properties(schema, resolve)))));
+  parts.push(
+    el(
+      'section',
+      {},
+      el('h2', {}, 'Schemas'),
+      Object.entries(components.schemas).map(([name, schema]) =>
+        el(
+          'details',
+          { id: `schema-${name}` },
+          el('summary', {}, el('code', {}, name)),
+          properties(schema, resolve),
+        ),
+      ),
+    ),
+  );
   main.append(...parts);
 }
 
@@ -24,35 +48,99 @@ export async function reference({ main, signal }) {
 function resolver(root) {
   return function resolve(it) {
     if (!it?.$ref) return it ?? {};
-    return resolve(it.$ref.slice(2).split('/').reduce((at, part) => at?.[part.replaceAll('~1', '/').replaceAll('~0', '~')], root));
+    return resolve(
+      it.$ref
+        .slice(2)
+        .split('/')
+        .reduce((at, part) => at?.[part.replaceAll('~1', '/').replaceAll('~0', '~')], root),
+    );
   };
 }
 
 /** Text with code between backticks, in paragraphs. */
 function prose(text = '') {
-  return text.split(/\n{2,}/).map((part) => el('p', {}, part.split('`').map((piece, at) => (at % 2 === 1 ? el('code', {}, piece) : piece))));
+  return text.split(/\n{2,}/).map((part) =>
+    el(
+      'p',
+      {},
+      part.split('`').map((piece, at) => (at % 2 === 1 ? el('code', {}, piece) : piece)),
+    ),
+  );
 }
 
 function described(method, path, operation, resolve) {
   const parameters = (operation.parameters ?? []).map(resolve);
   const id = `${method}-${path}`.replaceAll(/[^A-Za-z]+/g, '-');
   const isPublic = operation.security?.length === 0;
-  const line = (key) => curl(method, path, parameters, operation.requestBody && example(resolve(operation.requestBody), resolve), isPublic ? null : key);
-  const title = el('h2', { id }, el('span', { class: `method m-${method}` }, method), ' ', el('code', {}, path));
+  const line = (key) =>
+    curl(
+      method,
+      path,
+      parameters,
+      operation.requestBody && example(resolve(operation.requestBody), resolve),
+      isPublic ? null : key,
+    );
+  const title = el(
+    'h2',
+    { id },
+    el('span', { class: `method m-${method}` }, method),
+    ' ',
+    el('code', {}, path),
+  );
   return el(
-    'section', { class: 'operation', 'aria-labelledby': id }, title, el('p', { class: 'strong' }, operation.summary), prose(operation.description),
-    el('div', { class: 'command' }, el('code', {}, line('…')), copyButton(() => line(currentKey()))),
-    parameters.length > 0 && el('details', {}, el('summary', {}, 'Parameters'), facts(parameters.map((it) => [
-      el('code', {}, it.name), el('div', {}, el('p', { class: 'note' }, [it.in, it.required && 'required', constraint(resolve(it.schema))].filter(Boolean).join(', ')), prose(it.description)),
-    ]))),
-    tryIt({ method, path, parameters, resolve, body: operation.requestBody && JSON.stringify(example(resolve(operation.requestBody), resolve), null, 2) }),
-    el('details', {}, el('summary', {}, 'Answers'), Object.entries(operation.responses).map(([status, of]) => answered(status, resolve(of), resolve))),
+    'section',
+    { class: 'operation', 'aria-labelledby': id },
+    title,
+    el('p', { class: 'strong' }, operation.summary),
+    prose(operation.description),
+    el(
+      'div',
+      { class: 'command' },
+      el('code', {}, line('…')),
+      copyButton(() => line(currentKey())),
+    ),
+    parameters.length > 0 &&
+      el(
+        'details',
+        {},
+        el('summary', {}, 'Parameters'),
+        facts(
+          parameters.map((it) => [
+            el('code', {}, it.name),
+            el(
+              'div',
+              {},
+              el(
+                'p',
+                { class: 'note' },
+                [it.in, it.required && 'required', constraint(resolve(it.schema))].filter(Boolean).join(', '),
+              ),
+              prose(it.description),
+            ),
+          ]),
+        ),
+      ),
+    tryIt({
+      method,
+      path,
+      parameters,
+      resolve,
+      body:
+        operation.requestBody && JSON.stringify(example(resolve(operation.requestBody), resolve), null, 2),
+    }),
+    el(
+      'details',
+      {},
+      el('summary', {}, 'Answers'),
+      Object.entries(operation.responses).map(([status, of]) => answered(status, resolve(of), resolve)),
+    ),
   );
 }
 
 function constraint(schema) {
   if (schema.enum) return schema.enum.join(' or ');
-  const range = schema.minimum !== undefined && schema.maximum !== undefined && `${schema.minimum} to ${schema.maximum}`;
+  const range =
+    schema.minimum !== undefined && schema.maximum !== undefined && `${schema.minimum} to ${schema.maximum}`;
   return [schema.type, schema.format, range, schema.pattern].filter(Boolean).join(' ');
 }
 
@@ -65,10 +153,18 @@ function example(of, resolve) {
 function answered(status, of, resolve) {
   const content = Object.values(of.content ?? {})[0];
   const examples = Object.values(content?.examples ?? {}).map(resolve);
-  const names = [content?.schema, ...(content?.schema?.oneOf ?? [])].map((it) => it?.$ref?.split('/').at(-1)).filter(Boolean);
+  const names = [content?.schema, ...(content?.schema?.oneOf ?? [])]
+    .map((it) => it?.$ref?.split('/').at(-1))
+    .filter(Boolean);
   return el(
-    'div', { class: 'answer' }, el('p', { class: 'strong' }, status), prose(of.description), names.length > 0 && el('p', { class: 'note' }, 'Schema: ', el('code', {}, names.join(', '))),
-    examples.map((it) => el('pre', { tabindex: 0 }, plain(JSON.stringify(it.value, null, 2)).replaceAll('\ufffd', '\n'))),
+    'div',
+    { class: 'answer' },
+    el('p', { class: 'strong' }, status),
+    prose(of.description),
+    names.length > 0 && el('p', { class: 'note' }, 'Schema: ', el('code', {}, names.join(', '))),
+    examples.map((it) =>
+      el('pre', { tabindex: 0 }, plain(JSON.stringify(it.value, null, 2)).replaceAll('\ufffd', '\n')),
+    ),
   );
 }
 
@@ -76,16 +172,39 @@ function properties(schema, resolve) {
   const required = new Set(schema.required ?? []);
   const rows = Object.entries(schema.properties ?? {}).map(([name, it]) => {
     const of = resolve(it);
-    return [el('code', {}, name), el('div', {}, el('p', { class: 'note' }, [constraint(of) || it.$ref?.split('/').at(-1), required.has(name) && 'always there'].filter(Boolean).join(', ')), prose(of.description))];
+    return [
+      el('code', {}, name),
+      el(
+        'div',
+        {},
+        el(
+          'p',
+          { class: 'note' },
+          [constraint(of) || it.$ref?.split('/').at(-1), required.has(name) && 'always there']
+            .filter(Boolean)
+            .join(', '),
+        ),
+        prose(of.description),
+      ),
+    ];
   });
   return el('div', {}, prose(schema.description), rows.length > 0 && facts(rows));
 }
 
 /** A line for a shell. */
 function curl(method, path, parameters, body, key) {
-  const filled = path.replaceAll(/\{(\w+)\}/g, (_, name) => parameters.find((it) => it.name === name)?.example ?? name.toUpperCase());
-  const parts = ['curl', method === 'GET' ? null : `-X ${method}`, `'${location.origin}${filled}'`, key && `-H 'Authorization: Bearer ${key}'`];
-  if (key && state.session.choosesAccount) parts.push(`-H 'Campaigns-Account: ${encodeURIComponent(state.account ?? 'ACCOUNT')}'`);
+  const filled = path.replaceAll(
+    /\{(\w+)\}/g,
+    (_, name) => parameters.find((it) => it.name === name)?.example ?? name.toUpperCase(),
+  );
+  const parts = [
+    'curl',
+    method === 'GET' ? null : `-X ${method}`,
+    `'${location.origin}${filled}'`,
+    key && `-H 'Authorization: Bearer ${key}'`,
+  ];
+  if (key && state.session.choosesAccount)
+    parts.push(`-H 'Campaigns-Account: ${encodeURIComponent(state.account ?? 'ACCOUNT')}'`);
   if (body) parts.push(`-d '${JSON.stringify(body).replaceAll("'", String.raw`'\''`)}'`);
   return parts.filter(Boolean).join(' ');
 }

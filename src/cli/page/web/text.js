@@ -16,11 +16,19 @@ export const number = (value) => NUMBER.format(value);
 /** A number with its noun. */
 export const count = (value, noun) => `${number(value)} ${noun}${value === 1 ? '' : 's'}`;
 
-const UNITS = [['d', 86_400], ['h', 3_600], ['min', 60], ['s', 1]];
+const UNITS = [
+  ['d', 86_400],
+  ['h', 3_600],
+  ['min', 60],
+  ['s', 1],
+];
 /** Seconds as the two largest units: `3 min 20 s`. */
 export function duration(seconds) {
   let left = Math.max(0, Math.round(seconds));
-  const at = Math.max(0, UNITS.findIndex(([, size]) => left >= size));
+  const at = Math.max(
+    0,
+    UNITS.findIndex(([, size]) => left >= size),
+  );
   if (left === 0) return '0 s';
   const parts = [];
   for (const [unit, size] of UNITS.slice(at, at + 2)) {
@@ -31,12 +39,19 @@ export function duration(seconds) {
   return parts.join(' ');
 }
 
-const AGES = [['year', 31_536_000], ['month', 2_592_000], ['day', 86_400], ['hour', 3_600], ['minute', 60]];
+const AGES = [
+  ['year', 31_536_000],
+  ['month', 2_592_000],
+  ['day', 86_400],
+  ['hour', 3_600],
+  ['minute', 60],
+];
 const AGE = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
 /** A time in milliseconds as an age: `3 days ago`. */
 export function age(at) {
   const seconds = (at - Date.now()) / 1_000;
-  for (const [unit, size] of AGES) if (Math.abs(seconds) >= size) return AGE.format(Math.trunc(seconds / size), unit);
+  for (const [unit, size] of AGES)
+    if (Math.abs(seconds) >= size) return AGE.format(Math.trunc(seconds / size), unit);
   return 'just now';
 }
 
@@ -54,13 +69,16 @@ export function bytes(value) {
 }
 
 /** A word for a POSIX shell. */
-export const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`);
+export const quoted = (word) =>
+  /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
 
 const FORMULA = /[=+\-@\t\r＝＋－＠]/;
 const SEPARATOR = /[;,|\t\r\n"]/;
 /** A cell that a spreadsheet shows and does not run, by the rules of `campaigns audit --format csv`. */
 function asText(cell) {
-  const isNumber = cell !== '' && (/^[\d\-/.: ]+$/.test(cell) || /^[+-]?(inf|infinity|nan|(\d+\.?\d*|\.\d+)(e[+-]?\d+)?)$/i.test(cell));
+  const isNumber =
+    cell !== '' &&
+    (/^[\d\-/.: ]+$/.test(cell) || /^[+-]?(inf|infinity|nan|(\d+\.?\d*|\.\d+)(e[+-]?\d+)?)$/i.test(cell));
   let text = isNumber && !FORMULA.test(cell[0]) ? "'" : '';
   let before = ';';
   for (const character of cell) {

@@ -11,11 +11,22 @@ export function tryIt(operation) {
 }
 
 function form({ method, path, parameters, resolve, body }) {
-  const account = state.session.choosesAccount && el('input', { type: 'text', required: true, value: state.account ?? '', autocomplete: 'off', spellcheck: 'false' });
+  const account =
+    state.session.choosesAccount &&
+    el('input', {
+      type: 'text',
+      required: true,
+      value: state.account ?? '',
+      autocomplete: 'off',
+      spellcheck: 'false',
+    });
   const inputs = parameters.map((parameter) => [parameter, input(resolve(parameter.schema), parameter)]);
   const text = body && el('textarea', { rows: 5, spellcheck: 'false' }, body);
   const typed = el('input', { type: 'text', autocomplete: 'off', spellcheck: 'false' });
-  const label = method === 'POST' ? 'Type every campaign id, with a space between two, to confirm' : 'Type the campaign id to confirm';
+  const label =
+    method === 'POST'
+      ? 'Type every campaign id, with a space between two, to confirm'
+      : 'Type the campaign id to confirm';
   const confirm = field(label, typed, 'This is no dry run: what is deleted is gone.');
   const button = el('button', { class: 'primary' }, 'Send');
   const said = el('div', { class: 'said', 'aria-live': 'polite' });
@@ -47,24 +58,45 @@ function form({ method, path, parameters, resolve, body }) {
     let filled = path;
     for (const [parameter, control] of inputs) {
       if (control.value === '') continue;
-      if (parameter.in === 'path') filled = filled.replace(`{${parameter.name}}`, encodeURIComponent(control.value));
+      if (parameter.in === 'path')
+        filled = filled.replace(`{${parameter.name}}`, encodeURIComponent(control.value));
       else if (parameter.in === 'query') query.append(parameter.name, control.value);
       else headers[parameter.name] = control.value;
     }
     const target = query.size > 0 ? `${filled}?${query}` : filled;
     try {
-      const answer = await sendOnce(method, target, { headers, body: text?.value, account: account ? account.value : null });
+      const answer = await sendOnce(method, target, {
+        headers,
+        body: text?.value,
+        account: account ? account.value : null,
+      });
       const lines = [...answer.headers].map(([name, it]) => `${name}: ${it}`).join('\n');
       const shown = answer.body === null ? answer.text : JSON.stringify(answer.body, null, 2);
-      said.replaceChildren(el('p', { class: 'strong' }, `${answer.status}, answering ${method} ${plain(target)}`), el('pre', { tabindex: 0 }, lines), el('pre', { tabindex: 0 }, lined(shown)));
+      said.replaceChildren(
+        el('p', { class: 'strong' }, `${answer.status}, answering ${method} ${plain(target)}`),
+        el('pre', { tabindex: 0 }, lines),
+        el('pre', { tabindex: 0 }, lined(shown)),
+      );
     } catch (error) {
-      said.replaceChildren(el('p', { class: 'wrong' }, `It was not sent, or its answer was lost: ${plain(error.message)}`));
+      said.replaceChildren(
+        el('p', { class: 'wrong' }, `It was not sent, or its answer was lost: ${plain(error.message)}`),
+      );
     }
     check();
   }
 
-  for (const control of [...inputs.map(([, it]) => it), text, typed].filter(Boolean)) control.addEventListener('input', check);
-  const made = el('form', { submit, class: 'narrow' }, account && field('Account', account), inputs.map(([it, control]) => field(it.required ? `${it.name} (required)` : it.name, control)), text && field('Request body', text), confirm, button, said);
+  for (const control of [...inputs.map(([, it]) => it), text, typed].filter(Boolean))
+    control.addEventListener('input', check);
+  const made = el(
+    'form',
+    { submit, class: 'narrow' },
+    account && field('Account', account),
+    inputs.map(([it, control]) => field(it.required ? `${it.name} (required)` : it.name, control)),
+    text && field('Request body', text),
+    confirm,
+    button,
+    said,
+  );
   check();
   return made;
 }
@@ -78,5 +110,10 @@ function input(schema, parameter) {
     if (parameter.name === 'validateOnly') choice.value = 'true';
     return choice;
   }
-  return el('input', { type: 'text', required: parameter.in === 'path', autocomplete: 'off', spellcheck: 'false' });
+  return el('input', {
+    type: 'text',
+    required: parameter.in === 'path',
+    autocomplete: 'off',
+    spellcheck: 'false',
+  });
 }
