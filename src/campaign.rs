@@ -198,6 +198,18 @@ pub struct UnreadableCampaign {
     pub id: String,
     /// The attribute that cannot be read.
     pub attribute: &'static str,
+    /// The account that owns it; `None` if that cannot be read either.
+    pub account_id: Option<String>,
+}
+
+impl UnreadableCampaign {
+    /// Returns whether it may be this account's: it is, or nobody can tell whose it is.
+    #[must_use]
+    pub fn may_be_of(&self, account_id: &str) -> bool {
+        self.account_id
+            .as_deref()
+            .is_none_or(|owner| owner == account_id)
+    }
 }
 
 impl Campaign {

@@ -77,7 +77,7 @@ impl List {
 #[derive(Debug)]
 pub(super) struct Listed {
     pub(super) campaigns: Vec<ListedCampaign>,
-    /// Entries that cannot be read as campaigns.
+    /// Entries that cannot be read as campaigns, and are not known to be another account's.
     pub(super) unreadable: Vec<UnreadableCampaign>,
     /// Whether these are all.
     pub(super) complete: bool,
@@ -109,7 +109,12 @@ pub(super) async fn find(
             listed.campaigns.extend(page.into_iter().filter(|listed| {
                 account.is_none_or(|account| listed.campaign.account_id == account)
             }));
-            listed.unreadable.extend(listing.take_unreadable());
+            let unreadable = listing.take_unreadable().into_iter();
+            listed.unreadable.extend(
+                unreadable.filter(|unreadable| {
+                    account.is_none_or(|account| unreadable.may_be_of(account))
+                }),
+            );
             if listed.campaigns.len() > most {
                 listed.campaigns.truncate(most);
                 listed.complete = false;

@@ -135,9 +135,11 @@ pub(super) fn listed_campaign(item: &Item) -> Result<ListedCampaign, UnreadableC
     let partition = item.get(PK).and_then(|key| key.as_s().ok());
     let partition = partition.map(String::as_str).unwrap_or_default();
     let text = partition.strip_prefix(CAMPAIGN_PREFIX).unwrap_or(partition);
+    let owner = item.get("accountId").and_then(|owner| owner.as_s().ok());
     let unreadable = |attribute| UnreadableCampaign {
         id: text.to_owned(),
         attribute,
+        account_id: owner.cloned(),
     };
     let id = CampaignId::parse(text).map_err(|_| unreadable(PK))?;
     // Another item of the campaign that has the index's keys is not the campaign.

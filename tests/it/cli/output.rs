@@ -120,6 +120,28 @@ async fn an_unreadable_campaign_makes_a_list_incomplete() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_one_account_leaves_out_what_others_wrote() {
+    let world = World::new().await;
+    world.put_campaign("campaign_1", &[]).await;
+    // Its id is no id.
+    world
+        .put_campaign("campaign 2", &[("accountId", s("account_2"))])
+        .await;
+    let url = world.proxy.url();
+    let listed = |account: &str| run(&at(&world, &url, &["list", "--account", account]));
+    let named = |account: &str| String::from_utf8(listed(account).stderr).unwrap();
+    assert!(stdout(&listed(ACCOUNT)).contains("campaign_1"));
+    assert_eq!(named(ACCOUNT), "");
+    assert!(named("account_2").contains("campaign 2"));
+    // Nobody can tell whose this one is.
+    world
+        .put_campaign("campaign_3", &[("accountId", n(7))])
+        .await;
+    assert!(named(ACCOUNT).contains("campaign_3"));
+    assert_eq!(listed(ACCOUNT).status.code(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_status_that_does_not_exist_is_not_an_empty_list() {
     let world = World::new().await;
     world
