@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 
 import { Visit, launch } from './browser.mjs';
-import { Server, call, putCampaigns, seed, send, until } from './server.mjs';
+import { ACCOUNT, Server, call, dynamodb, putCampaigns, seed, send, until } from './server.mjs';
 import { button, confirmation, filter, heading, link, main, navigation, remove, review } from './views.mjs';
 
 const RUNNING = ['first', 'second', 'third', 'fourth'];
@@ -110,6 +110,25 @@ test('a low rate limit slows the page to half of it', async (t) => {
   const elapsed = Date.now() - since;
   const polls = visit.sent(`/v1/deletions/${deletionId}`, since).length;
   assert.ok(polls >= 2 && polls <= half(20, elapsed), `${polls} requests in ${elapsed} ms`);
+});
+
+test('a running deletion whose record is gone leaves the list', async (t) => {
+  const server = await Server.serve('--max-write-units-per-second', '20');
+  t.after(() => server.stop());
+  for (const id of ['expired', 'stays']) await seed(server, id, '--total', '4000');
+  await deleteAll(server, ['expired', 'stays']);
+  const visit = await Visit.open(t, browser, server);
+  await visit.go('deletions');
+  const shown = () => running(visit.page);
+  await until('both are shown', async () => Object.keys(await shown()).length === 2);
+  const { deletions } = await call(server, 'GET', '/v1/deletions');
+  const { deletionId } = deletions.find(({ campaignId }) => campaignId === 'expired');
+  await dynamodb(server.endpoint, 'DeleteItem', {
+    TableName: 'campaigns',
+    Key: { PK: { S: `ACCOUNT#${ACCOUNT}` }, SK: { S: `DELETION#${deletionId}` } },
+  });
+  await until('it is left out', async () => !('expired' in (await shown())));
+  assert.deepEqual(Object.keys(await shown()), ['stays']);
 });
 
 test('the history has pages, a filter and a CSV of all', async (t) => {

@@ -119,6 +119,25 @@ test('a dry run is tried, a real deletion wants the id typed', async (t) => {
   assert.equal(await campaignItem(server, 'campaign_123'), undefined);
 });
 
+test('what was looked at last is filled in', async (t) => {
+  const visit = await opened(t);
+  const { page } = visit;
+  const { deletions } = await call(server, 'GET', '/v1/deletions?limit=1');
+  const { deletionId } = deletions[0];
+  await visit.go(`deletions/${deletionId}`);
+  await page.getByText('Each item was counted once').waitFor();
+  await visit.go('reference');
+  const part = operation(page, 'GET /v1/deletions/{deletionId}');
+  assert.ok((await part.locator('code').allInnerTexts()).some((line) => line.includes(deletionId)));
+  await part.getByRole('button', { name: 'Try it' }).click();
+  await part.getByRole('button', { name: 'Send' }).click();
+  await part
+    .getByText(/"status": ?"succeeded"/)
+    .filter({ visible: true })
+    .last()
+    .waitFor();
+});
+
 test('several campaigns are tried as a dry run', async (t) => {
   const { page } = await opened(t);
   const part = operation(page, 'POST /v1/deletions');

@@ -1,7 +1,9 @@
 // Deletions that are refused: the page says why and what to do next, and deletes nothing.
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
 
 import { Visit, launch } from './browser.mjs';
 import {
@@ -50,24 +52,47 @@ async function refused(visit, id, status) {
   return text;
 }
 
+/** Runs the command that the page shows beside the local table, as a person who copies it would. */
+async function runCommand({ page }) {
+  await alert(page).getByRole('button', { name: 'Copy' }).click();
+  const line = await page.evaluate(() => navigator.clipboard.readText());
+  const { stdout } = await promisify(execFile)('sh', ['-c', `${line} --silent --fail-with-body`]);
+  return stdout;
+}
+
+const CLIPBOARD = { permissions: ['clipboard-read', 'clipboard-write'] };
+
 test('an active campaign is to be paused first', async (t) => {
-  const visit = await Visit.open(t, browser, server);
+  const visit = await Visit.open(t, browser, server, CLIPBOARD);
+  const { page } = visit;
   assert.match(await refused(visit, 'campaign_active', 409), /pause it/i);
+  assert.equal(await runCommand(visit), '{}');
   // Once it is paused, looking again is enough.
-  await dynamodb(server.endpoint, 'UpdateItem', {
-    TableName: 'campaigns',
-    Key: campaignKey('campaign_active'),
-    UpdateExpression: 'SET campaignStatus = :paused, updatedAt = :now',
-    ExpressionAttributeValues: { ':paused': { S: 'paused' }, ':now': { S: '2026-02-03T04:05:06Z' } },
-  });
-  await visit.page.reload();
-  await confirmation(visit.page).waitFor();
-  assert.equal(await alert(visit.page).count(), 0);
+  await button(page, 'Check again').click();
+  await confirmation(page).waitFor();
+  assert.equal(await alert(page).count(), 0);
+  assert.equal((await campaignItem(server, 'campaign_active')).campaignStatus.S, 'paused');
 });
 
 test('a protected campaign is to be unprotected first', async (t) => {
-  const visit = await Visit.open(t, browser, server);
+  const visit = await Visit.open(t, browser, server, CLIPBOARD);
   assert.match(await refused(visit, 'campaign_protected', 409), /protection/i);
+  assert.equal(await runCommand(visit), '{}');
+  await button(visit.page, 'Check again').click();
+  await confirmation(visit.page).waitFor();
+});
+
+test('a command that is run late changes no deletion', async (t) => {
+  await putCampaigns(server, [{ id: 'late', campaignStatus: 'active' }]);
+  const visit = await Visit.open(t, browser, server, CLIPBOARD);
+  await refused(visit, 'late', 409);
+  for (const status of ['deleting', null]) {
+    const Key = campaignKey('late');
+    if (status) await putCampaigns(server, [{ id: 'late', campaignStatus: status }]);
+    else await dynamodb(server.endpoint, 'DeleteItem', { TableName: 'campaigns', Key });
+    await assert.rejects(runCommand(visit), ({ stdout }) => stdout.includes('ConditionalCheckFailed'));
+  }
+  assert.equal(await campaignItem(server, 'late'), undefined);
 });
 
 test('the campaign of another account is refused', async (t) => {

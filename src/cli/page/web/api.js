@@ -11,7 +11,14 @@ const ASKING = 300;
 export class NoKey extends Error {}
 
 /** What the page knows of the server and of itself. */
-export const state = { session: null, account: null, accounts: new Set(), campaigns: null };
+export const state = {
+  session: null,
+  account: null,
+  accounts: new Set(),
+  campaigns: null,
+  /** What was looked at last, by the name that the API's paths give it. */
+  last: { id: null, deletionId: null },
+};
 
 let key = null;
 const channel = new BroadcastChannel('campaigns');

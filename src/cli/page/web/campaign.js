@@ -2,8 +2,8 @@
 import { chosen, retryAfter, said, send, state, to, wait } from './api.js';
 import { Bars, sum } from './bars.js';
 import { badge } from './campaigns.js';
-import { alertBox, el, facts, field, select, setText, shown, time } from './dom.js';
-import { age, count, isCampaignId, isTypable } from './text.js';
+import { alertBox, command, el, facts, field, fill, select, setText, shown, time } from './dom.js';
+import { age, count, isCampaignId, isTypable, quoted } from './text.js';
 
 /** What to do about a refusal, by its code. */
 const NEXT = {
@@ -19,6 +19,12 @@ const NEXT = {
   unavailable: 'The table is busy. Nothing was deleted; check again in a moment.',
   internal_error:
     'The terminal in which the server runs says why. Nothing is lost: check again, or repeat the deletion.',
+};
+
+/** The attribute that ends a refusal, and its value: beside the local server, no platform sets it. */
+const WITHOUT_PLATFORM = {
+  campaign_active: ['campaignStatus', { S: 'paused' }],
+  deletion_protected: ['deletionProtection', { BOOL: false }],
 };
 
 export async function campaign(view) {
@@ -46,7 +52,10 @@ export async function campaign(view) {
     const known = await send('GET', `/local/campaigns/${encodeURIComponent(id)}`, { signal });
     const it = known.status === 200 ? known.body : null;
     const account = view.account ?? it?.accountId ?? state.account;
-    if (it) view.setTitle(it.name || id, shown(it.name || id));
+    if (it) {
+      view.setTitle(it.name || id, shown(it.name || id));
+      state.last.id = id;
+    }
     if (it && state.session.choosesAccount) chosen(it.accountId);
     await look(view, body, it, account);
   }
@@ -71,12 +80,10 @@ async function look({ signal, id }, body, it, account) {
       ],
       'row',
     );
-  body.replaceChildren(
-    ...[about, el('p', { class: 'note' }, 'Counting what would be deleted…')].filter(Boolean),
-  );
+  fill(body, about, el('p', { class: 'note' }, 'Counting what would be deleted…'));
   const dry = await send('DELETE', `${path}?validateOnly=true`, { signal, account });
   if (dry.status !== 200) {
-    body.replaceChildren(...[about, refusal(dry, it, account, lookAgain)].filter(Boolean));
+    fill(body, about, refusal(dry, it, account, lookAgain));
     if (dry.status === 429) waitFor(retryAfter(dry, 60), signal, lookAgain);
     return again;
   }
@@ -119,8 +126,9 @@ async function look({ signal, id }, body, it, account) {
       location.hash = to('deletions', deletionId, account);
     },
   });
-  body.replaceChildren(
-    ...[about].filter(Boolean),
+  fill(
+    body,
+    about,
     problem,
     el(
       'div',
@@ -147,42 +155,62 @@ async function look({ signal, id }, body, it, account) {
 
 /** Says why a campaign cannot be deleted, and what to do. */
 function refusal(answer, it, account, lookAgain) {
-  const code = answer.body?.error;
   const isRunning = it?.status === 'deleting' && it.deletionId;
-  const next = [];
-  if (isRunning && code !== 'forbidden')
-    next.push(
-      el(
-        'p',
-        {},
-        'It is being deleted already. ',
-        el('a', { href: to('deletions', it.deletionId, account) }, 'Watch the deletion'),
-      ),
-    );
-  else if (it?.status === 'deleting' && code !== 'forbidden')
-    next.push(
-      el('p', {}, 'It has no deletion. Restart it from a terminal: campaigns delete, or the DELETE again.'),
-    );
-  else if (answer.status === 404)
-    next.push(
-      el('p', {}, 'It may be deleted already. ', el('a', { href: '#/deletions' }, 'Search the deletions')),
-    );
-  else if (answer.status === 429)
-    next.push(
-      el(
-        'p',
-        {},
-        'This key has made too many requests. Checking again in ',
-        el('span', { class: 'seconds' }, `${retryAfter(answer, 60)} s`),
-        '.',
-      ),
-    );
-  else next.push(el('p', {}, NEXT[code] ?? 'Check again, or ask whoever runs the server.'));
-  if (answer.status === 409 && !isRunning)
-    next.push(el('p', { class: 'note' }, 'What is in it is not counted while it cannot be deleted.'));
-  if (!isRunning && code !== 'forbidden')
-    next.push(el('button', { type: 'button', click: lookAgain }, 'Check again'));
-  return alertBox(said(answer), ...next);
+  return alertBox(
+    said(answer),
+    ...whatNext(answer, it, account),
+    answer.status === 409 &&
+      !isRunning &&
+      el('p', { class: 'note' }, 'What is in it is not counted while it cannot be deleted.'),
+    !isRunning &&
+      answer.body?.error !== 'forbidden' &&
+      el('button', { type: 'button', click: lookAgain }, 'Check again'),
+  );
+}
+
+function whatNext(answer, it, account) {
+  const code = answer.body?.error;
+  if (it?.status === 'deleting' && code !== 'forbidden') {
+    if (!it.deletionId)
+      return [
+        el('p', {}, 'It has no deletion. Restart it from a terminal: campaigns delete, or the DELETE again.'),
+      ];
+    const watch = el('a', { href: to('deletions', it.deletionId, account) }, 'Watch the deletion');
+    return [el('p', {}, 'It is being deleted already. ', watch)];
+  }
+  if (answer.status === 404) {
+    const search = el('a', { href: '#/deletions' }, 'Search the deletions');
+    return [el('p', {}, 'It may be deleted already. ', search)];
+  }
+  if (answer.status === 429) {
+    const seconds = el('span', { class: 'seconds' }, `${retryAfter(answer, 60)} s`);
+    return [el('p', {}, 'This key has made too many requests. Checking again in ', seconds, '.')];
+  }
+  const what = el('p', {}, NEXT[code] ?? 'Check again, or ask whoever runs the server.');
+  if (state.session.mode !== 'serve' || !it || !(code in WITHOUT_PLATFORM)) return [what];
+  return [
+    what,
+    el('p', {}, 'There is no platform here. This line changes it in the local table:'),
+    command(change(it.id, ...WITHOUT_PLATFORM[code])),
+  ];
+}
+
+/** A line for a shell that sets an attribute of a campaign in the local table, as a platform would. */
+function change(id, attribute, value) {
+  const request = {
+    TableName: state.session.table,
+    Key: { PK: { S: `CAMPAIGN#${id}` }, SK: { S: 'CAMPAIGN' } },
+    UpdateExpression: `SET ${attribute} = :it`,
+    ConditionExpression: 'attribute_exists(PK) AND campaignStatus <> :deleting',
+    ExpressionAttributeValues: { ':it': value, ':deleting': { S: 'deleting' } },
+  };
+  const words = [
+    // It wants a signature, and does not check it.
+    ...['curl', state.session.endpoint, '--aws-sigv4', 'aws:amz:local:dynamodb', '--user', 'local:local'],
+    ...['-H', 'Content-Type: application/x-amz-json-1.0'],
+    ...['-H', 'X-Amz-Target: DynamoDB_20120810.UpdateItem', '-d', JSON.stringify(request)],
+  ];
+  return words.map(quoted).join(' ');
 }
 
 /** Looks again once the time has passed that a rate limit names. */

@@ -2,9 +2,9 @@
 import { pause, said, send, state, to, wait } from './api.js';
 import { Bars, sum } from './bars.js';
 import { badge } from './campaigns.js';
-import { alertBox, copyButton, el, facts, setText, shown, time } from './dom.js';
+import { alertBox, command, el, facts, setText, shown, time } from './dom.js';
 import { receipt } from './receipt.js';
-import { bytes, count, duration, isDeletionId, moment, number, plain, quoted } from './text.js';
+import { bytes, count, duration, isDeletionId, moment, number, quoted } from './text.js';
 
 /** How many polls the rate is measured over. */
 const MEASURED = 6;
@@ -53,6 +53,7 @@ export async function deletion(view) {
     const it = answer.body;
     if (isFirst) {
       isFirst = false;
+      state.last.deletionId = id;
       view.setTitle(it.campaignName || it.campaignId, shown(it.campaignName || it.campaignId));
       main.append(part.node);
     }
@@ -195,7 +196,7 @@ class Part {
       const words = session.restore?.map((word) =>
         word.replace('{deletionId}', it.deletionId).replace('{accountId}', () => account ?? session.account),
       );
-      const command = words?.map(quoted).join(' ');
+      const restore = words?.map(quoted).join(' ');
       parts.push(
         el(
           'section',
@@ -207,14 +208,8 @@ class Part {
             ['Size', bytes(archive.bytes)],
             ['Until', archive.expiresAt && time(archive.expiresAt, moment)],
           ]),
-          command && el('p', { class: 'note' }, 'To restore the campaign with everything in it, run:'),
-          command &&
-            el(
-              'div',
-              { class: 'command' },
-              el('code', {}, plain(command)),
-              copyButton(() => command),
-            ),
+          restore && el('p', { class: 'note' }, 'To restore the campaign with everything in it, run:'),
+          restore && command(restore),
         ),
       );
     }

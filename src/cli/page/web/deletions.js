@@ -258,6 +258,7 @@ async function watch({ signal }, account, part) {
       continue;
     }
     take(answer.body);
+    state.last.deletionId ??= answer.body.deletions[0]?.deletionId;
     await follow(answer.body.deletions);
     if (isFirst) {
       after = answer.body.after;

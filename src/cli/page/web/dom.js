@@ -12,9 +12,15 @@ export function el(tag, attributes = {}, ...children) {
     else if (value === true) made.setAttribute(name, '');
     else if (value !== false && value !== null && value !== undefined) made.setAttribute(name, value);
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  made.append(...kept(children));
   return made;
 }
+
+const kept = (children) =>
+  children.flat().filter((child) => child !== null && child !== undefined && child !== false);
+
+/** Puts these children in the place of those that an element has. */
+export const fill = (node, ...children) => node.replaceChildren(...kept(children));
 
 /** Text that others wrote, apart from what is around it, and without control characters. */
 export const shown = (text) => el('bdi', {}, plain(text));
@@ -59,6 +65,10 @@ export function copyButton(text) {
   }
   return button;
 }
+
+/** A line for a shell, and a button that copies it, or what `copied` returns in its place. */
+export const command = (line, copied = () => line) =>
+  el('div', { class: 'command' }, el('code', {}, plain(line)), copyButton(copied));
 
 /** Offers a text as a file. */
 export function download(name, type, text) {

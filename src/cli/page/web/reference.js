@@ -1,7 +1,7 @@
 // The reference: the OpenAPI document that the server serves, with calls to paste and to try.
 import { currentKey, send, state } from './api.js';
-import { alertBox, copyButton, el, facts } from './dom.js';
-import { plain } from './text.js';
+import { alertBox, command, el, facts } from './dom.js';
+import { plain, quoted } from './text.js';
 import { tryIt } from './try.js';
 
 export async function reference({ main, signal }) {
@@ -93,12 +93,7 @@ function described(method, path, operation, resolve) {
     title,
     el('p', { class: 'strong' }, operation.summary),
     prose(operation.description),
-    el(
-      'div',
-      { class: 'command' },
-      el('code', {}, line('…')),
-      copyButton(() => line(currentKey())),
-    ),
+    command(line('…'), () => line(currentKey())),
     parameters.length > 0 &&
       el(
         'details',
@@ -195,7 +190,7 @@ function properties(schema, resolve) {
 function curl(method, path, parameters, body, key) {
   const filled = path.replaceAll(
     /\{(\w+)\}/g,
-    (_, name) => parameters.find((it) => it.name === name)?.example ?? name.toUpperCase(),
+    (_, name) => state.last[name] ?? parameters.find((it) => it.name === name)?.example ?? name.toUpperCase(),
   );
   const parts = [
     'curl',
@@ -205,6 +200,6 @@ function curl(method, path, parameters, body, key) {
   ];
   if (key && state.session.choosesAccount)
     parts.push(`-H 'Campaigns-Account: ${encodeURIComponent(state.account ?? 'ACCOUNT')}'`);
-  if (body) parts.push(`-d '${JSON.stringify(body).replaceAll("'", String.raw`'\''`)}'`);
+  if (body) parts.push(`-d ${quoted(JSON.stringify(body))}`);
   return parts.filter(Boolean).join(' ');
 }

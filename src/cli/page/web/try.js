@@ -70,6 +70,7 @@ function form({ method, path, parameters, resolve, body }) {
         body: text?.value,
         account: account ? account.value : null,
       });
+      state.last.deletionId = answer.body?.deletionSummary?.deletionId ?? state.last.deletionId;
       const lines = [...answer.headers].map(([name, it]) => `${name}: ${it}`).join('\n');
       const shown = answer.body === null ? answer.text : JSON.stringify(answer.body, null, 2);
       said.replaceChildren(
@@ -110,9 +111,11 @@ function input(schema, parameter) {
     if (parameter.name === 'validateOnly') choice.value = 'true';
     return choice;
   }
+  const isInPath = parameter.in === 'path';
   return el('input', {
     type: 'text',
-    required: parameter.in === 'path',
+    required: isInPath,
+    value: isInPath && state.last[parameter.name],
     autocomplete: 'off',
     spellcheck: 'false',
   });
