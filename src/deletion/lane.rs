@@ -47,8 +47,7 @@ pub(super) struct Lane {
 /// The most keys that a range is taken to have: a page whose keys are too much alike tells nothing.
 const MOST_UNREAD: f64 = 1e7;
 
-/// The most batches that a lane is owed by the others, or owes them: what it could not send
-/// because its page was not counted yet, or sent while theirs were not.
+/// The most batches that a lane is owed by the others, or owes them, while pages wait to be counted.
 const MOST_CREDIT: f64 = 4.0;
 
 /// How many pages a lane reads while its last one waits to be counted.
@@ -112,7 +111,6 @@ impl Lane {
     pub(super) fn id(&self) -> usize {
         self.id
     }
-
     pub(super) fn range(&self) -> &Range {
         &self.range
     }
@@ -154,14 +152,14 @@ impl Lane {
         self.read_through.is_some()
     }
 
-    /// Returns whether the page that was read is the last one.
+    /// Returns whether the last page is read.
     pub(super) fn is_read(&self) -> bool {
         self.pages.is_at_the_end()
     }
 
     /// Returns whether everything that was found in the range is deleted.
     pub(super) fn is_done(&self) -> bool {
-        self.pages.is_at_the_end() && self.ahead.is_none() && self.open.is_empty()
+        self.is_read() && self.ahead.is_none() && self.open.is_empty()
     }
 
     // --- counting
@@ -260,8 +258,8 @@ impl Lane {
 
     /// Returns how many deletes of counted keys are not acknowledged.
     pub(super) fn unacknowledged(&self) -> usize {
-        let is_left = |open: &&Open| !open.is_acknowledged;
-        self.open.iter().filter(is_left).count()
+        let open = self.open.iter();
+        open.filter(|open| !open.is_acknowledged).count()
     }
 
     // --- splitting and joining
@@ -285,10 +283,11 @@ impl Lane {
         self.unread = keys.min(MOST_UNREAD);
     }
 
-    /// Cuts the range at a key, and returns the part after it; `None` if something at or
-    /// after the key is counted or read: its marks would be in another range.
+    /// Cuts the range at a key within it, and returns the part after it; `None` if something at
+    /// or after the key is counted or read: its marks would be in another range.
     pub(super) fn split_off(&mut self, at: String) -> Option<Range> {
-        if self.reached() >= Some(&at) {
+        let is_within = self.range.through.as_ref().is_none_or(|end| at < *end);
+        if !is_within || self.reached() >= Some(&at) {
             return None;
         }
         self.pages.end_at(at.clone());
@@ -306,7 +305,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_lane_is_cut_only_after_what_is_read_or_counted() {
+    async fn a_lane_is_cut_after_what_was_read_and_before_its_end() {
         let page = Page {
             sort_keys: ["C", "F"].map(ToOwned::to_owned).into(),
             next: Some("F".to_owned()),
@@ -315,11 +314,13 @@ mod tests {
         for (counted, last) in [(None, "F"), (Some("H"), "H")] {
             let range = Range {
                 counted_through: counted.map(ToOwned::to_owned),
+                through: Some("X".to_owned()),
                 ..Range::default()
             };
             let mut lane = Lane::of(1, ReadAhead::of(vec![page.clone()]), range.clone());
             assert!(lane.read().await.1.unwrap());
-            for at in ["A", "C", last] {
+            // The end, and what is in the range after it.
+            for at in ["A", "C", last, "X", "Z"] {
                 assert_eq!(lane.split_off(at.to_owned()), None, "{at}");
                 assert_eq!(lane.range(), &range);
             }

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     /// The most bytes that all files may have, as they are and as they are sent.
-    const LIMITS: [usize; 2] = [90_000, 60_000];
+    const LIMITS: [usize; 2] = [100_000, 60_000];
 
     #[test]
     fn every_file_of_the_folder_is_served_and_small() {

@@ -147,13 +147,19 @@ impl<'a> Splits<'a> {
         OptionFuture::from(self.looking.as_mut()).await
     }
 
-    /// Notes the last key of a lane.
+    /// Notes the last key of a lane. The lane may have been cut since it was looked at.
     pub(super) fn looked(&mut self, lane: usize, last: Option<String>, lanes: &mut [Lane]) {
         self.looking = None;
-        self.last_keys.insert(lane, last);
-        if let Some(lane) = lanes.iter_mut().find(|other| other.id() == lane) {
-            self.measure(lane);
-        }
+        let Some(lane) = lanes.iter_mut().find(|other| other.id() == lane) else {
+            return;
+        };
+        let end = lane.range().through.clone();
+        let last = last.map(|last| match end {
+            Some(end) => end.min(last),
+            None => last,
+        });
+        self.last_keys.insert(lane.id(), last);
+        self.measure(lane);
     }
 }
 

@@ -21,6 +21,10 @@ struct Pass<'a> {
     begun: usize,
     found: u64,
     counted: BTreeMap<String, u32>,
+    /// Whether the table answers late what the last key of a lane is.
+    is_slow: bool,
+    /// The lane that is looked at, and its last key.
+    answer: Option<(usize, Option<String>)>,
 }
 
 impl<'a> Pass<'a> {
@@ -34,6 +38,8 @@ impl<'a> Pass<'a> {
             begun: 0,
             found: 0,
             counted: BTreeMap::new(),
+            is_slow: false,
+            answer: None,
         }
     }
 
@@ -55,11 +61,11 @@ impl<'a> Pass<'a> {
         Lane::of(self.begun, ReadAhead::of(pages), range)
     }
 
-    /// Cuts while something is to be cut; what a lane's last key is, is known at once.
+    /// Cuts while something is to be cut.
     fn split(&mut self, table: &'static Table, campaign: &CampaignId) {
         loop {
             let next = self.splits.next(&self.lanes, self.found, table, campaign);
-            if self.splits.looking.take().is_some() {
+            if self.splits.looking.is_some() && self.answer.is_none() {
                 let is_looked_for = |lane: &&Lane| {
                     !lane.is_read() && !self.splits.last_keys.contains_key(&lane.id())
                 };
@@ -67,7 +73,10 @@ impl<'a> Pass<'a> {
                 let through = lane.range().through.clone();
                 let reaches = |key: &&String| through.as_ref().is_none_or(|end| *key <= end);
                 let last = self.keys.iter().rfind(reaches).cloned();
-                self.splits.looked(lane.id(), last, &mut self.lanes);
+                self.answer = Some((lane.id(), last));
+                if !self.is_slow {
+                    self.look();
+                }
             }
             let Some((at, border)) = next else { return };
             let first = &mut self.lanes[at];
@@ -77,6 +86,56 @@ impl<'a> Pass<'a> {
             let mut second = self.lane(second);
             self.splits.cut(&mut self.lanes[at], &mut second, border);
             self.lanes.insert(at + 1, second);
+            self.assert_whole();
+        }
+    }
+
+    /// Answers what is looked for.
+    fn look(&mut self) {
+        if let Some((lane, last)) = self.answer.take() {
+            self.splits.looked(lane, last, &mut self.lanes);
+        }
+    }
+
+    /// The ranges cover the partition, without a gap or an overlap.
+    fn assert_whole(&self) {
+        let ranges: Vec<_> = self.lanes.iter().map(Lane::range).collect();
+        for neighbours in ranges.windows(2) {
+            assert!(neighbours[0].through.is_some(), "{ranges:?}");
+            assert_eq!(neighbours[0].through, neighbours[1].after, "{ranges:?}");
+        }
+        for range in &ranges {
+            let is_in_order = range.through.is_none() || range.after < range.through;
+            assert!(is_in_order, "{ranges:?}");
+        }
+    }
+
+    /// Reads, counts and deletes everything, one step of one lane after the other.
+    async fn run(&mut self, rng: &mut fastrand::Rng, table: &'static Table, campaign: &CampaignId) {
+        while !self.lanes.iter().all(Lane::is_done) {
+            self.step(rng.usize(0..self.lanes.len())).await;
+            if rng.u8(..50) == 0 {
+                self.look();
+            }
+            self.split(table, campaign);
+        }
+        assert_eq!(self.counted.len(), self.keys.len());
+        assert!(self.counted.values().all(|count| *count == 1));
+    }
+
+    /// Reads the next page of a lane, or counts and deletes the one that it has read.
+    async fn step(&mut self, at: usize) {
+        if self.lanes[at].wants_a_page() {
+            let (_, has_page) = self.lanes[at].read().await;
+            self.found += u64::from(has_page.unwrap());
+            self.splits.read(&mut self.lanes[at]);
+        } else {
+            self.delete(at);
+        }
+        let lane = &self.lanes[at];
+        if lane.is_done() && at + 1 < self.lanes.len() {
+            let done = self.lanes.remove(at);
+            self.lanes[at].take_in(&done);
         }
     }
 
@@ -90,21 +149,28 @@ impl<'a> Pass<'a> {
         lane.counted();
         let sent = lane.take(usize::MAX);
         lane.answered(&sent, Vec::new());
-        if lane.is_done() && at + 1 < self.lanes.len() {
-            let done = self.lanes.remove(at);
-            self.lanes[at].take_in(&done);
-        }
     }
 }
 
-/// Keys in clusters, as those of messages are: by chat, and in it by time.
-fn clustered(rng: &mut fastrand::Rng) -> Vec<String> {
+/// Keys in clusters, as those of messages are: by chat, and in it by time. They end with so many
+/// more characters.
+fn clustered(
+    rng: &mut fastrand::Rng,
+    kinds: &[&str],
+    clusters: usize,
+    longer: usize,
+) -> Vec<String> {
     let mut keys = Vec::new();
-    for _ in 0..40 {
+    for _ in 0..clusters {
+        let kind = kinds[rng.usize(0..kinds.len())];
         let chat = format!("{:08x}-{:04x}", rng.u32(..), rng.u16(..));
         for _ in 0..rng.usize(1..400) {
             let at = rng.u32(1_700_000_000..1_800_000_000);
-            keys.push(format!("MESSAGE#{chat}#{at}#{:08x}", rng.u32(..)));
+            keys.push(format!(
+                "{kind}{chat}#{at}#{:08x}{:longer$}",
+                rng.u32(..),
+                ""
+            ));
         }
     }
     keys.sort();
@@ -210,27 +276,74 @@ async fn clustered_keys_are_cut_only_after_what_was_read() {
     let mut cuts = 0;
     for (seed, page) in (0..90).zip([20, 100, 250].into_iter().cycle()) {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let keys = clustered(&mut rng);
+        let keys = clustered(&mut rng, &["MESSAGE#"], 40, 0);
         let mut pass = Pass::over(&keys, page);
         let whole = pass.lane(Range::default());
         pass.lanes.push(whole);
-        while !pass.lanes.iter().all(Lane::is_done) {
-            let at = rng.usize(0..pass.lanes.len());
-            if pass.lanes[at].wants_a_page() {
-                let (_, has_page) = pass.lanes[at].read().await;
-                pass.found += u64::from(has_page.unwrap());
-                pass.splits.read(&mut pass.lanes[at]);
-            } else {
-                pass.delete(at);
-            }
-            pass.split(table, &campaign);
-        }
+        pass.run(&mut rng, table, &campaign).await;
         cuts += pass.splits.cuts;
-        assert_eq!(pass.counted.len(), keys.len(), "seed {seed}");
-        assert!(
-            pass.counted.values().all(|count| *count == 1),
-            "seed {seed}"
-        );
     }
     assert!(cuts > 900, "{cuts} cuts");
+}
+
+#[tokio::test]
+async fn a_lane_that_is_cut_while_it_is_looked_at_stays_within_its_end() {
+    let (table, campaign) = (no_table(), CampaignId::parse("campaign_1").unwrap());
+    // So long that a record has room for three ranges.
+    let keys: Vec<String> = ["ACTIVITY#", "ANALYTICS#", "CHAT#", "MESSAGE#", "WEBHOOK#"]
+        .iter()
+        .flat_map(|kind| (0..200).map(move |n| format!("{kind}{n:0300}")))
+        .collect();
+    let mut pass = Pass::over(&keys, 10);
+    pass.is_slow = true;
+    let mut rest = Range::default();
+    for border in ["ANALYTICS#", "CHAT#"] {
+        let second = rest.split_off(border.to_owned());
+        let lane = pass.lane(std::mem::replace(&mut rest, second));
+        pass.lanes.push(lane);
+    }
+    let last = pass.lane(rest);
+    let chats = last.id();
+    pass.lanes.push(last);
+    for at in 0..3 {
+        pass.step(at).await;
+    }
+    for _ in 0..2 {
+        pass.split(table, &campaign);
+        pass.look();
+    }
+    pass.split(table, &campaign);
+    assert_eq!(pass.answer.as_ref().unwrap().0, chats);
+    // Others end, and what they leave room for is cut off by kind.
+    while let Some(at) = pass
+        .lanes
+        .iter()
+        .position(|lane| lane.id() != chats && !lane.is_done())
+    {
+        pass.step(at).await;
+        pass.split(table, &campaign);
+    }
+    assert_eq!(pass.lanes[0].range().through.as_deref(), Some("DELIVERY#"));
+    pass.look();
+    pass.split(table, &campaign);
+    assert_eq!(pass.lanes.len(), 3, "the chats are cut");
+}
+
+#[tokio::test]
+async fn a_last_key_that_is_known_late_makes_no_overlap() {
+    let (table, campaign) = (no_table(), CampaignId::parse("campaign_1").unwrap());
+    let mut cuts = 0;
+    for seed in 0..60 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        // Fewer ranges than kinds have room, so one is cut by kind once another is done.
+        let longer = [0, 80, 120, 200][rng.usize(0..4)];
+        let keys = clustered(&mut rng, &counts::first_keys(), 12, longer);
+        let mut pass = Pass::over(&keys, 10);
+        pass.is_slow = true;
+        let whole = pass.lane(Range::default());
+        pass.lanes.push(whole);
+        pass.run(&mut rng, table, &campaign).await;
+        cuts += pass.splits.cuts;
+    }
+    assert!(cuts > 400, "{cuts} cuts");
 }
