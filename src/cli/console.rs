@@ -30,7 +30,7 @@ Examples:
   campaigns console --endpoint-url http://127.0.0.1:8000 --account account_demo
 
 It prints the address to open. Whoever has it can delete campaigns until Ctrl-C stops
-the command. Nothing is deleted before its name is typed in the browser.")]
+the command. Nothing is deleted before its name or id is typed in the browser.")]
 pub(super) struct Console {
     /// The port on 127.0.0.1.
     #[arg(long, value_name = "N", default_value_t = 3001)]

@@ -216,7 +216,7 @@ impl<'a> Drain<'a> {
     }
 
     /// Returns why the pass ends before its end, once it does: when nothing is in flight any
-    /// more.
+    /// more, or at once when a delete has failed, since what is in flight is counted already.
     fn halt(&self, failed: &mut Failed, deleter: &Deleter<'_>) -> Option<Halt> {
         let unacknowledged = self.lanes.iter().map(Lane::unacknowledged).sum();
         if let Some(error) = failed.deleting.take() {

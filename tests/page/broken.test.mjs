@@ -33,7 +33,7 @@ before(async () => {
   directory = await mkdtemp(path.join(tmpdir(), 'page-'));
 });
 after(async () => {
-  await browser.close();
+  await browser?.close();
   await rm(directory, { recursive: true });
 });
 

@@ -21,7 +21,7 @@ let server;
 before(async () => {
   const { default: puppeteer } = await load('puppeteer-core');
   directory = await mkdtemp(path.join(tmpdir(), 'page-'));
-  server = await Server.serve('--archive', directory, '--max-write-units-per-second', '6000');
+  server = await Server.serve('--archive', directory, '--max-write-units-per-second', '2000');
   await seed(server, ID, '--name', NAME, '--total', String(TOTAL));
   browser = await puppeteer.launch({
     browser: 'firefox',
@@ -30,7 +30,7 @@ before(async () => {
 });
 after(async () => {
   await browser?.close();
-  await server.stop();
+  await server?.stop();
   await rm(directory, { recursive: true });
 });
 
@@ -77,7 +77,7 @@ test('from the list to the receipt in Firefox', async (t) => {
   await says(page, /^20,000 items$/m);
   await by(page, 'textbox', 'Type the name to confirm').fill(NAME);
   await by(page, 'button', 'Delete campaign').click();
-  await says(page, /[1-9][\d,]* of 20,000 items deleted/);
+  await says(page, /[1-9][\d,]* of 20,000 items processed/);
   await says(page, /Succeeded/i);
   assert.equal(await campaignItem(server, ID), undefined);
   const deletionId = page.url().match(/deletions\/([0-9a-f-]{36})/)[1];
@@ -93,14 +93,17 @@ test('from the list to the receipt in Firefox', async (t) => {
 
 test('every view fits narrow and wide windows in Firefox', async (t) => {
   const page = await opened(t);
-  for (const [route, heading] of [
-    ['campaigns', 'Campaigns'],
-    ['campaigns/campaign_123', 'Q4 Enterprise Outreach'],
-    ['deletions', 'Deletions'],
-    ['reference', 'Reference'],
+  const { deletionSummary } = await call(server, 'DELETE', '/v1/campaigns/campaign_123');
+  for (const [route, heading, whole] of [
+    ['campaigns', 'Campaigns', /Kept Outreach/],
+    ['campaigns/campaign_active', 'Running Outreach', /Check again/],
+    ['deletions', 'Deletions', /Q4 Enterprise Outreach/],
+    [`deletions/${deletionSummary.deletionId}`, 'Q4 Enterprise Outreach', /Show receipt/],
+    ['reference', 'Reference', /DeletionSummary|Deletion\b/],
   ]) {
     await page.goto(`${server.url}/#/${route}`);
     await shows(page, heading);
+    await says(page, whole);
     for (const width of [320, 1280]) {
       await page.setViewport({ width, height: 800 });
       const [content, window] = await page.evaluate(() => [

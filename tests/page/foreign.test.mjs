@@ -28,10 +28,10 @@ before(async () => {
   origins = [`http://127.0.0.1:${port}`, `http://evil.example:${port}`];
 });
 after(async () => {
-  await browser.close();
+  await browser?.close();
   elsewhere.close();
   elsewhere.closeAllConnections();
-  await server.stop();
+  await server?.stop();
 });
 
 /** Opens a page of each other origin, with a list of what the server answers to it. */

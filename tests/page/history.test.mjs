@@ -131,6 +131,53 @@ test('a running deletion whose record is gone leaves the list', async (t) => {
   assert.deepEqual(Object.keys(await shown()), ['stays']);
 });
 
+test('many deletions between two polls leave no gap', async (t) => {
+  const server = await Server.serve();
+  t.after(() => server.stop());
+  await putCampaigns(
+    server,
+    [...MANY, 'early'].map((id) => ({ id })),
+  );
+  await deleteAll(server, ['early']);
+  const visit = await Visit.open(t, browser, server);
+  const { page } = visit;
+  await visit.go('deletions');
+  await link(page, 'early').waitFor();
+  // Without a network, the page sees none of these begin.
+  await visit.context.setOffline(true);
+  await deleteAll(server, MANY.slice(0, 100));
+  await deleteAll(server, MANY.slice(100));
+  await visit.context.setOffline(false);
+  await main(page)
+    .getByText(`${MANY.length + 1} deletions`)
+    .waitFor({ timeout: 30_000 });
+  for (const id of [MANY[0], MANY.at(-1), 'early']) assert.equal(await link(page, id).count(), 1, id);
+});
+
+test('a CSV that cannot be read says so, and keeps saying it', async (t) => {
+  const server = await Server.serve('--max-write-units-per-second', '20');
+  t.after(() => server.stop());
+  await seed(server, 'slow', '--total', '4000');
+  await deleteAll(server, ['slow']);
+  const visit = await Visit.open(t, browser, server);
+  const { page } = visit;
+  await visit.go('deletions');
+  await link(page, 'slow').first().waitFor();
+  const body = JSON.stringify({ error: 'internal_error', message: 'An internal error occurred' });
+  await page.route('**/v1/deletions?limit=*', async (route) => {
+    // Any other is a poll.
+    if (await button(page, 'Download CSV').isEnabled()) return route.continue();
+    await route.fulfill({ status: 500, contentType: 'application/json', body });
+    return page.unrouteAll();
+  });
+  await button(page, 'Download CSV').click();
+  const wrong = main(page).getByText('An internal error occurred');
+  await wrong.waitFor();
+  const since = Date.now();
+  await until('two more polls', () => visit.sent('/v1/deletions?', since).length >= 2);
+  assert.equal(await wrong.count(), 1);
+});
+
 test('the history has pages, a filter and a CSV of all', async (t) => {
   const server = await Server.serve();
   t.after(() => server.stop());

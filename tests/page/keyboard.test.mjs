@@ -22,8 +22,8 @@ before(async () => {
   ]);
 });
 after(async () => {
-  await browser.close();
-  await server.stop();
+  await browser?.close();
+  await server?.stop();
 });
 
 const isFocused = (locator) => locator.evaluate((it) => it === document.activeElement);

@@ -150,6 +150,6 @@ try {
   else if (check !== undefined) await checkReadme(check);
   else await ofReadme(DOCS);
 } finally {
-  await browser.close();
+  await browser?.close();
   await rm(directory, { recursive: true });
 }

@@ -30,8 +30,8 @@ before(async () => {
   genuine = await call(server, 'GET', `/v1/deletions/${deletionId}/receipt`);
 });
 after(async () => {
-  await browser.close();
-  await server.stop();
+  await browser?.close();
+  await server?.stop();
   await rm(directory, { recursive: true });
 });
 
@@ -120,6 +120,22 @@ test('a receipt that does not hold is not called verified', async (t) => {
       assert.doesNotMatch(text, new RegExp(otherId), 'no claim of it is shown');
     });
   }
+});
+
+test('keys that cannot be read are no verdict on a receipt', async (t) => {
+  const page = await opened(t);
+  const body = JSON.stringify({ error: 'internal_error', message: 'An internal error occurred' });
+  await page.route('**/v1/jwks.json', (route) =>
+    route.fulfill({ status: 500, contentType: 'application/json', body }),
+  );
+  await button(page, 'Show receipt').click();
+  await main(page).getByText('An internal error occurred').waitFor();
+  assert.doesNotMatch(await main(page).innerText(), /verified/i);
+  await page.unrouteAll();
+  await button(page, 'Show receipt').click();
+  const verified = main(page).getByText('Verified in this browser');
+  await verified.waitFor();
+  assert.ok(await verified.evaluate((it) => it === document.activeElement), 'it has the focus');
 });
 
 test('no receipts are said to be not enabled', async (t) => {

@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 
 import { Visit, launch } from './browser.mjs';
-import { Server, call, campaignItem, send } from './server.mjs';
+import { Server, call, campaignItem, seed, send } from './server.mjs';
 import { heading, main } from './views.mjs';
 
 let browser;
@@ -17,8 +17,8 @@ before(async () => {
   document = JSON.parse((await send(server, 'GET', '/v1/openapi.json')).text);
 });
 after(async () => {
-  await browser.close();
-  await server.stop();
+  await browser?.close();
+  await server?.stop();
 });
 
 async function opened(t) {
@@ -89,6 +89,7 @@ test('a dry run is tried, a real deletion wants the id typed', async (t) => {
   const part = operation(page, 'DELETE /v1/campaigns/{id}');
   await part.getByRole('button', { name: 'Try it' }).click();
   const id = part.getByRole('textbox', { name: /^id\b/ });
+  assert.ok(await id.evaluate((it) => it === document.activeElement), 'the first field has the focus');
   await id.fill('campaign_123');
   await part.getByRole('combobox', { name: /validateOnly/ }).selectOption('true');
   await part.getByRole('button', { name: 'Send' }).click();
@@ -120,10 +121,11 @@ test('a dry run is tried, a real deletion wants the id typed', async (t) => {
 });
 
 test('what was looked at last is filled in', async (t) => {
+  await seed(server, 'looked_at');
+  const { deletionSummary } = await call(server, 'DELETE', '/v1/campaigns/looked_at');
+  const { deletionId } = deletionSummary;
   const visit = await opened(t);
   const { page } = visit;
-  const { deletions } = await call(server, 'GET', '/v1/deletions?limit=1');
-  const { deletionId } = deletions[0];
   await visit.go(`deletions/${deletionId}`);
   await page.getByText('Each item was counted once').waitFor();
   await visit.go('reference');

@@ -15,6 +15,7 @@ import {
   dynamodb,
   putCampaigns,
   seed,
+  until,
 } from './server.mjs';
 import { alert, assertDeleted, button, confirmation, heading, main, remove, review } from './views.mjs';
 
@@ -30,8 +31,8 @@ before(async () => {
   await seed(server, 'unknown_status', '--status', 'scheduled', ...SOME);
 });
 after(async () => {
-  await browser.close();
-  await server.stop();
+  await browser?.close();
+  await server?.stop();
 });
 
 /** The requests of a visit that would have deleted something. */
@@ -65,13 +66,18 @@ const CLIPBOARD = { permissions: ['clipboard-read', 'clipboard-write'] };
 test('an active campaign is to be paused first', async (t) => {
   const visit = await Visit.open(t, browser, server, CLIPBOARD);
   const { page } = visit;
+  const before = await campaignItem(server, 'campaign_active');
   assert.match(await refused(visit, 'campaign_active', 409), /pause it/i);
   assert.equal(await runCommand(visit), '{}');
   // Once it is paused, looking again is enough.
   await button(page, 'Check again').click();
   await confirmation(page).waitFor();
   assert.equal(await alert(page).count(), 0);
-  assert.equal((await campaignItem(server, 'campaign_active')).campaignStatus.S, 'paused');
+  const changed = await campaignItem(server, 'campaign_active');
+  assert.equal(changed.campaignStatus.S, 'paused');
+  assert.notEqual(changed.updatedAt.S, before.updatedAt.S, 'its ETag is another one');
+  const title = heading(page, 'Running Outreach');
+  assert.ok(await title.evaluate((it) => it === document.activeElement), 'it has the focus');
 });
 
 test('a protected campaign is to be unprotected first', async (t) => {
@@ -181,6 +187,27 @@ test('an answer that is lost is asked for with the same key', async (t) => {
   await assertDeleted(page, COUNTS);
 });
 
+test('an answer that cannot be read is asked for again', async (t) => {
+  await seed(server, 'unread', ...SOME);
+  const visit = await Visit.open(t, browser, server);
+  const { page } = visit;
+  await review(visit, 'unread');
+  await confirmation(page).fill('unread');
+  await page.route('**/v1/campaigns/unread', async (route) => {
+    await route.fetch();
+    await route.fulfill({ contentType: 'text/html', body: '<p>A proxy has answered.</p>' });
+    await page.unrouteAll();
+  });
+  await button(page, 'Delete campaign').click();
+  await main(page)
+    .getByText(/could not be read/)
+    .waitFor();
+  await button(page, 'Delete campaign').click();
+  await assertDeleted(page, COUNTS);
+  const [first, second] = deletions(visit);
+  assert.equal(first.headers['idempotency-key'], second.headers['idempotency-key']);
+});
+
 test('a busy table is asked again after the time it says', async (t) => {
   const visit = await Visit.open(t, browser, server);
   const { page } = visit;
@@ -237,6 +264,19 @@ test('a rate limit is waited for, and says how long', async (t) => {
   await visit.page.waitForTimeout(2_000);
   if (Number(seconds) > 3)
     assert.equal(visit.sent('/v1/campaigns/').length, before, 'it does not ask meanwhile');
+  // Whoever asks again starts the countdown again, and only that one runs.
+  await button(visit.page, 'Check again').click();
+  await until('it has asked again', () => visit.sent('/v1/campaigns/').length > before);
+  await alert(visit.page).or(confirmation(visit.page)).waitFor();
+  const shown = [];
+  for (let at = 0; at < 30 && (await alert(visit.page).count()); at += 1) {
+    shown.push(Number((await alert(visit.page).innerText()).match(/(\d+) s/)[1]));
+    await visit.page.waitForTimeout(100);
+  }
+  assert.ok(
+    shown.every((left, at) => at === 0 || left <= shown[at - 1]),
+    `${shown}`,
+  );
 });
 
 test('a running deletion is linked to, not started again', async (t) => {

@@ -24,8 +24,8 @@ before(async () => {
   await Promise.all(['shared', 'hidden'].map((id) => seed(server, id, '--total', '6000')));
 });
 after(async () => {
-  await browser.close();
-  await server.stop();
+  await browser?.close();
+  await server?.stop();
 });
 
 test('the key leaves the address bar and the history', async (t) => {

@@ -18,7 +18,7 @@ before(async () => {
   [browser, states] = await Promise.all([launch(), States.start(directory)]);
 });
 after(async () => {
-  await browser.close();
+  await browser?.close();
   await states.stop();
   await rm(directory, { recursive: true });
 });

@@ -36,6 +36,8 @@ pub struct Session {
     pub mode: &'static str,
     /// The version of this program.
     pub version: &'static str,
+    /// How a shell finds this program: its name, or its path if it was started by one.
+    pub program: String,
     /// The table.
     pub table: String,
     /// The endpoint of DynamoDB; `None` for that of the operator's own configuration.
@@ -70,7 +72,8 @@ impl Session {
     ) -> Self {
         let endpoint = connect.url();
         let archive = settings.archive.as_ref();
-        let mut restore = vec!["campaigns", "restore", "{deletionId}"];
+        let program = program();
+        let mut restore = vec![program.as_str(), "restore", "{deletionId}"];
         restore.extend([
             "--account",
             "{accountId}",
@@ -101,8 +104,23 @@ impl Session {
             receipts: false,
             restore: archive.map(|_| restore.into_iter().map(ToOwned::to_owned).collect()),
             endpoint,
+            program,
         }
     }
+}
+
+/// Returns how a shell finds this program. `cargo run` starts it by its path, which may be
+/// relative to a directory that another shell is not in.
+fn program() -> String {
+    let started_as = std::env::args().next().unwrap_or_default();
+    let path = started_as
+        .contains(std::path::MAIN_SEPARATOR)
+        .then(std::env::current_exe)
+        .and_then(Result::ok);
+    path.map_or_else(
+        || "campaigns".to_owned(),
+        |path| path.to_string_lossy().into_owned(),
+    )
 }
 
 /// Which deletions archive.

@@ -196,6 +196,12 @@ mod tests {
         assert!(rate.throttled(at(700)));
         let risen = rate_after(&mut rate, &[8], from);
         assert!(is_near(risen, 100.0 * 1.001), "{risen}");
+        // A quarter of what it was is no collapse.
+        let mut rate = AdaptiveRate::first(from);
+        rate.consumed(125.0);
+        assert!(rate.throttled(at(500)));
+        let risen = rate_after(&mut rate, &[6], from);
+        assert!(is_near(risen, 250.0 * 1.001), "{risen}");
     }
 
     #[test]

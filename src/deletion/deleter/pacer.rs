@@ -84,17 +84,16 @@ impl Pacer {
 
     /// Returns how many deletes can be sent in this time; infinite if nothing bounds them.
     pub(super) fn deletes_within(&self, time: Duration) -> f64 {
-        let rate = self.rate().unwrap_or(f64::INFINITY);
-        rate * time.as_secs_f64() / self.estimate.max(f64::EPSILON)
+        let seconds_of_one = time.as_secs_f64() / self.estimate.max(f64::EPSILON);
+        self.rate()
+            .map_or(f64::INFINITY, |rate| rate * seconds_of_one)
     }
 
     /// Returns how long it takes until everything that was charged is paid for, at the
     /// limit of the settings.
     pub(super) fn debt(&self) -> Duration {
-        match self.limit {
-            Some(_) => self.paid_at.saturating_duration_since(Instant::now()),
-            None => Duration::ZERO,
-        }
+        let owed = self.paid_at.saturating_duration_since(Instant::now());
+        self.limit.map_or(Duration::ZERO, |_| owed)
     }
 
     /// Returns how many deletes the next batch may have. With a limit, that is a
@@ -390,6 +389,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn without_a_limit_nothing_waits() {
         let mut pacer = Pacer::new(None);
+        assert!(pacer.deletes_within(Duration::ZERO).is_infinite());
         for _ in 0..1_000 {
             assert_eq!(pacer.next_at(), None);
             let charge = pacer.charge(25);

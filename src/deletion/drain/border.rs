@@ -156,6 +156,20 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_found_again_at_its_position() {
+        let page = ["CHAT#a", "CHAT#bc", "CHAT#ccab"].map(ToOwned::to_owned);
+        let scale = Scale::new(&page[0], &page[2], &page);
+        // Three characters and the end of a key: exact in binary.
+        for key in ["CHAT#a", "CHAT#bc", "CHAT#ccab", "CHAT#abcabcabca"] {
+            assert_eq!(scale.key_at(scale.position(key)), key);
+        }
+        let is_at = |key: &str, position: f64| (scale.position(key) - position).abs() < 1e-9;
+        assert!(is_at("CHAT#", 0.0) && is_at("CHAT#c", 0.75));
+        // Keys that begin otherwise are before all of these, or after them.
+        assert!(is_at("BOT#z", 0.0) && is_at("TASK#a", 1.0));
+    }
+
+    #[test]
     fn there_is_no_cut_where_there_is_nothing_between() {
         let keys = ["a".to_owned(), "a".to_owned() + &"0".repeat(20)];
         assert_eq!(cut(&keys, 0..1), None);

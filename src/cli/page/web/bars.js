@@ -16,6 +16,15 @@ const RARE = [
   ['other', 'Other'],
 ];
 
+/** The counters of a summary, in the order in which they are shown. */
+export const COUNTERS = [...KINDS, ...RARE].map(([counter]) => counter);
+
+/** Keeps what a dry run has counted before a deletion, as long as the tab is open. */
+export const keepTotals = (deletionId, counts) =>
+  sessionStorage.setItem(`totals ${deletionId}`, JSON.stringify(counts));
+/** What a dry run has counted before a deletion; `null` if this tab has made none, or an incomplete one. */
+export const totalsOf = (deletionId) => JSON.parse(sessionStorage.getItem(`totals ${deletionId}`) ?? 'null');
+
 export const sum = (counts) => Object.values(counts).reduce((all, value) => all + value, 0);
 
 /** Bars that can be set to other counts. `role` is `meter` for what is, `progressbar` for what moves. */

@@ -1,6 +1,6 @@
 // One campaign: what would be deleted, why it may not be, and the form that deletes it.
-import { chosen, retryAfter, said, send, state, to, wait } from './api.js';
-import { Bars, sum } from './bars.js';
+import { NoKey, chosen, retryAfter, said, send, state, to, wait } from './api.js';
+import { Bars, keepTotals, sum } from './bars.js';
 import { badge } from './campaigns.js';
 import { alertBox, command, el, facts, field, fill, select, setText, shown, time } from './dom.js';
 import { age, count, isCampaignId, isTypable, quoted } from './text.js';
@@ -21,7 +21,7 @@ const NEXT = {
     'The terminal in which the server runs says why. Nothing is lost: check again, or repeat the deletion.',
 };
 
-/** The attribute that ends a refusal, and its value: beside the local server, no platform sets it. */
+/** The attribute to set so that the campaign can be deleted. The demo has no platform that would set it. */
 const WITHOUT_PLATFORM = {
   campaign_active: ['campaignStatus', { S: 'paused' }],
   deletion_protected: ['deletionProtection', { BOOL: false }],
@@ -47,8 +47,10 @@ export async function campaign(view) {
   }
   const body = el('div');
   main.append(body);
-  for (;;) {
+  for (let isFirst = true; ; isFirst = false) {
     body.replaceChildren(el('p', { class: 'note' }, 'Looking at the campaign…'));
+    // The button that began this is gone.
+    if (!isFirst) view.heading.focus();
     const known = await send('GET', `/local/campaigns/${encodeURIComponent(id)}`, { signal });
     const it = known.status === 200 ? known.body : null;
     const account = view.account ?? it?.accountId ?? state.account;
@@ -64,10 +66,21 @@ export async function campaign(view) {
 /** Shows a campaign once. What it returns ends when one wants to check again. */
 async function look({ signal, id }, body, it, account) {
   const path = `/v1/campaigns/${encodeURIComponent(id)}`;
-  let lookAgain;
+  const ended = new AbortController();
+  let end;
   const again = new Promise((resolve) => {
-    lookAgain = resolve;
+    end = resolve;
   });
+  function lookAgain() {
+    ended.abort();
+    end();
+  }
+  function refused(answer) {
+    const box = refusal(answer, it, account, lookAgain);
+    if (answer.status === 429)
+      countDown(box, retryAfter(answer, 60), AbortSignal.any([signal, ended.signal]), lookAgain);
+    return box;
+  }
   const about =
     it &&
     facts(
@@ -83,8 +96,7 @@ async function look({ signal, id }, body, it, account) {
   fill(body, about, el('p', { class: 'note' }, 'Counting what would be deleted…'));
   const dry = await send('DELETE', `${path}?validateOnly=true`, { signal, account });
   if (dry.status !== 200) {
-    fill(body, about, refusal(dry, it, account, lookAgain));
-    if (dry.status === 429) waitFor(retryAfter(dry, 60), signal, lookAgain);
+    fill(body, about, refused(dry));
     return again;
   }
   const { deletionSummary: summary } = dry.body;
@@ -98,7 +110,7 @@ async function look({ signal, id }, body, it, account) {
       el(
         'p',
         { class: 'note' },
-        'It has no updatedAt, so the deletion cannot check that it has not changed since.',
+        'The campaign has no updatedAt, so the deletion cannot check whether it has changed since it was counted.',
       ),
     );
   const form = deletionForm({
@@ -117,12 +129,11 @@ async function look({ signal, id }, body, it, account) {
       const answer = await send('DELETE', query ? `${path}?${query}` : path, { signal, account, headers });
       if (answer.status !== 200 && answer.status !== 202) {
         form.remove();
-        problem.replaceChildren(refusal(answer, it, account, lookAgain));
-        if (answer.status === 429) waitFor(retryAfter(answer, 60), signal, lookAgain);
+        problem.replaceChildren(refused(answer));
         return;
       }
       const { deletionId } = answer.body.deletionSummary;
-      if (isWhole) sessionStorage.setItem(`totals ${deletionId}`, JSON.stringify(summary.deletedItems));
+      if (isWhole) keepTotals(deletionId, summary.deletedItems);
       location.hash = to('deletions', deletionId, account);
     },
   });
@@ -173,7 +184,11 @@ function whatNext(answer, it, account) {
   if (it?.status === 'deleting' && code !== 'forbidden') {
     if (!it.deletionId)
       return [
-        el('p', {}, 'It has no deletion. Restart it from a terminal: campaigns delete, or the DELETE again.'),
+        el(
+          'p',
+          {},
+          'Its status is deleting, but it names no deletion. Run campaigns delete, or send the DELETE again.',
+        ),
       ];
     const watch = el('a', { href: to('deletions', it.deletionId, account) }, 'Watch the deletion');
     return [el('p', {}, 'It is being deleted already. ', watch)];
@@ -186,11 +201,18 @@ function whatNext(answer, it, account) {
     const seconds = el('span', { class: 'seconds' }, `${retryAfter(answer, 60)} s`);
     return [el('p', {}, 'This key has made too many requests. Checking again in ', seconds, '.')];
   }
-  const what = el('p', {}, NEXT[code] ?? 'Check again, or ask whoever runs the server.');
+  const isElsewhere = code === 'forbidden' && state.session.choosesAccount;
+  const what = el(
+    'p',
+    {},
+    isElsewhere
+      ? 'It belongs to another account: open it from the list of campaigns.'
+      : (NEXT[code] ?? 'Check again, or ask whoever runs the server.'),
+  );
   if (state.session.mode !== 'serve' || !it || !(code in WITHOUT_PLATFORM)) return [what];
   return [
     what,
-    el('p', {}, 'There is no platform here. This line changes it in the local table:'),
+    el('p', {}, 'The demo has no platform. To change the campaign in the local table, run:'),
     command(change(it.id, ...WITHOUT_PLATFORM[code])),
   ];
 }
@@ -200,12 +222,16 @@ function change(id, attribute, value) {
   const request = {
     TableName: state.session.table,
     Key: { PK: { S: `CAMPAIGN#${id}` }, SK: { S: 'CAMPAIGN' } },
-    UpdateExpression: `SET ${attribute} = :it`,
+    UpdateExpression: `SET ${attribute} = :it, updatedAt = :now`,
     ConditionExpression: 'attribute_exists(PK) AND campaignStatus <> :deleting',
-    ExpressionAttributeValues: { ':it': value, ':deleting': { S: 'deleting' } },
+    ExpressionAttributeValues: {
+      ':it': value,
+      ':now': { S: `${new Date().toISOString().slice(0, 19)}Z` },
+      ':deleting': { S: 'deleting' },
+    },
   };
   const words = [
-    // It wants a signature, and does not check it.
+    // The embedded DynamoDB requires a signature, but does not verify it.
     ...['curl', state.session.endpoint, '--aws-sigv4', 'aws:amz:local:dynamodb', '--user', 'local:local'],
     ...['-H', 'Content-Type: application/x-amz-json-1.0'],
     ...['-H', 'X-Amz-Target: DynamoDB_20120810.UpdateItem', '-d', JSON.stringify(request)],
@@ -213,12 +239,16 @@ function change(id, attribute, value) {
   return words.map(quoted).join(' ');
 }
 
-/** Looks again once the time has passed that a rate limit names. */
-async function waitFor(seconds, signal, lookAgain) {
-  for (let left = seconds; left > 0 && !signal.aborted; left -= 1) {
-    const shownSeconds = document.querySelector('.seconds');
-    if (shownSeconds) shownSeconds.textContent = `${left} s`;
-    await wait(1_000, signal).catch(() => {});
+/** Says how long a rate limit still holds, and looks again once it does not. */
+async function countDown(box, seconds, signal, lookAgain) {
+  const text = box.querySelector('.seconds');
+  for (let left = seconds; left > 0; left -= 1) {
+    text.textContent = `${left} s`;
+    try {
+      await wait(1_000, signal);
+    } catch {
+      return;
+    }
   }
   lookAgain();
 }
@@ -265,7 +295,14 @@ function deletionForm({ name, id, submit }) {
     if (button.disabled) return;
     button.disabled = true;
     button.textContent = 'Deleting…';
-    await submit({ reason: reason.value, archive: archive?.value }, key);
+    try {
+      await submit({ reason: reason.value, archive: archive?.value }, key);
+    } catch (error) {
+      if (error instanceof NoKey || error.name === 'AbortError') throw error;
+      button.disabled = false;
+      button.textContent = 'Delete campaign';
+      setText(differs, 'The answer could not be read. To repeat the same request, delete again.');
+    }
   };
   return el(
     'form',

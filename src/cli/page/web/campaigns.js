@@ -27,7 +27,14 @@ const COLUMNS = [
 const ORDER = new Intl.Collator('en', { numeric: true });
 
 /** What the list was last, so that one finds it again. */
-const last = { filter: '', status: '', column: 3, isAscending: false };
+const last = {
+  filter: '',
+  status: '',
+  column: 3,
+  isAscending: false,
+  /** Whether the table has more than the server lists: then it is asked for one status. */
+  isCut: false,
+};
 
 export async function campaigns({ main, signal }) {
   const number_ = el('p', { class: 'count' });
@@ -45,11 +52,10 @@ export async function campaigns({ main, signal }) {
   const list = new List();
   let all = [];
   let statuses = '';
-  /** Whether the table has more than the server lists: then it is asked for one status. */
-  let isCut = false;
+  let loads = 0;
 
   function narrow() {
-    [last.filter, last.status] = [filter.value, status.value];
+    last.filter = filter.value;
     const words = plain(filter.value).toLowerCase().trim();
     const rows = all.filter(
       (it) => (!last.status || it.status === last.status) && (!words || it.found.includes(words)),
@@ -65,14 +71,14 @@ export async function campaigns({ main, signal }) {
   }
 
   async function load() {
+    loads += 1;
+    const load_ = loads;
+    const one = last.isCut ? last.status : '';
+    const query = one && `?status=${encodeURIComponent(one)}`;
     refresh.disabled = true;
-    const answer = await send(
-      'GET',
-      isCut && status.value
-        ? `/local/campaigns?status=${encodeURIComponent(status.value)}`
-        : '/local/campaigns',
-      { signal },
-    );
+    const answer = await send('GET', `/local/campaigns${query}`, { signal });
+    // A later one was begun, of another status.
+    if (load_ !== loads) return;
     refresh.disabled = false;
     if (answer.status !== 200) {
       notes.replaceChildren(alertBox(said(answer)));
@@ -81,8 +87,8 @@ export async function campaigns({ main, signal }) {
     const { campaigns: found, complete, unreadable } = answer.body;
     all = found.map((it) => ({ ...it, found: plain(`${it.id}\n${it.name}\n${it.accountId}`).toLowerCase() }));
     state.campaigns = all;
-    isCut ||= !complete;
-    const now = isCut ? STATUSES : [...new Set(all.map((it) => it.status))].sort();
+    last.isCut ||= !complete;
+    const now = last.isCut ? STATUSES : [...new Set(all.map((it) => it.status))].sort();
     if (statuses !== now.join()) {
       statuses = now.join();
       status.replaceChildren(
@@ -90,7 +96,12 @@ export async function campaigns({ main, signal }) {
           el('option', { value }, text),
         ),
       );
-      status.value = now.includes(last.status) ? last.status : '';
+      if (!now.includes(last.status)) last.status = '';
+      status.value = last.status;
+    }
+    if (last.isCut && last.status !== one) {
+      await load();
+      return;
     }
     notes.replaceChildren(
       ...[
@@ -98,7 +109,7 @@ export async function campaigns({ main, signal }) {
           el(
             'p',
             { class: 'note' },
-            `These are not all: the list ends at ${number(all.length)}. Choose a status, or list every one in a terminal: campaigns list`,
+            `Only the first ${count(all.length, 'campaign')} are shown. Choose a status, or run campaigns list in a terminal to see all of them.`,
           ),
         unreadable.length > 0 &&
           el(
@@ -128,8 +139,9 @@ export async function campaigns({ main, signal }) {
 
   filter.addEventListener('input', narrow);
   status.addEventListener('change', () => {
+    last.status = status.value;
     narrow();
-    if (isCut) load().catch((error) => fail(error));
+    if (last.isCut) load().catch((error) => fail(error));
   });
   // A failure that is not the network's is the view's.
   let fail;
@@ -160,7 +172,7 @@ export async function campaigns({ main, signal }) {
 function seed() {
   const { table, endpoint } = state.session;
   return [
-    'campaigns',
+    state.session.program,
     'seed',
     'campaign_7',
     '--total',
@@ -238,11 +250,11 @@ class List {
 
   /** Has the rows in the document that are seen, and some more. */
   #draw() {
-    const from = Math.max(0, Math.floor(this.node.scrollTop / ROW) - SPARE);
-    const until = Math.min(
-      this.#rows.length,
-      Math.ceil((this.node.scrollTop + (this.node.clientHeight || 800)) / ROW) + SPARE,
-    );
+    const seen = Math.ceil((this.node.clientHeight || 800) / ROW);
+    // A list that has become shorter is still scrolled as far as the longer one was.
+    const first = Math.min(Math.floor(this.node.scrollTop / ROW), Math.max(0, this.#rows.length - seen));
+    const from = Math.max(0, first - SPARE);
+    const until = Math.min(this.#rows.length, first + seen + 1 + SPARE);
     for (const [at, row] of this.#made) {
       if (at < from || at >= until) {
         row.remove();

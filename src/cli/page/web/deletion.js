@@ -1,6 +1,6 @@
 // One deletion: while it runs, how far it is and who works on it; afterwards, what it has deleted.
 import { pause, said, send, state, to, wait } from './api.js';
-import { Bars, sum } from './bars.js';
+import { Bars, sum, totalsOf } from './bars.js';
 import { badge } from './campaigns.js';
 import { alertBox, command, el, facts, setText, shown, time } from './dom.js';
 import { receipt } from './receipt.js';
@@ -20,8 +20,7 @@ export async function deletion(view) {
   }
   const account = view.account ?? state.account;
   const path = `/v1/deletions/${id}`;
-  const totals = JSON.parse(sessionStorage.getItem(`totals ${id}`) ?? 'null');
-  const part = new Part(totals);
+  const part = new Part(totalsOf(id));
   const first = el('p', { class: 'note', role: 'log' }, 'Reading the deletion…');
   main.append(first);
   let measured = [];
@@ -149,8 +148,8 @@ class Part {
     setText(
       this.#total,
       total !== null
-        ? `${number(it.processed)} of ${count(total, 'item')} deleted`
-        : `${count(it.processed, 'item')} deleted`,
+        ? `${number(it.processed)} of ${count(total, 'item')} processed`
+        : `${count(it.processed, 'item')} ${isDone ? 'deleted' : 'processed'}`,
     );
     this.#overall.hidden = total === null;
     if (total !== null) this.#fill.style.transform = `scaleX(${it.processed / Math.max(1, total)})`;
@@ -259,10 +258,10 @@ const took = (it) =>
 function speed(total, it, perSecond) {
   if (it.status === 'stalled') return `Last progress ${moment(Date.parse(it.lastProcessedAt))}`;
   if (total !== null && it.processed >= total)
-    return 'Everything is counted. What is left is deleted, and a last reading finds nothing…';
+    return 'All items are counted. Deleting the rest, then checking that nothing is left…';
   if (perSecond === null) return 'Measuring the rate…';
   const at = `${number(Math.round(perSecond))} items/s`;
-  if (total === null) return `${at}; the total is not known, since this tab made no dry run`;
+  if (total === null) return `${at}; the total is unknown, because this tab has no complete dry run`;
   const left = total - it.processed;
   return perSecond > 0 && left > 0 ? `${at}, about ${duration(left / perSecond)} left` : at;
 }
@@ -276,12 +275,18 @@ function work(it, local) {
     none: 'Between slices: the next worker takes over',
     stalled: 'None: the last lease has ended',
   }[local.worker];
-  const rows = it.status === 'succeeded' ? [] : [['Worker', worker]];
+  const rows =
+    it.status === 'succeeded'
+      ? []
+      : [
+          ['Worker', worker],
+          ['Processed', 'Counted first, then deleted'],
+        ];
   if (local.pass > 1)
     rows.push(['Passes', `${number(local.pass)}: items were written while others were deleted`]);
   if (local.ranges > 1) rows.push(['Ranges', `${number(local.ranges)} parts of the campaign at once`]);
   if (here) {
-    rows.push(['Slices', `${number(here.slices)} ended in this process`]);
+    rows.push(['Slices', `${number(here.slices)} completed by this process`]);
     rows.push([
       'Unprocessed writes',
       here.unprocessed === 0 ? 'None' : `${number(here.unprocessed)} were throttled and sent again`,

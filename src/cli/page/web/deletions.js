@@ -1,22 +1,13 @@
 // The deletions of an account: those that run, with bars that move, and the history, with CSV.
 import { chosen, pause, said, send, state, to, wait } from './api.js';
+import { COUNTERS, sum, totalsOf } from './bars.js';
 import { badge } from './campaigns.js';
-import { alertBox, download, el, field, setText, shown, time } from './dom.js';
+import { alertBox, download, el, field, fill, setText, shown, time } from './dom.js';
 import { age, count, csv, duration, moment, number, plain } from './text.js';
 
 const PAGE = 100;
 /** How often to look for others while none runs, seconds. */
 const QUIET = 10;
-const COUNTERS = [
-  'prospects',
-  'chats',
-  'messages',
-  'tasks',
-  'webhookEvents',
-  'analytics',
-  'webhookDeliveries',
-  'other',
-];
 const COLUMNS = [
   'deletionId',
   'campaignId',
@@ -120,7 +111,8 @@ async function watch({ signal }, account, part) {
     table,
   );
   const wide = el('div', { class: 'wide' }, history);
-  const problem = el('div');
+  /** Why the list is not read, and why what a button asked for is not. */
+  const [problem, asked] = [el('div'), el('div')];
   let after;
 
   const matches = (it) => {
@@ -174,10 +166,25 @@ async function watch({ signal }, account, part) {
     for (const it of body.deletions) found.set(it.deletionId, it);
   }
 
-  /** Says that an answer is none, and returns whether it is. */
-  function failed(answer) {
-    problem.replaceChildren(...(answer.status === 200 ? [] : [alertBox(said(answer))]));
+  /** Says in a place that an answer is none, and returns whether it is. */
+  function failed(answer, place) {
+    fill(place, answer.status !== 200 && alertBox(said(answer)));
     return answer.status !== 200;
+  }
+
+  /** Takes the newest deletions, and those after them until one is known: many may have begun since. */
+  async function takeNewest(newest) {
+    const known = new Set(found.keys());
+    take(newest);
+    let last = newest;
+    const isKnown = (it) => known.has(it.deletionId);
+    while (known.size > 0 && last.after && !last.deletions.some(isKnown)) {
+      const answer = await page(last.after, account, signal);
+      await wait(pause(answer, 0), signal);
+      if (failed(answer, problem)) continue;
+      last = answer.body;
+      take(last);
+    }
   }
 
   filter.addEventListener('input', draw);
@@ -185,7 +192,7 @@ async function watch({ signal }, account, part) {
     older.disabled = true;
     const answer = await page(after, account, signal);
     older.disabled = false;
-    if (failed(answer)) return;
+    if (failed(answer, asked)) return;
     take(answer.body);
     after = answer.body.after;
     older.hidden = !after;
@@ -197,7 +204,7 @@ async function watch({ signal }, account, part) {
     try {
       for (let from = null; ;) {
         const answer = await page(from, account, signal);
-        if (failed(answer)) return;
+        if (failed(answer, asked)) return;
         all.push(...answer.body.deletions);
         from = answer.body.after;
         if (!from) break;
@@ -225,6 +232,7 @@ async function watch({ signal }, account, part) {
       {},
       el('h2', {}, 'History'),
       el('div', { class: 'tools' }, field('Filter', filter), save),
+      asked,
       note,
       wide,
       older,
@@ -253,11 +261,11 @@ async function watch({ signal }, account, part) {
       continue;
     }
     const answer = await page(null, account, signal);
-    if (failed(answer)) {
+    if (failed(answer, problem)) {
       await wait(pause(answer, QUIET), signal);
       continue;
     }
-    take(answer.body);
+    await takeNewest(answer.body);
     state.last.deletionId ??= answer.body.deletions[0]?.deletionId;
     await follow(answer.body.deletions);
     if (isFirst) {
@@ -326,7 +334,8 @@ class Live {
     }
     for (const it of running) {
       const row = this.#rows.get(it.deletionId) ?? this.#row(it);
-      const total = totals(it.deletionId);
+      const totals = totalsOf(it.deletionId);
+      const total = totals && sum(totals);
       const most = Math.max(1, it.processed, total ?? 0);
       row.bar.setAttribute('aria-valuenow', it.processed);
       row.bar.setAttribute('aria-valuemax', most);
@@ -361,10 +370,4 @@ class Live {
     this.#list.append(node);
     return row;
   }
-}
-
-/** How many items the dry run counted before this deletion, if this tab has made one. */
-function totals(deletionId) {
-  const kept = sessionStorage.getItem(`totals ${deletionId}`);
-  return kept ? Object.values(JSON.parse(kept)).reduce((all, value) => all + value, 0) : null;
 }

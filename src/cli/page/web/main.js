@@ -4,7 +4,7 @@ import { campaign } from './campaign.js';
 import { campaigns } from './campaigns.js';
 import { deletion } from './deletion.js';
 import { deletions } from './deletions.js';
-import { el, field } from './dom.js';
+import { alertBox, el, field } from './dom.js';
 import { reference } from './reference.js';
 import { plain } from './text.js';
 
@@ -71,15 +71,8 @@ async function show() {
     if (error instanceof NoKey) unknownKey();
     else {
       console.error(error);
-      main.append(
-        el(
-          'div',
-          { role: 'alert', class: 'alert' },
-          el('p', { class: 'strong' }, 'This view failed.'),
-          el('p', {}, plain(error.message)),
-          el('button', { type: 'button', click: show }, 'Try again'),
-        ),
-      );
+      const again = el('button', { type: 'button', click: show }, 'Try again');
+      main.append(alertBox('This view failed.', el('p', {}, plain(error.message)), again));
     }
   }
 }
@@ -143,15 +136,7 @@ async function start() {
     state.account = answer.body.account ?? sessionStorage.getItem('account');
   } catch (error) {
     if (error instanceof NoKey) unknownKey();
-    else
-      main.append(
-        el(
-          'div',
-          { role: 'alert', class: 'alert' },
-          el('p', { class: 'strong' }, 'The page cannot start.'),
-          el('p', {}, plain(error.message)),
-        ),
-      );
+    else main.append(alertBox('The page cannot start.', el('p', {}, plain(error.message))));
     return;
   }
   sayWhere(state.session);

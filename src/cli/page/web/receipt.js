@@ -38,23 +38,29 @@ export function receipt(it, account, signal) {
   }
   const button = el('button', { type: 'button', click: show }, 'Show receipt');
   body.append(
-    el('p', { class: 'note' }, 'A signed statement of what was deleted, for whoever has to prove it.'),
+    el(
+      'p',
+      { class: 'note' },
+      'A signed statement of what was deleted, for anyone who needs proof of the deletion.',
+    ),
     button,
   );
   async function show() {
     button.disabled = true;
     try {
       const answer = await send('GET', `/v1/deletions/${it.deletionId}/receipt`, { signal, account });
-      if (answer.status !== 200) {
-        body.replaceChildren(alertBox(said(answer), button));
+      const keys = await send('GET', '/v1/jwks.json', { signal });
+      const wrong = [answer, keys].find(({ status }) => status !== 200);
+      if (wrong) {
+        body.replaceChildren(alertBox(said(wrong), button));
         button.disabled = false;
         return;
       }
       const text = String(answer.body?.receipt ?? '');
-      const keys = await send('GET', '/v1/jwks.json', { signal });
       const claims = await verify(text, keys.body?.keys ?? [], it.deletionId);
+      const verified = el('p', { class: 'good', tabindex: '-1' }, 'Verified in this browser');
       body.replaceChildren(
-        el('p', { class: 'good' }, 'Verified in this browser'),
+        verified,
         el('p', { class: 'note' }, 'Signed by a key that this server publishes, and unchanged since.'),
         facts(
           Object.entries(claims).map(([name, value]) => [
@@ -69,6 +75,7 @@ export function receipt(it, account, signal) {
           'Download receipt',
         ),
       );
+      verified.focus();
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof NoKey) throw error;

@@ -1,7 +1,7 @@
 // The reference: the OpenAPI document that the server serves, with calls to paste and to try.
 import { currentKey, send, state } from './api.js';
 import { alertBox, command, el, facts } from './dom.js';
-import { plain, quoted } from './text.js';
+import { plainLines, quoted } from './text.js';
 import { tryIt } from './try.js';
 
 export async function reference({ main, signal }) {
@@ -157,9 +157,7 @@ function answered(status, of, resolve) {
     el('p', { class: 'strong' }, status),
     prose(of.description),
     names.length > 0 && el('p', { class: 'note' }, 'Schema: ', el('code', {}, names.join(', '))),
-    examples.map((it) =>
-      el('pre', { tabindex: 0 }, plain(JSON.stringify(it.value, null, 2)).replaceAll('\ufffd', '\n')),
-    ),
+    examples.map((it) => el('pre', { tabindex: 0 }, plainLines(JSON.stringify(it.value, null, 2)))),
   );
 }
 

@@ -8,6 +8,9 @@ const LONGEST_TYPED = 100;
 /** Text without control characters, and without those that change the direction of text. */
 export const plain = (text) => String(text).toWellFormed().replace(CONTROL, '\ufffd');
 
+/** The same for text of several lines. */
+export const plainLines = (text) => text.split('\n').map(plain).join('\n');
+
 /** Whether a name can be typed as it is shown. */
 export const isTypable = (name) => name.length > 0 && name.length <= LONGEST_TYPED && !UNTYPABLE.test(name);
 

@@ -1,11 +1,16 @@
 // Tries an operation of the reference: its fields, the request, and the answer as it is.
 import { sendOnce, state } from './api.js';
 import { el, field, select } from './dom.js';
-import { plain } from './text.js';
+import { plain, plainLines } from './text.js';
 
 export function tryIt(operation) {
   const part = el('div', { class: 'try' });
-  const open = el('button', { type: 'button', click: () => open.replaceWith(form(operation)) }, 'Try it');
+  const open = el('button', { type: 'button', click: show }, 'Try it');
+  function show() {
+    const opened = form(operation);
+    open.replaceWith(opened);
+    opened.querySelector('input, select, textarea, button').focus();
+  }
   part.append(open);
   return part;
 }
@@ -76,7 +81,7 @@ function form({ method, path, parameters, resolve, body }) {
       said.replaceChildren(
         el('p', { class: 'strong' }, `${answer.status}, answering ${method} ${plain(target)}`),
         el('pre', { tabindex: 0 }, lines),
-        el('pre', { tabindex: 0 }, lined(shown)),
+        el('pre', { tabindex: 0 }, plainLines(shown)),
       );
     } catch (error) {
       said.replaceChildren(
@@ -101,8 +106,6 @@ function form({ method, path, parameters, resolve, body }) {
   check();
   return made;
 }
-
-const lined = (text) => text.split('\n').map(plain).join('\n');
 
 function input(schema, parameter) {
   if (schema.enum) {
