@@ -71,7 +71,7 @@ enum Command {
     Demo(demo::Demo),
     /// Fill a campaign of any size.
     Seed(seed::Seed),
-    /// Delete a campaign and everything in it.
+    /// Delete campaigns and everything in them.
     Delete(delete::Delete),
     /// Show the status of deletions.
     Status(status::Status),

@@ -38,7 +38,7 @@ pub(super) struct Console {
     /// Show and delete campaigns of this account; by default, of every account.
     #[arg(long, value_parser = account_id)]
     account: Option<String>,
-    /// The state machine that finishes what a request does not; without one, this process does.
+    /// The state machine that continues unfinished deletions; without one, this process does.
     #[arg(long, env = config::STATE_MACHINE_ARN, value_name = "ARN", default_value = "", hide_default_value = true)]
     state_machine_arn: String,
     #[command(flatten)]
@@ -60,7 +60,7 @@ impl Console {
             interrupted = tokio::signal::ctrl_c() => {
                 interrupted?;
                 print::line(
-                    "Stopped. The clean-up resumes what is still running, as does deleting it again."
+                    "Stopped. The clean-up resumes unfinished deletions, as does another DELETE."
                 )
             }
         }

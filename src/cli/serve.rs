@@ -69,7 +69,7 @@ pub(super) struct Serve {
     /// The port of the local S3 on 127.0.0.1.
     #[arg(long, value_name = "N", default_value_t = 9000, requires = "archive")]
     s3_port: u16,
-    /// Append an event to this file for each finished deletion, a line of JSON each.
+    /// Append an event for each finished deletion to this file, as a line of JSON.
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
     /// Sign receipts with the key in this file (P-256, PKCS#8 in PEM); by default, with one that is

@@ -37,7 +37,7 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 /// The options that say which campaigns, when they are not named.
 #[derive(Args, Debug)]
 pub(super) struct Selection {
-    /// Delete the campaigns whose ids are in this file, one a line; `-` for standard input.
+    /// Delete the campaigns whose ids are in this file, one per line; `-` for standard input.
     /// Empty lines and lines that begin with `#` are skipped.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["ids", "status"])]
     from: Option<PathBuf>,

@@ -172,7 +172,7 @@ function refusal(answer, it, account, lookAgain) {
     ...whatNext(answer, it, account),
     answer.status === 409 &&
       !isRunning &&
-      el('p', { class: 'note' }, 'What is in it is not counted while it cannot be deleted.'),
+      el('p', { class: 'note' }, 'Its items are not counted while it cannot be deleted.'),
     !isRunning &&
       answer.body?.error !== 'forbidden' &&
       el('button', { type: 'button', click: lookAgain }, 'Check again'),
@@ -187,7 +187,7 @@ function whatNext(answer, it, account) {
         el(
           'p',
           {},
-          'Its status is deleting, but it names no deletion. Run campaigns delete, or send the DELETE again.',
+          'Its status is deleting, but it has no deletionId. Run campaigns delete, or send the DELETE again.',
         ),
       ];
     const watch = el('a', { href: to('deletions', it.deletionId, account) }, 'Watch the deletion');
@@ -288,7 +288,7 @@ function deletionForm({ name, id, submit }) {
   const key = crypto.randomUUID();
   typed.addEventListener('input', () => {
     button.disabled = typed.value.normalize('NFC') !== expected;
-    setText(differs, typed.value && button.disabled ? 'Not the same yet. Capital letters count.' : '');
+    setText(differs, typed.value && button.disabled ? 'No match yet. Upper and lower case matter.' : '');
   });
   const send_ = async (event) => {
     event.preventDefault();
@@ -320,7 +320,7 @@ function deletionForm({ name, id, submit }) {
     field(
       'Reason',
       reason,
-      'Optional: a word such as erasure-request, of a-z 0-9 and -. It is kept in the audit trail, so nothing personal.',
+      'Optional: up to 40 characters of a-z 0-9 and -. It is kept in the audit trail, so enter nothing personal.',
     ),
     archive && field('Archive', archive),
     button,

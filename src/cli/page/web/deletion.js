@@ -180,7 +180,7 @@ class Part {
     this.#stalled.replaceChildren(
       alertBox(
         'No worker is active: the deletion is stalled.',
-        el('p', {}, 'What is deleted is counted, and nothing is lost. The clean-up resumes it, or you do.'),
+        el('p', {}, 'Deleted items are counted, and nothing is lost. The clean-up resumes it, or you can.'),
         button,
         wrong,
       ),

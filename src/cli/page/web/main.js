@@ -72,13 +72,13 @@ async function show() {
     else {
       console.error(error);
       const again = el('button', { type: 'button', click: show }, 'Try again');
-      main.append(alertBox('This view failed.', el('p', {}, plain(error.message)), again));
+      main.append(alertBox('The page failed.', el('p', {}, plain(error.message)), again));
     }
   }
 }
 
 function nowhere({ main: part }) {
-  part.append(el('p', {}, 'There is no such view. ', el('a', { href: '#/campaigns' }, 'All campaigns')));
+  part.append(el('p', {}, 'Nothing is at this address. ', el('a', { href: '#/campaigns' }, 'All campaigns')));
 }
 
 function unknownKey() {

@@ -138,7 +138,7 @@ async function verify(text, keys, deletionId) {
     decode(signature),
     signed,
   );
-  if (!holds) throw new Error('The signature is not one of this text.');
+  if (!holds) throw new Error('The signature does not match the text.');
   const claims = json(payload);
   if (claims.jti !== deletionId) throw new Error('It is the receipt of another deletion.');
   return claims;

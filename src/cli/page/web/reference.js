@@ -7,7 +7,7 @@ import { tryIt } from './try.js';
 export async function reference({ main, signal }) {
   const answer = await send('GET', '/v1/openapi.json', { signal });
   if (answer.status !== 200) {
-    main.append(alertBox('The server has no description of the API.'));
+    main.append(alertBox('The API description could not be read.'));
     return;
   }
   const resolve = resolver(answer.body);
@@ -19,7 +19,7 @@ export async function reference({ main, signal }) {
       { class: 'note' },
       'As a file: ',
       el('a', { href: '/v1/openapi.json' }, 'openapi.json'),
-      '. Lines that are copied have the key of this page in them.',
+      '. Copied commands contain the key of this page.',
     ),
   ];
   for (const [path, methods] of Object.entries(paths)) {
@@ -173,7 +173,7 @@ function properties(schema, resolve) {
         el(
           'p',
           { class: 'note' },
-          [constraint(of) || it.$ref?.split('/').at(-1), required.has(name) && 'always there']
+          [constraint(of) || it.$ref?.split('/').at(-1), required.has(name) && 'required']
             .filter(Boolean)
             .join(', '),
         ),

@@ -30,9 +30,9 @@ function form({ method, path, parameters, resolve, body }) {
   const typed = el('input', { type: 'text', autocomplete: 'off', spellcheck: 'false' });
   const label =
     method === 'POST'
-      ? 'Type every campaign id, with a space between two, to confirm'
+      ? 'Type all campaign ids, separated by spaces, to confirm'
       : 'Type the campaign id to confirm';
-  const confirm = field(label, typed, 'This is no dry run: what is deleted is gone.');
+  const confirm = field(label, typed, 'This is not a dry run: it really deletes.');
   const button = el('button', { class: 'primary' }, 'Send');
   const said = el('div', { class: 'said', 'aria-live': 'polite' });
   const value = (name) => inputs.find(([it]) => it.name === name)?.[1].value ?? '';
@@ -79,13 +79,13 @@ function form({ method, path, parameters, resolve, body }) {
       const lines = [...answer.headers].map(([name, it]) => `${name}: ${it}`).join('\n');
       const shown = answer.body === null ? answer.text : JSON.stringify(answer.body, null, 2);
       said.replaceChildren(
-        el('p', { class: 'strong' }, `${answer.status}, answering ${method} ${plain(target)}`),
+        el('p', { class: 'strong' }, `${answer.status} for ${method} ${plain(target)}`),
         el('pre', { tabindex: 0 }, lines),
         el('pre', { tabindex: 0 }, plainLines(shown)),
       );
     } catch (error) {
       said.replaceChildren(
-        el('p', { class: 'wrong' }, `It was not sent, or its answer was lost: ${plain(error.message)}`),
+        el('p', { class: 'wrong' }, `Not sent, or the answer was lost: ${plain(error.message)}`),
       );
     }
     check();
