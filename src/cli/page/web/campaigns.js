@@ -52,7 +52,7 @@ export async function campaigns({ main, signal }) {
   const list = new List();
   let all = [];
   let statuses = '';
-  let loads = 0;
+  let latest = 0;
 
   function narrow() {
     last.filter = filter.value;
@@ -71,14 +71,14 @@ export async function campaigns({ main, signal }) {
   }
 
   async function load() {
-    loads += 1;
-    const load_ = loads;
+    latest += 1;
+    const turn = latest;
     const one = last.isCut ? last.status : '';
     const query = one && `?status=${encodeURIComponent(one)}`;
     refresh.disabled = true;
     const answer = await send('GET', `/local/campaigns${query}`, { signal });
-    // A later one was begun, of another status.
-    if (load_ !== loads) return;
+    // A later one, of another status, was begun meanwhile.
+    if (turn !== latest) return;
     refresh.disabled = false;
     if (answer.status !== 200) {
       notes.replaceChildren(alertBox(said(answer)));
