@@ -26,6 +26,8 @@ before(async () => {
   browser = await puppeteer.launch({
     browser: 'firefox',
     executablePath: process.env.FIREFOX ?? '/usr/bin/firefox-esr',
+    // Firefox does not start with the home directory of another user.
+    env: { ...process.env, HOME: directory },
   });
 });
 after(async () => {
