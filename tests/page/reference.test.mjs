@@ -126,9 +126,18 @@ test('what was looked at last is filled in', async (t) => {
   const { deletionId } = deletionSummary;
   const visit = await opened(t);
   const { page } = visit;
+  await visit.go('campaigns/campaign_active');
+  await heading(page, 'Running Outreach').waitFor();
   await visit.go(`deletions/${deletionId}`);
   await page.getByText('Each item was counted once').waitFor();
   await visit.go('reference');
+  const removal = operation(page, 'DELETE /v1/campaigns/{id}');
+  // A line that deletes names no campaign that was only looked at; the form begins as a dry run.
+  const lines = await removal.locator('.command code').allInnerTexts();
+  assert.ok(lines.length === 1 && !lines[0].includes('campaign_active'), `${lines.length} lines`);
+  await removal.getByRole('button', { name: 'Try it' }).click();
+  assert.equal(await removal.getByRole('textbox', { name: /^id\b/ }).inputValue(), 'campaign_active');
+  assert.equal(await removal.getByRole('combobox', { name: /validateOnly/ }).inputValue(), 'true');
   const part = operation(page, 'GET /v1/deletions/{deletionId}');
   assert.ok((await part.locator('code').allInnerTexts()).some((line) => line.includes(deletionId)));
   await part.getByRole('button', { name: 'Try it' }).click();

@@ -186,10 +186,11 @@ function properties(schema, resolve) {
 
 /** A line for a shell. */
 function curl(method, path, parameters, body, key) {
-  const filled = path.replaceAll(
-    /\{(\w+)\}/g,
-    (_, name) => state.last[name] ?? parameters.find((it) => it.name === name)?.example ?? name.toUpperCase(),
-  );
+  const filled = path.replaceAll(/\{(\w+)\}/g, (_, name) => {
+    // Never in a line that deletes: whoever pastes it may not look.
+    const seen = method === 'GET' ? state.last[name] : null;
+    return seen ?? parameters.find((it) => it.name === name)?.example ?? name.toUpperCase();
+  });
   const parts = [
     'curl',
     method === 'GET' ? null : `-X ${method}`,
