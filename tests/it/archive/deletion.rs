@@ -223,7 +223,7 @@ async fn a_manifest_is_put_again_by_whoever_finishes() {
         .put_children("campaign_1", &["TASK#1".to_owned()])
         .await;
     world.proxy.policy(|call| {
-        if is_finish(call) && call.nth < 30 {
+        if is_finish(call) {
             Action::LoseRequest
         } else {
             Action::Pass
@@ -232,6 +232,13 @@ async fn a_manifest_is_put_again_by_whoever_finishes() {
     let mut world = world.inline_budget(1_000);
     assert_eq!(world.delete("campaign_1").await.status, 202);
     let id = only_deletion(&world).await;
+    // On a busy machine the first request may end before its manifest.
+    for _ in 0..20 {
+        if read(&world, &id).await.is_ok() {
+            break;
+        }
+        assert_eq!(world.delete("campaign_1").await.status, 202);
+    }
     assert!(read(&world, &id).await.is_ok());
     world.proxy.pass();
     world = world.inline_budget(20_000);

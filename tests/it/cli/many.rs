@@ -5,16 +5,18 @@ use std::{
     io::Write,
     path::PathBuf,
     process::{Output, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
+use tokio::sync::Barrier;
 use uuid::Uuid;
 
 use crate::{
     harness::World,
     harness::function::signal,
-    harness::proxy::{Action, error, is_claim},
+    harness::proxy::{Action, Exchange, error, is_claim, most_at_once},
     harness::step_functions::{ARN, Start, StepFunctions},
     harness::terminal::{command, fails, stdout},
     harness::worlds::chats,
@@ -490,23 +492,19 @@ async fn no_more_deletions_run_at_once_than_allowed() {
     let ids = ["a", "b", "c", "d", "e", "f", "g"];
     for (at_once, expected) in [("1", 1), ("3", 3)] {
         let world = world(&ids).await;
-        world.proxy.policy(|call| match call.operation {
-            "TransactWriteItems" => Action::Delay(Duration::from_millis(100)),
+        let together = Arc::new(Barrier::new(expected));
+        world.proxy.policy(move |call| match call.operation {
+            "TransactWriteItems" if call.nth < expected => Action::Together(together.clone()),
             _ => Action::Pass,
         });
         stdout(&delete(
             &world,
             &[&ids[..], &["--at-once", at_once]].concat(),
         ));
-        let exchanges = world.proxy.exchanges().into_iter();
-        let of = exchanges.filter(|exchange| exchange.operation == "TransactWriteItems");
-        let of: Vec<_> = of.collect();
-        assert_eq!(of.len(), 14);
-        let most = of.iter().map(|one| {
-            let overlaps = |other: &&_| is_on_its_way(other, one.begun);
-            of.iter().filter(overlaps).count()
-        });
-        assert_eq!(most.max().unwrap(), expected);
+        let exchanges = world.proxy.exchanges();
+        let of = |exchange: &&Exchange| exchange.operation == "TransactWriteItems";
+        assert_eq!(exchanges.iter().filter(of).count(), 14);
+        assert_eq!(most_at_once(&exchanges, "TransactWriteItems"), expected);
     }
 }
 
@@ -542,10 +540,6 @@ async fn a_campaign_of_a_hundred_children_takes_ten_requests() {
     ];
     let expected = expected.map(|(operation, count)| (operation.to_owned(), count));
     assert_eq!(asked, BTreeMap::from(expected));
-}
-
-fn is_on_its_way(exchange: &crate::harness::proxy::Exchange, at: Instant) -> bool {
-    exchange.begun <= at && at < exchange.ended
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,13 +20,17 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{Barrier, Notify},
+    task::JoinHandle,
+};
 
 use self::state::State;
 pub(crate) use self::{
     dynamodb::{
-        error, internal_error, is_claim, is_finish, is_progress, serial_round_trips, throttled,
-        transaction_conflict, transaction_in_progress,
+        error, internal_error, is_claim, is_finish, is_progress, most_at_once, serial_round_trips,
+        throttled, transaction_conflict, transaction_in_progress,
     },
     s3::{Object, access_denied, expired_token, slow_down},
 };
@@ -90,6 +94,9 @@ pub(crate) enum Action {
     Hang,
     /// It goes through once this is notified.
     Wait(Arc<Notify>),
+    /// It goes through once as many are on their way as this waits for, and a moment
+    /// later, so that one too many shows.
+    Together(Arc<Barrier>),
     /// The first half of it arrives, then its connection breaks.
     HalfRequest,
     /// It is applied, and the connection breaks in the middle of its answer.

@@ -62,11 +62,12 @@ async fn counters(world: &World) -> Vec<(String, Value)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_thousand_requests_at_once_exactly_the_limit_passes() {
+async fn of_many_requests_at_once_exactly_the_limit_passes() {
+    const REQUESTS: usize = 300;
     const LIMIT: usize = 137;
     let world = world(u32::try_from(LIMIT).unwrap()).await;
     within_a_minute(40).await;
-    // A busy machine takes longer for a thousand than one request may wait.
+    // A busy machine takes longer for all of them than one request may wait.
     let patient = world.table.client().config().to_builder();
     let patient = patient
         .timeout_config(TimeoutConfig::disabled())
@@ -85,7 +86,7 @@ async fn of_a_thousand_requests_at_once_exactly_the_limit_passes() {
             world.inline_budget,
             world.rate_limit,
         );
-        for _ in 0..50 {
+        for _ in 0..REQUESTS / 20 {
             let api = api.clone();
             requests.spawn(async move { send(&api, delete_event("campaign_1")).await });
         }
@@ -100,9 +101,9 @@ async fn of_a_thousand_requests_at_once_exactly_the_limit_passes() {
             limited += 1;
         }
     }
-    assert_eq!((passed, limited), (LIMIT, 1_000 - LIMIT));
+    assert_eq!((passed, limited), (LIMIT, REQUESTS - LIMIT));
     let [(_, count)] = counters(&world).await.try_into().unwrap();
-    assert_eq!(count, 1_000);
+    assert_eq!(count, REQUESTS);
 }
 
 #[tokio::test(flavor = "multi_thread")]

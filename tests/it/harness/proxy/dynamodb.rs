@@ -129,3 +129,18 @@ pub(crate) fn serial_round_trips(exchanges: &[Exchange]) -> usize {
     }
     chain
 }
+
+/// The most requests of an operation that were on their way at the same time.
+pub(crate) fn most_at_once(exchanges: &[Exchange], operation: &str) -> usize {
+    let of = exchanges
+        .iter()
+        .filter(|exchange| exchange.operation == operation);
+    let of: Vec<_> = of.collect();
+    let at_once = of.iter().map(|one| {
+        let begun = one.begun;
+        of.iter()
+            .filter(|other| other.begun <= begun && begun < other.ended)
+            .count()
+    });
+    at_once.max().unwrap()
+}

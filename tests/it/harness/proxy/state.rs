@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use http_body_util::BodyExt;
@@ -27,6 +27,9 @@ use super::{
     Action, Call, Edit, Exchange, Matches, Pause, Policy, Service,
     payload::{Payload, half, whole},
 };
+
+/// How long requests that wait for one another are held once all are there.
+const MOMENT: Duration = Duration::from_millis(200);
 
 /// A request that may be a late one.
 struct Undecided(Arc<AtomicUsize>);
@@ -152,6 +155,10 @@ impl<S: Service> State<S> {
             Action::Pass | Action::HalfAnswer => {}
             Action::Delay(delay) => tokio::time::sleep(delay).await,
             Action::Wait(notify) => notify.notified().await,
+            Action::Together(barrier) => {
+                barrier.wait().await;
+                tokio::time::sleep(MOMENT).await;
+            }
             Action::LoseRequest => return Err(lost()),
             Action::HalfRequest => {
                 let bytes = body.bytes();

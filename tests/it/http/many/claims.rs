@@ -1,13 +1,14 @@
 //! The claims of one request: several at a time, repeated, lost, and by two callers at once.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::{Value, json};
+use tokio::sync::Barrier;
 
 use super::{claimed_by, keyed, post, statuses, verdicts, world};
 use crate::harness::{
     World, delete_event,
-    proxy::{Action, Exchange, is_claim},
+    proxy::{Action, is_claim, most_at_once},
     s,
 };
 
@@ -206,28 +207,16 @@ async fn the_claims_of_two_accounts_do_not_meet() {
     assert_eq!(statuses(&refused), [403, 403]);
 }
 
-/// The most requests of an operation that were on their way at the same time.
-fn most_at_once(exchanges: &[Exchange], operation: &str) -> usize {
-    let of = exchanges
-        .iter()
-        .filter(|exchange| exchange.operation == operation);
-    let of: Vec<_> = of.collect();
-    let at_once = of.iter().map(|one| {
-        let begun = one.begun;
-        of.iter()
-            .filter(|other| other.begun <= begun && begun < other.ended)
-            .count()
-    });
-    at_once.max().unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_than_sixteen_are_claimed_at_once() {
     let (world, ids) = world(100).await;
-    world.proxy.policy(|call| match call.operation {
-        "TransactWriteItems" => Action::Delay(std::time::Duration::from_millis(100)),
-        _ => Action::Pass,
-    });
+    let sixteen = Arc::new(Barrier::new(16));
+    world
+        .proxy
+        .policy(move |call| match (call.operation, call.nth) {
+            ("TransactWriteItems", ..16) => Action::Together(sixteen.clone()),
+            _ => Action::Pass,
+        });
     let reply = world.send(post(&json!({ "campaignIds": ids }))).await;
     assert_eq!(statuses(&verdicts(&reply, &ids)), [202; 100]);
     let exchanges = world.proxy.exchanges();
