@@ -199,15 +199,12 @@ fn lasting() -> Vec<(Action, bool)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bus_that_takes_nothing_delays_no_answer() {
     for (number, (fault, is_for_good)) in lasting().into_iter().enumerate() {
-        for (operation, budget, most) in [
-            ("PutEvents", 20_000, 1_000),
-            ("DescribeEventBus", 1_000, 1_000),
-        ] {
+        for operation in ["PutEvents", "DescribeEventBus"] {
             // Without the right to look at a bus, it is taken for granted.
             if operation == "DescribeEventBus" && number == 7 {
                 continue;
             }
-            let world = world(3, 30_000).await.inline_budget(budget);
+            let world = world(3, 30_000).await;
             let failing = fault.clone();
             world.bus.policy(move |call| {
                 if call.operation == operation {
@@ -216,13 +213,17 @@ async fn a_bus_that_takes_nothing_delays_no_answer() {
                     Action::Pass
                 }
             });
-            let begun = Instant::now();
             let reply = world.delete("campaign_1").await;
-            let elapsed = begun.elapsed();
+            let answered = Instant::now();
             assert_eq!(reply.status, 200, "{number} {operation}");
-            // The deletion itself takes some of the time.
-            let most = Duration::from_millis(most + 400);
-            assert!(elapsed < most, "{number} {operation}: {elapsed:?}");
+            let mut exchanges = world.proxy.exchanges().into_iter();
+            let finish = exchanges.rfind(|call| call.operation == "TransactWriteItems");
+            let elapsed = answered - finish.unwrap().ended;
+            // A second, and what a busy machine adds.
+            assert!(
+                elapsed < Duration::from_millis(1_600),
+                "{number} {operation}: {elapsed:?}"
+            );
             assert_eq!(world.unsent_events().await.len(), 1, "{number} {operation}");
             if is_for_good {
                 let run = world.cleanup().await;

@@ -86,7 +86,7 @@ async fn a_claim_whose_answer_was_lost_is_recognised() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_of_a_count_ahead_counts_once() {
     lost(is_progress).await;
-    lost(|call| is_progress(call) && call.nth == 2).await;
+    lost(|call| is_progress(call) && call.nth >= 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -232,8 +232,8 @@ async fn a_late_claim_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_count_ahead_changes_nothing() {
-    arrives_late(false, |call| is_progress(call) && call.nth == 0).await;
-    arrives_late(false, |call| is_progress(call) && call.nth == 2).await;
+    arrives_late(false, is_progress).await;
+    arrives_late(false, |call| is_progress(call) && call.nth >= 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -257,7 +257,7 @@ async fn a_late_and_repeated_count_ahead_changes_nothing() {
     let world = world().await;
     let arrive = Arc::new(Notify::new());
     world.proxy.policy(once(
-        |call| is_progress(call) && call.nth == 1,
+        |call| is_progress(call) && call.nth >= 1,
         Action::LateUntil(arrive.clone()),
     ));
     let reply = world.delete("campaign_1").await;
