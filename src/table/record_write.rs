@@ -10,7 +10,7 @@ use super::{
     keys, ranges,
 };
 use crate::{
-    clock::now_rfc3339,
+    clock::{now_ms, now_rfc3339},
     record::{Archived, Event, Progress, Record, RecordState},
 };
 
@@ -101,8 +101,11 @@ impl RecordWrite {
             ),
             of.assign("updatedAt", "now", text(&now_rfc3339())),
         ];
-        // A time in the past means nothing, and is left as it is.
-        if let Some(until) = paid_until_ms {
+        // A time in the past means nothing, and is left as it is. One in the future is no longer
+        // true if less was consumed than expected, or if this worker has no pace.
+        let stored = seen.progress.paid_until_ms.map(|until| until.min(now_ms()));
+        let is_outdated = stored != seen.progress.paid_until_ms;
+        if let Some(until) = paid_until_ms.or(stored.filter(|_| is_outdated)) {
             let until = AttributeValue::N(until.to_string());
             sets.push(of.assign("paidUntil", "paid", until));
         }

@@ -10,11 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use campaigns::clock::now_ms;
 use serde_json::json;
 
 use crate::{
     harness::proxy::{Action, Call, throttled},
-    harness::{World, item, s},
+    harness::step_functions::claimed,
+    harness::worlds::chats,
+    harness::{ACCOUNT, World, item, n, s},
 };
 
 /// The sizes of items, bytes, each some hundreds of items in a row or mixed.
@@ -312,4 +315,34 @@ async fn a_takeover_begins_when_the_dead_worker_is_paid_for() {
     let took = took(&world);
     println!("200 write units in {took:.2} s of {LIMIT}/s");
     assert!(took > 4.0, "{took}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_without_a_pace_has_no_debt_and_leaves_none() {
+    let mut world = World::new().await;
+    world.settings.pace = NonZeroU32::new(1);
+    let children: Vec<_> = (0..60).map(|n| format!("CHAT#{n:03}")).collect();
+    world.put_campaign("campaign_1", &[]).await;
+    world.put_children("campaign_1", &children).await;
+    let id = claimed(&world).await;
+    let update = world.table.client().update_item();
+    update
+        .table_name(world.table.name())
+        .key("PK", s(&format!("ACCOUNT#{ACCOUNT}")))
+        .key("SK", s(&format!("DELETION#{id}")))
+        .update_expression("SET paidUntil = :until")
+        .expression_attribute_values(":until", n(now_ms() + 1_000_000))
+        .send()
+        .await
+        .unwrap();
+    world.settings.pace = None;
+    // The table throttles, so there is a rate that the worker keeps to.
+    world.proxy.policy(|call| match (call.operation, call.nth) {
+        ("BatchWriteItem", 0) => throttled(),
+        _ => Action::Pass,
+    });
+    let reply = world.delete("campaign_1").await;
+    assert_eq!((reply.status, reply.deleted_items()), (200, &chats(60)));
+    let until = world.records().await[0]["paidUntil"].as_i64().unwrap();
+    assert!(until <= now_ms(), "{until}");
 }
