@@ -51,7 +51,7 @@ pub use self::{
 pub use self::{
     api_keys::{Counted, CountedKey},
     campaigns::Listing,
-    children::{BATCH_SIZE, DeletesSent, Page},
+    children::{BATCH_SIZE, DeletesSent, PAGE_LIMIT, Page},
     deletions::{History, UnreadableRecord},
     finish::FinishAnswer,
     idempotency::{KeyPut, NewKeyUse},

@@ -202,11 +202,16 @@ fn next_lane(lanes: &[Lane]) -> Option<usize> {
     next.map(|(at, _)| at)
 }
 
-/// Gives each lane its share of a batch, which this one sends.
+/// Gives each lane its share of a batch, which this one sends. Where it is not known how much is
+/// left, it is taken to be as much as in the others.
+#[expect(clippy::cast_precision_loss, reason = "there are a few lanes at most")]
 fn share_a_batch(lanes: &mut [Lane], sender: usize) {
-    let total: f64 = lanes.iter().map(Lane::weight).sum();
+    let known: Vec<f64> = lanes.iter().filter_map(Lane::left).collect();
+    let mean = known.iter().sum::<f64>() / known.len().max(1) as f64;
+    let left = |lane: &Lane| lane.left().unwrap_or(mean).max(1.0);
+    let total: f64 = lanes.iter().map(left).sum();
     for (at, lane) in lanes.iter_mut().enumerate() {
-        let share = lane.weight() / total.max(1.0);
+        let share = left(lane) / total;
         lane.add_credit(if at == sender { share - 1.0 } else { share });
     }
 }

@@ -14,7 +14,7 @@ use futures_util::{
 };
 use tokio::time::{Instant, sleep_until};
 
-use self::splits::Splits;
+use self::splits::{Looked, Splits};
 use super::{
     Budget, SliceStats,
     archiver::Archiver,
@@ -57,8 +57,8 @@ enum Event {
     Deleted(Vec<Result<Sent, TableError>>),
     /// A lane, by its id, has read its next page, or come to its end.
     Read(usize, Result<bool, WorkError>),
-    /// The last key of a lane, by its id, is known, or cannot be found out.
-    Looked(usize, Option<String>),
+    /// The last key of a lane was looked for.
+    Looked(Looked),
     /// The write of the record is answered.
     Written(Result<(WriteAnswer, Instant), TableError>),
     /// A batch may be sent, the lease has to be renewed, or the time is up.
@@ -194,7 +194,7 @@ impl<'a> Drain<'a> {
                 Event::Deleted(answers) => self.settle(answers, deleter, &mut failed),
                 Event::Read(lane, Ok(has_page)) => self.read(lane, has_page),
                 Event::Read(_, Err(error)) => failed.reading = Some(error),
-                Event::Looked(lane, last) => self.splits.looked(lane, last, &mut self.lanes),
+                Event::Looked(looked) => self.splits.looked(looked, self.found, &mut self.lanes),
                 Event::Written(answer) => {
                     writing = None;
                     lease.end(answer)?;
@@ -260,7 +260,7 @@ impl<'a> Drain<'a> {
             answers = deleter.answers(), if deleter.is_busy() => Event::Deleted(answers),
             Some(answer) = OptionFuture::from(writing.as_mut()) => Event::Written(answer),
             Some((lane, read)) = reading.next() => Event::Read(lane, read),
-            Some((lane, last)) = self.splits.look() => Event::Looked(lane, last),
+            Some(looked) = self.splits.look() => Event::Looked(looked),
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Event::Due,
             else => Event::Due,
         }

@@ -9,7 +9,7 @@ use super::{archiver::Archiver, error::WorkError, read_ahead::ReadAhead};
 use crate::{
     campaign::CampaignId,
     record::Range,
-    table::{Page, Table},
+    table::{PAGE_LIMIT, Page, Table},
 };
 
 /// A key that is counted.
@@ -38,13 +38,13 @@ pub(super) struct Lane {
     largest_page: usize,
     /// The last key that was read.
     read_through: Option<String>,
-    /// How many keys are left to read, as far as that can be told.
-    unread: f64,
+    /// About how many keys are left to read, if that is known.
+    unread: Option<f64>,
     /// Batches that it may send ahead of the others, or owes them.
     credit: f64,
 }
 
-/// The most keys that a range is taken to have: a page whose keys are too much alike tells nothing.
+/// The most keys that a range is taken to have: a page whose keys are much alike tells little.
 const MOST_UNREAD: f64 = 1e7;
 
 /// The most batches that a lane is owed by the others, or owes them, while pages wait to be counted.
@@ -63,8 +63,11 @@ pub(super) fn read_on(lanes: &mut [Lane], can_delete: f64) {
         [_] => PAGES_AHEAD,
         _ => PAGES_AHEAD_OF_SEVERAL,
     };
-    let page = lanes.iter().map(|lane| lane.largest_page).max();
-    let page = page.unwrap_or(0);
+    // Before there is one, a page may be of any size.
+    let page = match lanes.iter().map(|lane| lane.largest_page).max() {
+        None | Some(0) => PAGE_LIMIT.into(),
+        Some(largest) => largest,
+    };
     let mut held: usize = lanes.iter().map(|lane| lane.held(page)).sum();
     while held == 0 || (held + page / 2) as f64 <= can_delete {
         let reading = lanes.iter_mut().filter(|lane| lane.may_ask(most));
@@ -72,7 +75,7 @@ pub(super) fn read_on(lanes: &mut [Lane], can_delete: f64) {
             return;
         };
         lane.pages.ask();
-        held += page.max(1);
+        held += page;
     }
 }
 
@@ -103,7 +106,7 @@ impl Lane {
             last_page: 0,
             largest_page: 0,
             read_through: None,
-            unread: 0.0,
+            unread: None,
             credit: 0.0,
         }
     }
@@ -220,11 +223,12 @@ impl Lane {
         self.waiting.drain(..most).collect()
     }
 
-    /// Returns how much of all work is here: about how many keys are left.
+    /// Returns about how many keys are left to delete, if that is known.
     #[expect(clippy::cast_precision_loss, reason = "there are a few pages at most")]
-    pub(super) fn weight(&self) -> f64 {
+    pub(super) fn left(&self) -> Option<f64> {
         let ahead = self.ahead.as_ref().map_or(0, |page| page.sort_keys.len());
-        self.unread + (ahead + self.open.len()) as f64
+        let held = (ahead + self.open.len()) as f64;
+        self.unread.map(|unread| unread + held)
     }
 
     /// Returns the batches that it may send ahead of the others.
@@ -278,9 +282,9 @@ impl Lane {
         self.ahead.as_ref().map(|page| page.sort_keys.as_slice())
     }
 
-    /// Notes about how many keys are left to read.
-    pub(super) fn set_unread(&mut self, keys: f64) {
-        self.unread = keys.min(MOST_UNREAD);
+    /// Notes about how many keys are left to read, if that is known.
+    pub(super) fn set_unread(&mut self, keys: Option<f64>) {
+        self.unread = keys.map(|keys| keys.min(MOST_UNREAD));
     }
 
     /// Cuts the range at a key within it, and returns the part after it; `None` if something at
@@ -301,100 +305,4 @@ impl Lane {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_lane_is_cut_after_what_was_read_and_before_its_end() {
-        let page = Page {
-            sort_keys: ["C", "F"].map(ToOwned::to_owned).into(),
-            next: Some("F".to_owned()),
-        };
-        // As after a takeover: more is counted than was read.
-        for (counted, last) in [(None, "F"), (Some("H"), "H")] {
-            let range = Range {
-                counted_through: counted.map(ToOwned::to_owned),
-                through: Some("X".to_owned()),
-                ..Range::default()
-            };
-            let mut lane = Lane::of(1, ReadAhead::of(vec![page.clone()]), range.clone());
-            assert!(lane.read().await.1.unwrap());
-            // The end, and what is in the range after it.
-            for at in ["A", "C", last, "X", "Z"] {
-                assert_eq!(lane.split_off(at.to_owned()), None, "{at}");
-                assert_eq!(lane.range(), &range);
-            }
-            let second = lane.split_off(format!("{last}~")).unwrap();
-            assert_eq!(second.start(), Some(format!("{last}~").as_str()));
-            assert_eq!(lane.range().through, second.after);
-        }
-    }
-
-    #[tokio::test]
-    async fn lanes_read_no_more_than_can_be_deleted() {
-        let keys = |n: usize| (0..n).map(|key| format!("{key:03}")).collect();
-        let lane = |id, n| {
-            let page = Page {
-                sort_keys: keys(n),
-                next: Some("999".to_owned()),
-            };
-            Lane::of(id, ReadAhead::of(vec![page]), Range::default())
-        };
-        for (can_delete, asked) in [
-            (f64::INFINITY, [1, 1, 1]),
-            (0.0, [0, 0, 0]),
-            // 190 are held; a page of 100 more is as near to 240 as none.
-            (240.0, [0, 1, 0]),
-            (339.0, [0, 1, 0]),
-            (340.0, [0, 1, 1]),
-            (440.0, [1, 1, 1]),
-        ] {
-            let mut lanes = [lane(1, 100), lane(2, 30), lane(3, 60)];
-            for lane in &mut lanes {
-                assert!(lane.read().await.1.unwrap());
-            }
-            read_on(&mut lanes, can_delete);
-            assert_eq!(lanes.map(|lane| lane.pages.asked()), asked, "{can_delete}");
-        }
-        // Whoever holds nothing has to read, to find out that nothing is left.
-        let mut lanes = [Lane::of(1, ReadAhead::of(Vec::new()), Range::default())];
-        read_on(&mut lanes, 0.0);
-        assert_eq!(lanes[0].pages.asked(), 1);
-        read_on(&mut lanes, f64::INFINITY);
-        assert_eq!(lanes[0].pages.asked(), PAGES_AHEAD);
-        // So has whoever has deleted all that it held.
-        let mut lanes = [lane(1, 100)];
-        assert!(lanes[0].read().await.1.unwrap());
-        lanes[0].open();
-        let all = lanes[0].take(100);
-        lanes[0].answered(&all, Vec::new());
-        read_on(&mut lanes, 0.0);
-        assert_eq!(lanes[0].pages.asked(), 1);
-    }
-
-    #[tokio::test]
-    async fn the_mark_follows_what_is_acknowledged_without_a_gap() {
-        let page = Page {
-            sort_keys: ["A", "B", "C", "D"].map(ToOwned::to_owned).into(),
-            next: None,
-        };
-        let mut lane = Lane::of(1, ReadAhead::of(vec![page]), Range::default());
-        assert!(lane.read().await.1.unwrap());
-        lane.open();
-        let (first, second) = (lane.take(2), lane.take(2));
-        lane.answered(&second, Vec::new());
-        assert_eq!(
-            (
-                lane.range().deleted_through.as_deref(),
-                lane.unacknowledged()
-            ),
-            (None, 2)
-        );
-        lane.answered(&first, vec!["B".to_owned()]);
-        assert_eq!(lane.range().deleted_through.as_deref(), Some("A"));
-        assert_eq!(lane.take(9), ["B"]);
-        lane.answered(&["B".to_owned()], Vec::new());
-        assert_eq!(lane.range().deleted_through.as_deref(), Some("D"));
-        assert!(lane.is_done());
-    }
-}
+mod tests;

@@ -26,7 +26,7 @@ pub const BATCH_SIZE: usize = 25;
 /// The most keys in a page. A page ends at 1 MB of items anyway; this bounds it
 /// for tiny items, so that memory stays flat, and costs one more request per
 /// 1,000 keys.
-const PAGE_LIMIT: i32 = 1_000;
+pub const PAGE_LIMIT: u16 = 1_000;
 
 /// A page of the partition: the children's sort keys, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl Table {
     ) -> Result<(Vec<Item>, Option<String>), TableError> {
         const OPERATION: &str = "Query";
         let request = request
-            .limit(PAGE_LIMIT)
+            .limit(PAGE_LIMIT.into())
             .set_exclusive_start_key(after.map(|key| keys::child(campaign, key).attributes()));
         // A deletion that took an empty answer for an empty partition would finish too early.
         let send = || {

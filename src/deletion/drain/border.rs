@@ -1,119 +1,56 @@
-//! Where to cut a range: halfway, by the characters that its keys are made of, between what
-//! was read and the last key. Any string serves as a border, whether or not there is such a key.
+//! Where to cut a range: halfway between what was read and the last key, as far as what the
+//! keys are made of tells. Any string serves as a border, whether or not there is such a key.
 
-/// How many characters are told apart after what all keys have in common: enough for a
-/// border, and few enough to be exact in a floating-point number.
-const CHARACTERS: usize = 10;
+mod characters;
+mod dates;
 
-/// From how many keys of a page the characters are taken.
-const SAMPLE: usize = 100;
-
-/// The keys of a range on a scale from 0 to 1.
-pub(super) struct Scale<'a> {
-    /// What the keys have in common.
-    prefix: &'a str,
-    /// The characters that come after it, in order.
-    alphabet: Vec<char>,
-}
+use self::{characters::Characters, dates::Dates};
 
 /// A cut of a range.
 #[derive(Debug, PartialEq)]
 pub(super) struct Cut {
     /// The border.
     pub(super) at: String,
-    /// How many keys are left before and after it together, as far as the last page tells.
-    pub(super) left: f64,
+    /// How many keys are left before and after it together, if the last page tells.
+    pub(super) left: Option<f64>,
 }
 
-impl<'a> Scale<'a> {
-    /// Returns the scale of the keys from `first` to `last`, made of the characters of a
-    /// page of them.
-    pub(super) fn new(first: &'a str, last: &str, page: &[String]) -> Self {
-        let mut end = first
-            .bytes()
-            .zip(last.bytes())
-            .take_while(|(a, b)| a == b)
-            .count();
-        while !first.is_char_boundary(end) {
-            end -= 1;
-        }
-        let prefix = first.get(..end).unwrap_or_default();
-        let keys = page.iter().step_by(page.len().div_ceil(SAMPLE).max(1));
-        let keys = keys.map(String::as_str).chain([first, last]);
-        let mut alphabet: Vec<char> = keys
-            .filter_map(|key| key.strip_prefix(prefix))
-            .flat_map(|rest| rest.chars().take(CHARACTERS))
-            .collect();
-        alphabet.sort_unstable();
-        alphabet.dedup();
-        Self { prefix, alphabet }
-    }
-
-    /// The end of a key is a character of its own, before all others.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "there are far fewer characters than 2^52"
-    )]
-    fn base(&self) -> f64 {
-        self.alphabet.len() as f64 + 1.0
-    }
-
-    /// Returns the position of a key.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "there are far fewer characters than 2^52"
-    )]
-    fn position(&self, key: &str) -> f64 {
-        let Some(rest) = key.strip_prefix(self.prefix) else {
-            return if key < self.prefix { 0.0 } else { 1.0 };
-        };
-        let mut weight = 1.0;
-        let mut position = 0.0;
-        for character in rest.chars().take(CHARACTERS) {
-            weight /= self.base();
-            let rank = self.alphabet.partition_point(|other| *other < character);
-            position += weight * (rank as f64 + 1.0);
-        }
-        position
-    }
+/// The keys of a range as numbers, in the same order.
+trait Scale {
+    /// Returns the position of a key; `None` if it has none here.
+    fn position(&self, key: &str) -> Option<f64>;
 
     /// Returns a key at a position.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a position is between 0 and 1"
-    )]
-    fn key_at(&self, mut position: f64) -> String {
-        let mut key = self.prefix.to_owned();
-        for _ in 0..CHARACTERS {
-            position *= self.base();
-            let rank = position as usize;
-            position -= position.floor();
-            match rank.checked_sub(1).and_then(|rank| self.alphabet.get(rank)) {
-                Some(character) => key.push(*character),
-                None => break,
-            }
-        }
-        key
-    }
+    fn key_at(&self, position: f64) -> String;
+}
 
-    /// Returns the cut halfway between two keys, after a page with this first and last one;
-    /// `None` if there is nothing between them.
-    #[expect(clippy::cast_precision_loss, reason = "a page has at most 1,000 keys")]
-    pub(super) fn cut(&self, reached: &str, last: &str, page: &[String]) -> Option<Cut> {
-        let (from, to) = (self.position(reached), self.position(last));
-        let at = self.key_at(f64::midpoint(from, to));
-        if at.as_str() <= reached || at.as_str() >= last {
-            return None;
-        }
-        let span = self.position(page.last()?) - self.position(page.first()?);
-        let left = if span > 0.0 {
-            page.len() as f64 * (to - from) / span
-        } else {
-            f64::INFINITY
-        };
-        Some(Cut { at, left })
+/// Returns the cut halfway between two keys, after this page of the range; `None` if there is
+/// nothing between them.
+pub(super) fn cut(reached: &str, last: &str, page: &[String]) -> Option<Cut> {
+    let first = page.first()?;
+    let by_time = Dates::of(first, last).and_then(|dates| halfway(&dates, reached, last, page));
+    by_time.or_else(|| halfway(&Characters::of(first, last, page), reached, last, page))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a page has at most 1,000 keys")]
+fn halfway(scale: &impl Scale, reached: &str, last: &str, page: &[String]) -> Option<Cut> {
+    let (from, to) = (scale.position(reached)?, scale.position(last)?);
+    let at = scale.key_at(f64::midpoint(from, to));
+    if at.as_str() <= reached || at.as_str() >= last {
+        return None;
     }
+    let span = scale.position(page.last()?)? - scale.position(page.first()?)?;
+    let left = (span > 0.0).then(|| page.len() as f64 * (to - from) / span);
+    Some(Cut { at, left })
+}
+
+/// How many bytes two keys have in common at their start.
+fn common(a: &str, b: &str) -> usize {
+    let mut end = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
+    while !a.is_char_boundary(end) {
+        end -= 1;
+    }
+    end
 }
 
 #[cfg(test)]
@@ -122,8 +59,7 @@ mod tests {
 
     fn cut(keys: &[String], read: std::ops::Range<usize>) -> Option<Cut> {
         let page = &keys[read];
-        let (reached, last) = (page.last().unwrap(), keys.last().unwrap());
-        Scale::new(page.first().unwrap(), last, page).cut(reached, last, page)
+        super::cut(page.last().unwrap(), keys.last().unwrap(), page)
     }
 
     /// Asserts that a cut of what comes after the first page is near the middle.
@@ -138,7 +74,8 @@ mod tests {
             (0.3..0.7).contains(&(before / left)),
             "{before} of {left}: {cut:?}"
         );
-        assert!((0.5..2.0).contains(&(cut.left / left)), "{left}: {cut:?}");
+        let factor = cut.left.unwrap() / left;
+        assert!((0.5..2.0).contains(&factor), "{left}: {cut:?}");
     }
 
     #[test]
@@ -153,20 +90,62 @@ mod tests {
         cuts_near_the_middle(keys(|n| format!("TASK#{n:05}")));
         let in_greek = (0..4_000).map(|n| format!("{n:05}").chars().filter_map(greek).collect());
         cuts_near_the_middle(in_greek.collect());
+        cuts_near_the_middle(keys(|n| format!("ROW#{:02}-{:02}-x", n / 100, n % 100)));
+    }
+
+    /// Keys of so many days, as many on each: a page is of a few hours, or of several months.
+    #[test]
+    fn dates_are_cut_by_time() {
+        for days in [2, 30, 90, 400, 4_000] {
+            let at = |n: i64| crate::clock::rfc3339(1_730_000_000 + n * days * 86_400 / 4_000);
+            let keys = |key: &dyn Fn(i64) -> String| (0..4_000).map(key).collect();
+            cuts_near_the_middle(keys(&|n| format!("WEBHOOK#{}#{n:05}", at(n))));
+            cuts_near_the_middle(keys(&|n| at(n).replace('T', " ")));
+            if days >= 30 {
+                cuts_near_the_middle(keys(&|n| format!("DAY#{}#{n:05}", &at(n)[..10])));
+            }
+        }
     }
 
     #[test]
-    fn a_key_is_found_again_at_its_position() {
-        let page = ["CHAT#a", "CHAT#bc", "CHAT#ccab"].map(ToOwned::to_owned);
-        let scale = Scale::new(&page[0], &page[2], &page);
-        // Three characters and the end of a key: exact in binary.
-        for key in ["CHAT#a", "CHAT#bc", "CHAT#ccab", "CHAT#abcabcabca"] {
-            assert_eq!(scale.key_at(scale.position(key)), key);
+    fn a_page_of_one_moment_does_not_tell_how_much_is_left() {
+        let at = |n: u32| format!("CHAT#2025-01-0{}#{:05}", 1 + n / 1_000, n);
+        let keys: Vec<String> = (0..4_000).map(at).collect();
+        let cut = cut(&keys, 0..400).unwrap();
+        assert_eq!(
+            (cut.at.as_str(), cut.left),
+            ("CHAT#2025-01-02T12:00:00", None)
+        );
+        // In one day, the characters after it tell.
+        let cut = super::cut(&keys[3_100], &keys[3_999], &keys[3_000..3_100]).unwrap();
+        assert!(cut.at.starts_with("CHAT#2025-01-04#035"), "{cut:?}");
+        let left = cut.left.unwrap();
+        assert!((500.0..1_800.0).contains(&left), "{left}");
+    }
+
+    /// As other programs write them: not all keys have a date, nor the same kind of it.
+    #[test]
+    fn keys_with_and_without_dates_are_cut_somewhere_between() {
+        let mut keys: Vec<String> = [
+            "2025-01-01",
+            "2025-01-02T10:00",
+            "2025-13-01",
+            "2025-1-1",
+            "20250101",
+            "zz",
+        ]
+        .iter()
+        .flat_map(|date| (0..10).map(move |n| format!("DAY#{date}#{n}")))
+        .collect();
+        keys.sort();
+        for read in 1..keys.len() {
+            if let Some(cut) = cut(&keys, 0..read) {
+                assert!(
+                    keys[read - 1] < cut.at && cut.at < keys[keys.len() - 1],
+                    "{cut:?}"
+                );
+            }
         }
-        let is_at = |key: &str, position: f64| (scale.position(key) - position).abs() < 1e-9;
-        assert!(is_at("CHAT#", 0.0) && is_at("CHAT#c", 0.75));
-        // Keys that begin otherwise are before all of these, or after them.
-        assert!(is_at("BOT#z", 0.0) && is_at("TASK#a", 1.0));
     }
 
     #[test]
@@ -186,7 +165,7 @@ mod tests {
             let read = read.min(keys.len() - 1);
             if let Some(cut) = cut(&keys, 0..read) {
                 proptest::prop_assert!(keys[read - 1] < cut.at && cut.at < keys[keys.len() - 1]);
-                proptest::prop_assert!(cut.left >= 0.0);
+                proptest::prop_assert!(cut.left.is_none_or(|left| left >= 0.0));
             }
         }
     }

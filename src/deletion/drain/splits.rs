@@ -7,8 +7,13 @@ use std::collections::BTreeMap;
 use futures_util::future::{BoxFuture, OptionFuture};
 use tokio::time::{Duration, Instant};
 
-use super::border::{Cut, Scale};
-use crate::{campaign::CampaignId, counts, deletion::lane::Lane, table::Table};
+use super::border::{self, Cut};
+use crate::{
+    campaign::CampaignId,
+    counts,
+    deletion::lane::Lane,
+    table::{Table, TableError},
+};
 
 /// The most ranges of a record.
 const MOST_RANGES: usize = 16;
@@ -28,6 +33,11 @@ const PAGES_LEFT: f64 = 3.0;
 const CUTS: u64 = 32;
 /// How long finding out the last key may take.
 const LOOK: Duration = Duration::from_secs(5);
+/// How many pages are read before it is tried again, if that has failed.
+const PAGES_AFTER_A_FAILURE: u64 = 4;
+
+/// The last key of a lane, by the lane's id; `None` if there is no key in it.
+pub(super) type Looked = (usize, Result<Option<String>, TableError>);
 
 /// The splits of a pass.
 #[derive(Default)]
@@ -38,12 +48,14 @@ pub(super) struct Splits<'a> {
     by_kind: bool,
     /// The longest key that was read, bytes.
     longest_key: usize,
-    /// The last key of each lane, by the lane's id; `None` if it cannot be found out.
+    /// The last key of each lane that was looked at, by the lane's id.
     last_keys: BTreeMap<usize, Option<String>>,
     /// Where each lane would be cut, since its last page was read.
     next_cuts: BTreeMap<usize, Cut>,
     /// A look for the last key of a lane.
-    looking: Option<BoxFuture<'a, (usize, Option<String>)>>,
+    looking: Option<BoxFuture<'a, Looked>>,
+    /// How many pages have to be read before it looks.
+    look_from: u64,
 }
 
 impl<'a> Splits<'a> {
@@ -71,7 +83,9 @@ impl<'a> Splits<'a> {
         // Also where nothing is cut any more: what is left in a lane decides its share. A
         // worker that takes over begins with many lanes, and knows the end of none.
         let is_known = |lane: &Lane| self.last_keys.contains_key(&lane.id());
-        if let Some((_, lane)) = unread().find(|(_, lane)| !is_known(lane)) {
+        if pages >= self.look_from
+            && let Some((_, lane)) = unread().find(|(_, lane)| !is_known(lane))
+        {
             self.look_for(lane, table, campaign);
             return None;
         }
@@ -84,14 +98,16 @@ impl<'a> Splits<'a> {
             let cut = self.next_cuts.get(&lane.id())?;
             is_worth_it(cut, lane).then_some((at, cut))
         });
-        let most = cuts.max_by(|(_, a), (_, b)| a.left.total_cmp(&b.left));
+        // One of which it is not known comes last.
+        let left = |cut: &Cut| cut.left.unwrap_or(0.0);
+        let most = cuts.max_by(|(_, a), (_, b)| left(a).total_cmp(&left(b)));
         most.map(|(at, cut)| (at, cut.at.clone()))
     }
 
     /// Notes that a lane was cut at a border, and which lane has its second part.
     pub(super) fn cut(&mut self, first: &mut Lane, second: &mut Lane, border: String) {
         self.cuts += 1;
-        let half = first.weight() / 2.0;
+        let half = first.left().map(|left| left / 2.0);
         first.set_unread(half);
         second.set_unread(half);
         // The last key of the first part is the border, as far as that matters.
@@ -114,7 +130,7 @@ impl<'a> Splits<'a> {
         // The last one may be in what was read since.
         self.next_cuts.remove(&lane.id());
         if lane.is_read() {
-            lane.set_unread(0.0);
+            lane.set_unread(Some(0.0));
             return;
         }
         let Some(Some(last)) = self.last_keys.get(&lane.id()) else {
@@ -138,18 +154,23 @@ impl<'a> Splits<'a> {
             let last = table
                 .last_key(&campaign, through.as_deref(), deadline)
                 .await;
-            (id, last.ok().flatten())
+            (id, last)
         }));
     }
 
     /// Awaits the last key of a lane; `None` if nobody looks for one.
-    pub(super) async fn look(&mut self) -> Option<(usize, Option<String>)> {
+    pub(super) async fn look(&mut self) -> Option<Looked> {
         OptionFuture::from(self.looking.as_mut()).await
     }
 
-    /// Notes the last key of a lane. The lane may have been cut since it was looked at.
-    pub(super) fn looked(&mut self, lane: usize, last: Option<String>, lanes: &mut [Lane]) {
+    /// Notes the last key of a lane, once `pages` were read. The lane may have been cut since it
+    /// was looked at.
+    pub(super) fn looked(&mut self, (lane, last): Looked, pages: u64, lanes: &mut [Lane]) {
         self.looking = None;
+        let Ok(last) = last else {
+            self.look_from = pages + PAGES_AFTER_A_FAILURE;
+            return;
+        };
         let Some(lane) = lanes.iter_mut().find(|other| other.id() == lane) else {
             return;
         };
@@ -181,14 +202,15 @@ fn next_kind(lanes: &[Lane]) -> Option<(usize, String)> {
 /// Returns the cut of a lane after the page that it has read.
 fn cut(lane: &Lane, last: &str) -> Option<Cut> {
     let (page, reached) = (lane.page()?, lane.reached()?);
-    Scale::new(page.first()?, last, page).cut(reached, last, page)
+    border::cut(reached, last, page)
 }
 
 /// Returns whether enough is left in a lane for another one.
 #[expect(clippy::cast_precision_loss, reason = "a page has at most 1,000 keys")]
 fn is_worth_it(cut: &Cut, lane: &Lane) -> bool {
     let page = lane.page().map_or(0, <[String]>::len);
-    page > 0 && cut.left >= PAGES_LEFT * page as f64
+    let least = PAGES_LEFT * page as f64;
+    page > 0 && cut.left.is_none_or(|left| left >= least)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::{deletion::read_ahead::ReadAhead, record::Range, table::Page};
+use crate::{deletion::read_ahead::ReadAhead, record::Range, sdk::Cause, table::Page};
 
 #[test]
 fn long_keys_leave_room_for_fewer_ranges() {
@@ -25,6 +25,8 @@ struct Pass<'a> {
     is_slow: bool,
     /// The lane that is looked at, and its last key.
     answer: Option<(usize, Option<String>)>,
+    /// How often it fails first.
+    failures: usize,
 }
 
 impl<'a> Pass<'a> {
@@ -40,6 +42,7 @@ impl<'a> Pass<'a> {
             counted: BTreeMap::new(),
             is_slow: false,
             answer: None,
+            failures: 0,
         }
     }
 
@@ -92,9 +95,18 @@ impl<'a> Pass<'a> {
 
     /// Answers what is looked for.
     fn look(&mut self) {
-        if let Some((lane, last)) = self.answer.take() {
-            self.splits.looked(lane, last, &mut self.lanes);
-        }
+        let Some((lane, last)) = self.answer.take() else {
+            return;
+        };
+        let looked = match self.failures.checked_sub(1) {
+            Some(more) => {
+                self.failures = more;
+                Err(TableError::NoAnswer(Cause::deadline("Query")))
+            }
+            None => Ok(last),
+        };
+        self.splits
+            .looked((lane, looked), self.found, &mut self.lanes);
     }
 
     /// The ranges cover the partition, without a gap or an overlap.
@@ -213,7 +225,8 @@ async fn a_takeover_of_as_many_ranges_as_possible_finds_out_what_is_left() {
     // Each last key is known now, and much is left in the last range: only the bound says no.
     let next = pass.splits.next(&pass.lanes, pass.found, table, &campaign);
     assert_eq!(next, None);
-    let weights: Vec<f64> = pass.lanes.iter().map(Lane::weight).collect();
+    let weights: Vec<f64> = pass.lanes.iter().filter_map(Lane::left).collect();
+    assert_eq!(weights.len(), MOST_RANGES);
     let (last, others) = weights.split_last().unwrap();
     assert!(*last > 2_000.0, "{weights:?}");
     let is_as_much = |other: &f64| (100.0..900.0).contains(other);
@@ -251,18 +264,18 @@ async fn nothing_is_cut_before_every_range_has_read_something() {
     let next = pass.splits.next(&pass.lanes, pass.found, table, &campaign);
     assert_eq!(next, None);
     pass.found += 4;
-    let before = pass.lanes[1].weight();
+    let before = pass.lanes[1].left().unwrap();
     pass.split(table, &campaign);
     assert_eq!(pass.lanes.len(), 3);
     // Until it has read something, the second part counts as half of the whole.
-    let half = pass.lanes[2].weight();
+    let half = pass.lanes[2].left().unwrap();
     assert!(
         (0.45..0.55).contains(&(half / before)),
         "{half} of {before}"
     );
     let little = Cut {
         at: String::new(),
-        left: 29.0,
+        left: Some(29.0),
     };
     assert!(
         !is_worth_it(&little, &pass.lanes[1]),
@@ -346,4 +359,28 @@ async fn a_last_key_that_is_known_late_makes_no_overlap() {
         cuts += pass.splits.cuts;
     }
     assert!(cuts > 400, "{cuts} cuts");
+}
+
+#[tokio::test]
+async fn a_look_that_fails_is_repeated_some_pages_later() {
+    let (table, campaign) = (no_table(), CampaignId::parse("campaign_1").unwrap());
+    let keys: Vec<String> = (0..4_000).map(|n| format!("WEBHOOK#{n:05}")).collect();
+    let mut rng = fastrand::Rng::with_seed(1);
+    let mut pass = Pass::over(&keys, 10);
+    pass.failures = 2;
+    let whole = pass.lane(Range::default());
+    pass.lanes.push(whole);
+    let mut pages_of_looks = Vec::new();
+    while pass.failures > 0 || pass.splits.cuts == 0 {
+        let before = pass.failures;
+        pass.step(0).await;
+        pass.split(table, &campaign);
+        if pass.failures < before {
+            pages_of_looks.push(pass.found);
+            // Not known: as much as in any other lane.
+            assert_eq!(pass.lanes[0].left(), None);
+        }
+    }
+    assert_eq!(pages_of_looks, [2, 6]);
+    pass.run(&mut rng, table, &campaign).await;
 }
