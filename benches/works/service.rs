@@ -16,6 +16,7 @@ use aws_smithy_runtime_api::{
     },
     http::StatusCode,
 };
+use campaigns::clock::rfc3339;
 use dynoxide::Database;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -41,14 +42,25 @@ const MOST_OF_A_PAGE: usize = 1_000;
 /// The children that a read unit covers.
 const IN_A_READ_UNIT: f64 = 4.0;
 
+/// How the keys of messages begin; those of the other kinds are ids.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Messages {
+    WithIds,
+    /// Dates of a year.
+    WithDates,
+}
+/// The first date, epoch seconds, and how many there are.
+const DATES: (i64, usize) = (1_735_689_600, 365 * 24 * 3_600);
+
 /// The keys of the children: ids that are spread evenly over each kind, as hashes are.
 struct Keys {
     /// Where each kind begins; the last one is the number of all.
     begins: Vec<usize>,
+    messages: Messages,
 }
 
 impl Keys {
-    fn new(children: usize) -> Self {
+    fn new(children: usize, messages: Messages) -> Self {
         let whole: usize = KINDS.iter().map(|(_, part)| part).sum();
         let mut begins = vec![0];
         for part in 1..KINDS.len() {
@@ -56,7 +68,7 @@ impl Keys {
             begins.push(children * sum / whole);
         }
         begins.push(children);
-        Self { begins }
+        Self { begins, messages }
     }
 
     fn len(&self) -> usize {
@@ -66,9 +78,19 @@ impl Keys {
     fn key(&self, position: usize) -> String {
         let kind = self.begins.partition_point(|begin| *begin <= position) - 1;
         let (begin, end) = (self.begins[kind], self.begins[kind + 1]);
+        if self.has_date(kind) {
+            let (first, many) = DATES;
+            let after = (position - begin) * many / (end - begin);
+            let date = rfc3339(first + i64::try_from(after).unwrap());
+            return format!("{}{date}#{position:08}", KINDS[kind].0);
+        }
         let (at, step) = (position - begin, IDS / (end - begin));
         let id = at * step + position.wrapping_mul(2_654_435_761) % step;
         format!("{}{id:08x}", KINDS[kind].0)
+    }
+
+    fn has_date(&self, kind: usize) -> bool {
+        matches!(self.messages, Messages::WithDates) && KINDS[kind].0 == "MESSAGE#"
     }
 
     /// How many keys come before this text.
@@ -91,9 +113,14 @@ impl Keys {
             .iter()
             .position(|(kind, _)| key.starts_with(kind))
             .unwrap();
-        let id = usize::from_str_radix(&key[KINDS[kind].0.len()..], 16).unwrap();
-        let (begin, end) = (self.begins[kind], self.begins[kind + 1]);
-        let position = begin + id / (IDS / (end - begin));
+        let position = if self.has_date(kind) {
+            let (_, position) = key.rsplit_once('#').unwrap();
+            position.parse().unwrap()
+        } else {
+            let id = usize::from_str_radix(&key[KINDS[kind].0.len()..], 16).unwrap();
+            let (begin, end) = (self.begins[kind], self.begins[kind + 1]);
+            begin + id / (IDS / (end - begin))
+        };
         assert_eq!(self.key(position), key);
         position
     }
@@ -165,8 +192,13 @@ impl HttpConnector for Connection {
 }
 
 impl Service {
-    pub(crate) fn new(children: usize, ceiling: Ceiling, latency: Duration) -> Arc<Self> {
-        let keys = Keys::new(children);
+    pub(crate) fn new(
+        children: usize,
+        messages: Messages,
+        ceiling: Ceiling,
+        latency: Duration,
+    ) -> Arc<Self> {
+        let keys = Keys::new(children, messages);
         Arc::new(Self {
             engine: Database::memory().unwrap(),
             latency,

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use crate::{
     partitions::Ceiling,
     report::followed,
-    service::{Counted, Service},
+    service::{Counted, Messages, Service},
     settings::{GB_SECOND, REQUEST},
     works::{LATENCY, ONE, Work},
 };
@@ -77,7 +77,7 @@ pub(crate) fn deletions() -> Value {
         let ceiling = Ceiling { shares, ..ONE };
         (
             shares.len(),
-            std::thread::spawn(move || deletion(CHILDREN, ceiling, LATENCY)),
+            std::thread::spawn(move || deletion(CHILDREN, Messages::WithIds, ceiling, LATENCY)),
         )
     });
     let runs = runs.map(|(partitions, run)| {
@@ -121,30 +121,35 @@ pub(crate) fn work(work: &Work) {
         println!("  not simulated: it has no ceiling");
         return;
     };
-    let done = deletion(work.items, ceiling, work.latency);
-    let items = work.items as f64;
-    println!(
-        "  simulated: {:.2} s, {:.3} of the {:.2} s that are best; {:.1} % back; {:.4} units a child",
-        done.seconds,
-        done.seconds / done.best,
-        done.best,
-        done.counted.unprocessed as f64 / items * 100.0,
-        (done.counted.write_units + done.counted.read_units) / items,
-    );
-    if !done.followed.is_empty() {
-        println!("  splits followed after {}", followed(&done.followed));
+    for (messages, says) in [
+        (Messages::WithIds, "simulated"),
+        (Messages::WithDates, "with dates in the keys of messages"),
+    ] {
+        let done = deletion(work.items, messages, ceiling, work.latency);
+        let items = work.items as f64;
+        println!(
+            "  {says}: {:.2} s, {:.3} of the {:.2} s that are best; {:.1} % back; {:.4} units a child",
+            done.seconds,
+            done.seconds / done.best,
+            done.best,
+            done.counted.unprocessed as f64 / items * 100.0,
+            (done.counted.write_units + done.counted.read_units) / items,
+        );
+        if !done.followed.is_empty() {
+            println!("  splits followed after {}", followed(&done.followed));
+        }
     }
 }
 
 /// Deletes a campaign of this many children in these partitions.
-fn deletion(children: usize, ceiling: Ceiling, latency: Duration) -> Done {
+fn deletion(children: usize, messages: Messages, ceiling: Ceiling, latency: Duration) -> Done {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
         .build()
         .unwrap();
     runtime.block_on(async {
-        let service = Service::new(children, ceiling, latency);
+        let service = Service::new(children, messages, ceiling, latency);
         let (table, campaign) = table(&service).await;
         let before = service.begin();
         let (begun, (slices, total)) = (Instant::now(), run(&table, &campaign).await);
