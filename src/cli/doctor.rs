@@ -98,6 +98,12 @@ impl Doctor {
             Some(live) => Box::pin(live.whatever_happens(looking)).await?,
             None => Box::pin(looking).await,
         });
+        if let Some(url) = self.connect.url() {
+            checks = checks
+                .into_iter()
+                .map(|check| check.at_endpoint(&url))
+                .collect();
+        }
         report::print(&checks, self.json)?;
         failures(&checks)
     }

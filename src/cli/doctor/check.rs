@@ -82,6 +82,20 @@ impl Check {
         }
     }
 
+    /// Has commands of the remedy that change the table go to this endpoint: without it, they
+    /// would go to a table of that name at AWS.
+    pub(super) fn at_endpoint(mut self, url: &str) -> Self {
+        let lines = self.remedy.iter().flat_map(|remedy| remedy.lines());
+        let lines: Vec<String> = lines
+            .map(|line| match line {
+                line if line.starts_with("aws dynamodb ") => format!("{line} --endpoint-url {url}"),
+                line => line.to_owned(),
+            })
+            .collect();
+        self.remedy = self.remedy.as_ref().map(|_| lines.join("\n"));
+        self
+    }
+
     pub(super) fn is_failed(&self) -> bool {
         self.status == Status::Failed
     }

@@ -352,6 +352,22 @@ async fn what_a_description_shows_is_judged() {
     }
 }
 
+/// Pasted without it, the command would change a table of that name at AWS.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_for_the_table_names_its_endpoint() {
+    let world = healthy().await;
+    let mut changed = description(&world).await;
+    changed["Table"]["DeletionProtectionEnabled"] = json!(false);
+    world.proxy.policy(move |call| match call.operation {
+        "DescribeTable" => Action::Answer(StatusCode::OK, changed.clone()),
+        _ => Action::Pass,
+    });
+    let report = report(&world, &[]).await;
+    let remedy = report.check("deletion-protection")["remedy"].to_string();
+    let endpoint = format!(" --endpoint-url {}", world.proxy.url());
+    assert_eq!(remedy.matches(&endpoint).count(), 1, "{remedy}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn other_indexes_and_consistent_replicas_are_warnings() {
     let world = healthy().await;
