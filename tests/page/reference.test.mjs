@@ -87,6 +87,7 @@ test('a dry run is tried, a real deletion wants the id typed', async (t) => {
   const visit = await opened(t);
   const { page } = visit;
   const part = operation(page, 'DELETE /v1/campaigns/{id}');
+  await part.getByText('This is not a dry run: it really deletes.', { exact: true }).first().waitFor();
   await part.getByRole('button', { name: 'Try it' }).click();
   const id = part.getByRole('textbox', { name: /^id\b/ });
   assert.ok(await id.evaluate((it) => it === document.activeElement), 'the first field has the focus');

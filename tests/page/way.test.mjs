@@ -160,8 +160,23 @@ test('from the list to the receipt, and back', async (t) => {
     const downloading = page.waitForEvent('download');
     await button(page, 'Download receipt').click();
     const file = await downloading;
-    assert.equal(file.suggestedFilename(), `deletion-${deletionId}.jwt`);
+    assert.equal(file.suggestedFilename(), `deletion-${deletionId}.jws`);
     const receipt = (await readFile(await file.path(), 'utf8')).trim();
+    // By the lines to copy, too.
+    const folder = await mkdtemp(path.join(tmpdir(), 'receipt-'));
+    t.after(() => rm(folder, { recursive: true }));
+    await file.saveAs(path.join(folder, file.suggestedFilename()));
+    const part = main(page).locator('section', {
+      has: page.getByRole('heading', { level: 2, name: 'Receipt' }),
+    });
+    const copies = part.getByRole('button', { name: 'Copy' });
+    const lines = [];
+    for (const copy of await copies.all()) {
+      await copy.click();
+      lines.push(await page.evaluate(() => navigator.clipboard.readText()));
+    }
+    const { stdout } = await promisify(execFile)('sh', ['-ec', lines.join('\n')], { cwd: folder });
+    assert.ok(stdout.includes(deletionId), stdout);
     const { createRemoteJWKSet, jwtVerify } = await load('jose');
     const keys = createRemoteJWKSet(new URL(`${server.url}/v1/jwks.json`));
     const { payload } = await jwtVerify(receipt, keys, {

@@ -151,7 +151,7 @@ export async function send(method, path, options = {}) {
     } catch (error) {
       // Anything else is no lost answer.
       if (options.signal?.aborted || !(error instanceof TypeError)) throw error;
-      notice(`The server does not answer. Trying again in ${delay / 1_000} s.`);
+      notice('The server does not answer. What is shown may be out of date. Trying again…');
       await wait(delay, options.signal, true);
       delay = Math.min(delay * 2, LONGEST_WAIT);
       continue;

@@ -21,10 +21,10 @@ const NEXT = {
     'The terminal in which the server runs says why. Nothing is lost: check again, or repeat the deletion.',
 };
 
-/** The attribute to set so that the campaign can be deleted. The demo has no platform that would set it. */
+/** What to do, and the attribute to set for it. The demo has no platform that would set it. */
 const WITHOUT_PLATFORM = {
-  campaign_active: ['campaignStatus', { S: 'paused' }],
-  deletion_protected: ['deletionProtection', { BOOL: false }],
+  campaign_active: ['pause it', 'campaignStatus', { S: 'paused' }],
+  deletion_protected: ['switch its protection off', 'deletionProtection', { BOOL: false }],
 };
 
 export async function campaign(view) {
@@ -128,8 +128,8 @@ async function look({ signal, id }, body, it, account) {
       };
       const answer = await send('DELETE', query ? `${path}?${query}` : path, { signal, account, headers });
       if (answer.status !== 200 && answer.status !== 202) {
-        form.remove();
-        problem.replaceChildren(refused(answer));
+        // It has changed, so what is shown of it may not be true any more.
+        fill(body, refused(answer));
         return;
       }
       const { deletionId } = answer.body.deletionSummary;
@@ -202,18 +202,21 @@ function whatNext(answer, it, account) {
     return [el('p', {}, 'This key has made too many requests. Checking again in ', seconds, '.')];
   }
   const isElsewhere = code === 'forbidden' && state.session.choosesAccount;
-  const what = el(
-    'p',
-    {},
-    isElsewhere
-      ? 'It belongs to another account: open it from the list of campaigns.'
-      : (NEXT[code] ?? 'Check again, or ask whoever runs the server.'),
-  );
-  if (state.session.mode !== 'serve' || !it || !(code in WITHOUT_PLATFORM)) return [what];
+  if (state.session.mode === 'serve' && it && code in WITHOUT_PLATFORM) {
+    const [todo, ...attribute] = WITHOUT_PLATFORM[code];
+    return [
+      el('p', {}, `The demo has no platform: to ${todo}, run this in a shell, then check again.`),
+      command(change(it.id, ...attribute)),
+    ];
+  }
   return [
-    what,
-    el('p', {}, 'The demo has no platform. To change the campaign in the local table, run:'),
-    command(change(it.id, ...WITHOUT_PLATFORM[code])),
+    el(
+      'p',
+      {},
+      isElsewhere
+        ? 'It belongs to another account: open it from the list of campaigns.'
+        : (NEXT[code] ?? 'Check again, or ask whoever runs the server.'),
+    ),
   ];
 }
 

@@ -62,6 +62,7 @@ export async function campaigns({ main, signal }) {
     );
     list.show(rows);
     none.hidden = rows.length > 0 || all.length === 0;
+    list.node.hidden = rows.length === 0;
     setText(
       number_,
       rows.length === all.length
@@ -131,9 +132,24 @@ export async function campaigns({ main, signal }) {
             ),
             el('p', {}, 'Fill one of any size: ', el('code', {}, seed())),
           ),
+        state.session.mode === 'serve' &&
+          all.length > 0 &&
+          el(
+            'p',
+            { class: 'note' },
+            'To watch a large deletion, fill a campaign first: ',
+            el('code', {}, seed()),
+          ),
+        isForeign(all) &&
+          el(
+            'p',
+            { class: 'note' },
+            'The key of this page is of ',
+            shown(state.account),
+            ': the API refuses to delete campaigns of other accounts.',
+          ),
       ].filter(Boolean),
     );
-    list.node.hidden = all.length === 0;
     narrow();
   }
 
@@ -161,12 +177,17 @@ export async function campaigns({ main, signal }) {
     none,
     list.node,
   );
+  list.node.hidden = true;
+  setText(number_, 'Reading the campaigns…');
   list.start(signal);
   await load();
   await new Promise((_, reject) => {
     fail = reject;
   });
 }
+
+/** Whether some are of an account that the page cannot act for. */
+const isForeign = (all) => state.session.mode === 'serve' && all.some((it) => it.accountId !== state.account);
 
 /** The command that fills a campaign in this table. */
 function seed() {

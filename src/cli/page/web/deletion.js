@@ -42,7 +42,9 @@ export async function deletion(view) {
           el(
             'p',
             {},
-            'It may be of another account, or its record has expired. ',
+            state.session.mode === 'serve'
+              ? 'It may be of another account, or of an earlier run of the server, or its record has expired. '
+              : 'It may be of another account, or its record has expired. ',
             el('a', { href: '#/deletions' }, 'All deletions'),
           ),
         ),
@@ -253,7 +255,7 @@ const about = (it) =>
   ]);
 
 const took = (it) =>
-  `In ${duration(Math.max(1, (Date.parse(it.completedAt) - Date.parse(it.startedAt)) / 1_000))}. Each item was counted once.`;
+  `Took ${duration((Date.parse(it.completedAt) - Date.parse(it.startedAt)) / 1_000)}. Each item was counted once.`;
 
 function speed(total, it, perSecond) {
   if (it.status === 'stalled') return `Last progress ${moment(Date.parse(it.lastProcessedAt))}`;
@@ -263,7 +265,7 @@ function speed(total, it, perSecond) {
   const at = `${number(Math.round(perSecond))} items/s`;
   if (total === null) return `${at}; the total is unknown, because this tab has no complete dry run`;
   const left = total - it.processed;
-  return perSecond > 0 && left > 0 ? `${at}, about ${duration(left / perSecond)} left` : at;
+  return perSecond > 0 && left > 0 ? `${at}, about ${duration(Math.max(1, left / perSecond))} left` : at;
 }
 
 /** Who works on it, and what was done. */

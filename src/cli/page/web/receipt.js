@@ -1,7 +1,7 @@
 // The receipt of a deletion, verified here: nothing is shown of one that does not verify.
 import { NoKey, said, send, state } from './api.js';
-import { alertBox, download, el, facts, shown } from './dom.js';
-import { plain } from './text.js';
+import { alertBox, command, download, el, facts, shown } from './dom.js';
+import { plain, quoted } from './text.js';
 
 const TYPE = 'deletion-receipt+jwt';
 /** What the claims mean, by their names in the receipt. */
@@ -57,6 +57,7 @@ export function receipt(it, account, signal) {
         return;
       }
       const text = String(answer.body?.receipt ?? '');
+      const file = `deletion-${it.deletionId}.jws`;
       const claims = await verify(text, keys.body?.keys ?? [], it.deletionId);
       const verified = el('p', { class: 'good', tabindex: '-1' }, 'Verified in this browser');
       body.replaceChildren(
@@ -71,8 +72,13 @@ export function receipt(it, account, signal) {
         el('details', {}, el('summary', {}, 'The signed text (JWS)'), el('pre', {}, plain(text))),
         el(
           'button',
-          { type: 'button', click: () => download(`deletion-${it.deletionId}.jwt`, 'application/jwt', text) },
+          { type: 'button', click: () => download(file, 'application/jwt', text) },
           'Download receipt',
+        ),
+        el('p', { class: 'note' }, 'To verify it elsewhere or later, keep the keys, too:'),
+        command(`curl -o jwks.json ${location.origin}/v1/jwks.json`),
+        command(
+          [state.session.program, 'receipt', 'verify', file, '--jwks', 'jwks.json'].map(quoted).join(' '),
         ),
       );
       verified.focus();

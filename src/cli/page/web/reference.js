@@ -94,6 +94,7 @@ function described(method, path, operation, resolve) {
     el('p', { class: 'strong' }, operation.summary),
     prose(operation.description),
     command(line('…'), () => line(currentKey())),
+    method !== 'GET' && el('p', { class: 'note' }, 'This is not a dry run: it really deletes.'),
     parameters.length > 0 &&
       el(
         'details',

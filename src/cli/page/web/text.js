@@ -32,7 +32,7 @@ export function duration(seconds) {
     0,
     UNITS.findIndex(([, size]) => left >= size),
   );
-  if (left === 0) return '0 s';
+  if (left === 0) return 'less than 1 s';
   const parts = [];
   for (const [unit, size] of UNITS.slice(at, at + 2)) {
     const whole = Math.floor(left / size);
