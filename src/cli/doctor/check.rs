@@ -88,7 +88,9 @@ impl Check {
         let lines = self.remedy.iter().flat_map(|remedy| remedy.lines());
         let lines: Vec<String> = lines
             .map(|line| match line {
-                line if line.starts_with("aws dynamodb ") => format!("{line} --endpoint-url {url}"),
+                line if line.starts_with("aws dynamodb ") => {
+                    format!("{line} --endpoint-url '{url}'")
+                }
                 line => line.to_owned(),
             })
             .collect();

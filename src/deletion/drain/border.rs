@@ -6,6 +6,12 @@ mod dates;
 
 use self::{characters::Characters, dates::Dates};
 
+/// From how many keys of a page it is told what they are made of.
+const SAMPLE: usize = 100;
+/// At how many places the keys of a page have to be to tell how close they are, unless it has
+/// fewer keys.
+const LEAST_PLACES: usize = 4;
+
 /// A cut of a range.
 #[derive(Debug, PartialEq)]
 pub(super) struct Cut {
@@ -35,13 +41,28 @@ pub(super) fn cut(reached: &str, last: &str, page: &[String]) -> Option<Cut> {
 #[expect(clippy::cast_precision_loss, reason = "a page has at most 1,000 keys")]
 fn halfway(scale: &impl Scale, reached: &str, last: &str, page: &[String]) -> Option<Cut> {
     let (from, to) = (scale.position(reached)?, scale.position(last)?);
+    if from >= to {
+        return None;
+    }
     let at = scale.key_at(f64::midpoint(from, to));
     if at.as_str() <= reached || at.as_str() >= last {
         return None;
     }
     let span = scale.position(page.last()?)? - scale.position(page.first()?)?;
-    let left = (span > 0.0).then(|| page.len() as f64 * (to - from) / span);
-    Some(Cut { at, left })
+    let left = has_moments(scale, page).then(|| page.len() as f64 * (to - from) / span);
+    Some(Cut {
+        at,
+        left: left.filter(|left| left.is_sign_positive()),
+    })
+}
+
+/// Returns whether the keys of a page are at enough places to tell how close they are: two days
+/// of keys with nothing but the day are not.
+fn has_moments(scale: &impl Scale, page: &[String]) -> bool {
+    let sample = page.iter().step_by(page.len().div_ceil(SAMPLE).max(1));
+    let mut places: Vec<f64> = sample.filter_map(|key| scale.position(key)).collect();
+    places.dedup();
+    places.len() >= LEAST_PLACES.min(page.len()).max(2)
 }
 
 /// How many bytes two keys have in common at their start.
@@ -159,6 +180,22 @@ mod tests {
         #[test]
         fn a_cut_is_between_what_was_read_and_the_last_key(
             keys in proptest::collection::btree_set("\\PC{1,8}", 2..60),
+            read in 1_usize..60,
+        ) {
+            let keys: Vec<String> = keys.into_iter().collect();
+            let read = read.min(keys.len() - 1);
+            if let Some(cut) = cut(&keys, 0..read) {
+                proptest::prop_assert!(keys[read - 1] < cut.at && cut.at < keys[keys.len() - 1]);
+                proptest::prop_assert!(cut.left.is_none_or(|left| left >= 0.0));
+            }
+        }
+
+        #[test]
+        fn a_cut_of_dates_is_between_them_however_they_are_written(
+            keys in proptest::collection::btree_set(
+                "(2025-0[1-3]-[0-3][0-9][ T#_]){1,2}([0-2][0-9]:[0-5][0-9]:[0-5][0-9])?[Zx#]{0,2}",
+                2..60,
+            ),
             read in 1_usize..60,
         ) {
             let keys: Vec<String> = keys.into_iter().collect();

@@ -56,6 +56,8 @@ pub(super) struct Splits<'a> {
     looking: Option<BoxFuture<'a, Looked>>,
     /// How many pages have to be read before it looks.
     look_from: u64,
+    /// The lane of which the last look failed, which comes after the others.
+    failed: Option<usize>,
 }
 
 impl<'a> Splits<'a> {
@@ -84,7 +86,9 @@ impl<'a> Splits<'a> {
         // worker that takes over begins with many lanes, and knows the end of none.
         let is_known = |lane: &Lane| self.last_keys.contains_key(&lane.id());
         if pages >= self.look_from
-            && let Some((_, lane)) = unread().find(|(_, lane)| !is_known(lane))
+            && let Some((_, lane)) = unread()
+                .filter(|(_, lane)| !is_known(lane))
+                .min_by_key(|(_, lane)| self.failed == Some(lane.id()))
         {
             self.look_for(lane, table, campaign);
             return None;
@@ -98,7 +102,7 @@ impl<'a> Splits<'a> {
             let cut = self.next_cuts.get(&lane.id())?;
             is_worth_it(cut, lane).then_some((at, cut))
         });
-        // One of which it is not known comes last.
+        // A cut whose size is unknown comes last.
         let left = |cut: &Cut| cut.left.unwrap_or(0.0);
         let most = cuts.max_by(|(_, a), (_, b)| left(a).total_cmp(&left(b)));
         most.map(|(at, cut)| (at, cut.at.clone()))
@@ -169,6 +173,7 @@ impl<'a> Splits<'a> {
         self.looking = None;
         let Ok(last) = last else {
             self.look_from = pages + PAGES_AFTER_A_FAILURE;
+            self.failed = Some(lane);
             return;
         };
         let Some(lane) = lanes.iter_mut().find(|other| other.id() == lane) else {

@@ -70,7 +70,7 @@ async fn lanes_read_no_more_than_can_be_deleted() {
         let all: usize = lanes.iter().map(|lane| lane.pages.asked()).sum();
         assert_eq!(all, asked, "{can_delete}");
     }
-    // So has whoever has deleted all that it held.
+    // Whoever has deleted all that it held has to read, too.
     let mut lanes = [lane(1, 100)];
     assert!(lanes[0].read().await.1.unwrap());
     lanes[0].open();

@@ -130,8 +130,10 @@ pub(crate) async fn end_lease(world: &World, id: &str, at_ms: i64) {
         .table_name(world.table.name())
         .key("PK", s(&format!("ACCOUNT#{ACCOUNT}")))
         .key("SK", s(&format!("DELETION#{id}")))
-        .update_expression("SET leaseUntil = :now")
+        // What its worker still has on the way is refused.
+        .update_expression("SET leaseUntil = :now ADD version :one")
         .expression_attribute_values(":now", n(at_ms))
+        .expression_attribute_values(":one", n(1))
         .send()
         .await
         .unwrap();

@@ -64,7 +64,7 @@ export async function campaign(view) {
 }
 
 /** Shows a campaign once. What it returns ends when one wants to check again. */
-async function look({ signal, id }, body, it, account) {
+async function look({ signal, id, heading }, body, it, account) {
   const path = `/v1/campaigns/${encodeURIComponent(id)}`;
   const ended = new AbortController();
   let end;
@@ -128,8 +128,9 @@ async function look({ signal, id }, body, it, account) {
       };
       const answer = await send('DELETE', query ? `${path}?${query}` : path, { signal, account, headers });
       if (answer.status !== 200 && answer.status !== 202) {
-        // It has changed, so what is shown of it may not be true any more.
+        // It may have changed, so what is shown of it may not be true any more.
         fill(body, refused(answer));
+        heading.focus();
         return;
       }
       const { deletionId } = answer.body.deletionSummary;

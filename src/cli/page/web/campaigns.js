@@ -60,9 +60,9 @@ export async function campaigns({ main, signal }) {
     const rows = all.filter(
       (it) => (!last.status || it.status === last.status) && (!words || it.found.includes(words)),
     );
-    list.show(rows);
     none.hidden = rows.length > 0 || all.length === 0;
     list.node.hidden = rows.length === 0;
+    list.show(rows);
     setText(
       number_,
       rows.length === all.length
@@ -82,6 +82,7 @@ export async function campaigns({ main, signal }) {
     if (turn !== latest) return;
     refresh.disabled = false;
     if (answer.status !== 200) {
+      setText(number_, all.length === 0 ? '' : 'What is shown may be out of date.');
       notes.replaceChildren(alertBox(said(answer)));
       return;
     }
@@ -144,7 +145,7 @@ export async function campaigns({ main, signal }) {
           el(
             'p',
             { class: 'note' },
-            'The key of this page is of ',
+            'The key of this page belongs to ',
             shown(state.account),
             ': the API refuses to delete campaigns of other accounts.',
           ),

@@ -43,8 +43,8 @@ export async function deletion(view) {
             'p',
             {},
             state.session.mode === 'serve'
-              ? 'It may be of another account, or of an earlier run of the server, or its record has expired. '
-              : 'It may be of another account, or its record has expired. ',
+              ? 'It may belong to another account, or to an earlier run of the server, or its record has expired. '
+              : 'It may belong to another account, or its record has expired. ',
             el('a', { href: '#/deletions' }, 'All deletions'),
           ),
         ),

@@ -75,8 +75,12 @@ export function receipt(it, account, signal) {
           { type: 'button', click: () => download(file, 'application/jwt', text) },
           'Download receipt',
         ),
-        el('p', { class: 'note' }, 'To verify it elsewhere or later, keep the keys, too:'),
-        command(`curl -o jwks.json ${location.origin}/v1/jwks.json`),
+        el(
+          'p',
+          { class: 'note' },
+          'To verify it elsewhere or later, keep the keys, too. In the folder of the download, run:',
+        ),
+        command(`curl -f -o jwks.json ${location.origin}/v1/jwks.json`),
         command(
           [state.session.program, 'receipt', 'verify', file, '--jwks', 'jwks.json'].map(quoted).join(' '),
         ),

@@ -1,7 +1,7 @@
 //! Keys by their characters: as digits of a number whose base is how many different ones
 //! there are.
 
-use super::{Scale, common};
+use super::{SAMPLE, Scale, common};
 
 /// How many characters are told apart after what all keys have in common: enough for a
 /// border, and few enough to be exact in a floating-point number.
@@ -9,9 +9,6 @@ const CHARACTERS: usize = 10;
 
 /// In how many places separators are looked for.
 const PLACES: usize = 2 * CHARACTERS;
-
-/// From how many keys of a page the characters are taken.
-const SAMPLE: usize = 100;
 
 /// The keys of a range on a scale from 0 to 1.
 pub(super) struct Characters<'a> {
@@ -30,7 +27,8 @@ impl<'a> Characters<'a> {
     pub(super) fn of(first: &'a str, last: &str, page: &[String]) -> Self {
         let prefix = first.get(..common(first, last)).unwrap_or_default();
         let keys = page.iter().step_by(page.len().div_ceil(SAMPLE).max(1));
-        let keys = keys.map(String::as_str).chain([first, last]);
+        let keys = keys.chain(page.last()).map(String::as_str);
+        let keys = keys.chain([first, last]);
         let rests: Vec<&str> = keys.filter_map(|key| key.strip_prefix(prefix)).collect();
         let separators: Vec<_> = (0..PLACES).map(|place| separator(&rests, place)).collect();
         let rests = rests.iter();

@@ -21,9 +21,13 @@ impl<'a> Dates<'a> {
     /// Returns the scale of the keys from `first` to `last`, if it is a date that tells them apart.
     pub(super) fn of(first: &'a str, last: &str) -> Option<Self> {
         let end = common(first, last);
-        let is_date = |key: &str, at| key.get(at..).and_then(seconds).is_some();
+        let date = |key: &str, at| key.get(at..).and_then(seconds);
         let mut places = (end + 1).saturating_sub(LENGTH)..=end;
-        let at = places.find(|at| is_date(first, *at) && is_date(last, *at))?;
+        let differs = |at: &usize| {
+            let (from, to) = (date(first, *at), date(last, *at));
+            from.is_some() && to.is_some() && from != to
+        };
+        let at = places.find(differs)?;
         let separator = first
             .get(at + DAY..=at + DAY)
             .filter(|between| *between == " ");
