@@ -70,7 +70,7 @@ export async function assertWould(page, expected) {
 }
 
 /** Waits until a deletion's view says that it has succeeded, and checks what it has counted. */
-export async function assertDeleted(page, expected, timeout = 60_000) {
+export async function assertDeleted(page, expected, timeout = 240_000) {
   await main(page)
     .getByText(/^Succeeded/i)
     .first()

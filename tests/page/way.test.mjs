@@ -122,7 +122,7 @@ test('from the list to the receipt, and back', async (t) => {
         if (of) moments.push({ shown, processed: number(of[1]) });
         return /\bSucceeded\b/i.test(text);
       },
-      60_000,
+      240_000,
     );
     const totals = new Set(moments.map(({ processed }) => processed));
     t.diagnostic(`processed, as seen: ${[...totals]}`);
