@@ -25,6 +25,11 @@ use super::{
 };
 use crate::config;
 
+/// How the commands begin that a remedy names and that go to the table.
+const OF_THE_TABLE: [&str; 3] = ["aws dynamodb ", "campaigns key ", "campaigns cleanup "];
+/// The same for the archive's bucket.
+const OF_THE_BUCKET: [&str; 1] = ["aws s3api "];
+
 /// `campaigns doctor`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -98,11 +103,10 @@ impl Doctor {
             Some(live) => Box::pin(live.whatever_happens(looking)).await?,
             None => Box::pin(looking).await,
         });
-        if let Some(url) = self.connect.url() {
-            checks = checks
-                .into_iter()
-                .map(|check| check.at_endpoint(&url))
-                .collect();
+        let (table, bucket) = (self.connect.url(), self.bucket.endpoint_url());
+        for check in &mut checks {
+            check.at_endpoint(&OF_THE_TABLE, table.as_deref());
+            check.at_endpoint(&OF_THE_BUCKET, bucket);
         }
         report::print(&checks, self.json)?;
         failures(&checks)

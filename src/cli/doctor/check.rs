@@ -82,20 +82,20 @@ impl Check {
         }
     }
 
-    /// Has commands of the remedy that change the table go to this endpoint: without it, they
-    /// would go to a table of that name at AWS.
-    pub(super) fn at_endpoint(mut self, url: &str) -> Self {
-        let lines = self.remedy.iter().flat_map(|remedy| remedy.lines());
-        let lines: Vec<String> = lines
-            .map(|line| match line {
-                line if line.starts_with("aws dynamodb ") => {
-                    format!("{line} --endpoint-url '{url}'")
-                }
-                line => line.to_owned(),
-            })
-            .collect();
-        self.remedy = self.remedy.as_ref().map(|_| lines.join("\n"));
-        self
+    /// Has commands of the remedy that begin like one of these go to this endpoint, if there is
+    /// one: without it, they would go to what has the same name at AWS.
+    pub(super) fn at_endpoint(&mut self, programs: &[&str], url: Option<&str>) {
+        let (Some(remedy), Some(url)) = (&mut self.remedy, url) else {
+            return;
+        };
+        let lines = remedy.lines().map(|line| {
+            if programs.iter().any(|program| line.starts_with(program)) {
+                format!("{line} --endpoint-url '{url}'")
+            } else {
+                line.to_owned()
+            }
+        });
+        *remedy = lines.collect::<Vec<_>>().join("\n");
     }
 
     pub(super) fn is_failed(&self) -> bool {
