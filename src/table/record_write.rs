@@ -103,9 +103,10 @@ impl RecordWrite {
         ];
         // A time in the past means nothing, and is left as it is. One in the future is no longer
         // true if less was consumed than expected, or if this worker has no pace.
-        let stored = seen.progress.paid_until_ms.map(|until| until.min(now_ms()));
-        let is_outdated = stored != seen.progress.paid_until_ms;
-        if let Some(until) = paid_until_ms.or(stored.filter(|_| is_outdated)) {
+        let now = now_ms();
+        let stored = seen.progress.paid_until_ms;
+        let is_ahead = stored.is_some_and(|until| until > now);
+        if let Some(until) = paid_until_ms.or(is_ahead.then_some(now)) {
             let until = AttributeValue::N(until.to_string());
             sets.push(of.assign("paidUntil", "paid", until));
         }

@@ -104,15 +104,7 @@ async function look({ signal, id, heading }, body, it, account) {
   const bars = new Bars('meter');
   bars.set(summary.deletedItems);
   const isWhole = summary.complete !== false;
-  const problem = el('div');
-  if (!dry.headers.get('etag'))
-    problem.append(
-      el(
-        'p',
-        { class: 'note' },
-        'The campaign has no updatedAt, so the deletion cannot check whether it has changed since it was counted.',
-      ),
-    );
+  const etag = dry.headers.get('etag');
   const form = deletionForm({
     name: summary.campaignName,
     id,
@@ -122,7 +114,7 @@ async function look({ signal, id, heading }, body, it, account) {
         ...(archive && { archive }),
       }).toString();
       const headers = {
-        'if-match': dry.headers.get('etag') ?? '*',
+        'if-match': etag ?? '*',
         'idempotency-key': key,
         prefer: 'respond-async',
       };
@@ -141,7 +133,13 @@ async function look({ signal, id, heading }, body, it, account) {
   fill(
     body,
     about,
-    problem,
+    etag
+      ? null
+      : el(
+          'p',
+          { class: 'note' },
+          'The campaign has no updatedAt, so the deletion cannot check whether it has changed since it was counted.',
+        ),
     el(
       'div',
       { class: 'pair' },
