@@ -242,21 +242,17 @@ impl Delete {
 
     /// Returns the command that resumes the deletions of these campaigns.
     fn again(&self, ids: &[&CampaignId]) -> String {
-        let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
-        let ids = ids.join(" ");
-        let table = match self.connect.table_name.as_str() {
-            config::DEFAULT_TABLE_NAME => String::new(),
-            other => format!(" --table-name {other}"),
-        };
-        let endpoint = match &self.connect.endpoint_url {
-            Some(url) => format!(" --endpoint-url {url}"),
-            None => String::new(),
-        };
-        let archive = match self.bucket.endpoint_url() {
-            Some(url) => format!(" --s3-endpoint-url {url}"),
-            None => String::new(),
-        };
-        format!("campaigns delete {ids}{table}{endpoint}{archive}")
+        let mut words = vec!["delete"];
+        words.extend(ids.iter().map(|id| id.as_str()));
+        // Also the default: the variable may name another one.
+        words.extend(["--table-name", &self.connect.table_name]);
+        if let Some(url) = &self.connect.endpoint_url {
+            words.extend(["--endpoint-url", url]);
+        }
+        if let Some(url) = self.bucket.endpoint_url() {
+            words.extend(["--s3-endpoint-url", url]);
+        }
+        print::command(&words)
     }
 
     /// Drains, or waits for the active worker, and shows the progress.

@@ -46,7 +46,7 @@ pub(super) struct Doctor {
     api_url: Option<String>,
     /// An API key; without one, requests that need a key are skipped, or use the key that
     /// --live issues.
-    #[arg(long, value_parser = api_key)]
+    #[arg(long, value_parser = api_key, allow_hyphen_values = true)]
     key: Option<String>,
     /// Make campaigns of an account of its own, delete them through the API, and remove
     /// everything again, also what an earlier run that was killed has left.

@@ -5,6 +5,7 @@
 use std::{
     fmt,
     io::{IsTerminal, Write, stderr, stdout},
+    iter::once,
 };
 
 use console::{Term, measure_text_width, pad_str, style, truncate_str};
@@ -31,6 +32,30 @@ pub(super) fn line(text: &str) -> Result<(), CliError> {
 /// nothing left to do.
 pub(super) fn remark(text: &str) {
     let _ = writeln!(stderr().lock(), "{}", plain(text));
+}
+
+/// Returns how a shell finds this program. `cargo run` starts it by its path, which may be
+/// relative to a directory that another shell is not in.
+pub(super) fn program() -> String {
+    let started_as = std::env::args().next().unwrap_or_default();
+    let path = started_as
+        .contains(std::path::MAIN_SEPARATOR)
+        .then(std::env::current_exe)
+        .and_then(Result::ok);
+    path.map_or_else(
+        || "campaigns".to_owned(),
+        |path| path.to_string_lossy().into_owned(),
+    )
+}
+
+/// Returns these words as a command of this program, quoted for a POSIX shell.
+pub(super) fn command(words: &[&str]) -> String {
+    let program = program();
+    let words: Vec<_> = once(program.as_str())
+        .chain(words.iter().copied())
+        .collect();
+    // A word that cannot be quoted has a NUL, which no command line can have given.
+    shlex::try_join(words.iter().copied()).unwrap_or_else(|_| words.join(" "))
 }
 
 /// Fails if a list leaves out what cannot be read, so that its exit code says it.

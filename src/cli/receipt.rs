@@ -38,7 +38,7 @@ pub(super) struct Get {
     #[arg(long, value_name = "URL")]
     api_url: String,
     /// An API key that may read the deletion.
-    #[arg(long, value_parser = api_key)]
+    #[arg(long, value_parser = api_key, allow_hyphen_values = true)]
     key: String,
     /// Print the whole answer as JSON.
     #[arg(long)]

@@ -16,7 +16,7 @@ use crate::{
     campaign::CampaignId,
     cli::{
         connect::{Connect, patience},
-        list,
+        list, print,
     },
     clock::{now_ms, now_seconds},
     config::{ArchiveMode, DEFAULT_INLINE_BUDGET_SECONDS, DeletionSettings},
@@ -72,20 +72,16 @@ impl Session {
     ) -> Self {
         let endpoint = connect.url();
         let archive = settings.archive.as_ref();
-        let program = program();
-        let mut restore = vec![program.as_str(), "restore", "{deletionId}"];
-        restore.extend([
-            "--account",
-            "{accountId}",
-            "--table-name",
-            &connect.table_name,
-        ]);
-        if let Some(url) = &endpoint {
-            restore.extend(["--endpoint-url", url]);
-        }
-        if let Some(url) = s3 {
-            restore.extend(["--s3-endpoint-url", url]);
-        }
+        let program = print::program();
+        let mut restore = vec![
+            program.clone(),
+            "restore".to_owned(),
+            "{deletionId}".to_owned(),
+            "--account={accountId}".to_owned(),
+            format!("--table-name={}", connect.table_name),
+        ];
+        restore.extend(endpoint.iter().map(|url| format!("--endpoint-url={url}")));
+        restore.extend(s3.map(|url| format!("--s3-endpoint-url={url}")));
         Self {
             mode: "console",
             version: env!("CARGO_PKG_VERSION"),
@@ -102,25 +98,11 @@ impl Session {
                 },
             }),
             receipts: false,
-            restore: archive.map(|_| restore.into_iter().map(ToOwned::to_owned).collect()),
+            restore: archive.map(|_| restore),
             endpoint,
             program,
         }
     }
-}
-
-/// Returns how a shell finds this program. `cargo run` starts it by its path, which may be
-/// relative to a directory that another shell is not in.
-fn program() -> String {
-    let started_as = std::env::args().next().unwrap_or_default();
-    let path = started_as
-        .contains(std::path::MAIN_SEPARATOR)
-        .then(std::env::current_exe)
-        .and_then(Result::ok);
-    path.map_or_else(
-        || "campaigns".to_owned(),
-        |path| path.to_string_lossy().into_owned(),
-    )
 }
 
 /// Which deletions archive.

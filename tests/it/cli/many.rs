@@ -18,7 +18,7 @@ use crate::{
     harness::function::signal,
     harness::proxy::{Action, Exchange, error, is_claim, most_at_once},
     harness::step_functions::{ARN, Start, StepFunctions},
-    harness::terminal::{command, fails, stdout},
+    harness::terminal::{PROGRAM, command, fails, stdout},
     harness::worlds::chats,
     harness::{ACCOUNT, s},
 };
@@ -408,7 +408,7 @@ async fn an_interrupted_command_says_how_to_resume() {
     fails(
         &output,
         1,
-        "Stopped. Progress of 3 deletions is saved; to resume: campaigns delete b c d --",
+        &format!("Stopped. Progress of 3 deletions is saved; to resume: {PROGRAM} delete b c d --"),
     );
     fails(
         &output,

@@ -15,7 +15,7 @@ use crate::{
     harness::function::signal,
     harness::proxy::Action,
     harness::step_functions::{ARN, Start, StepFunctions},
-    harness::terminal::{Serve, command, delete, fails, run, stdout},
+    harness::terminal::{PROGRAM, Serve, command, delete, fails, run, stdout},
     harness::{KEY, World, item, reference_counts, s},
 };
 
@@ -226,7 +226,10 @@ fn a_terminal_deletes_a_campaign_and_shows_its_deletion() {
         );
     }
     let again = stdout(&at(&["delete", "campaign_123", "--no-wait"]));
-    let how = format!("resume it with: campaigns delete campaign_123 --endpoint-url {url}");
+    let how = format!(
+        "resume it with: {PROGRAM} delete campaign_123 --table-name campaigns \
+         --endpoint-url {url}"
+    );
     assert!(again.contains(&how), "{again}");
     let done = json(&at(&["delete", "campaign_123", "--json"]));
     assert_eq!(
@@ -258,7 +261,7 @@ async fn no_wait_leaves_the_work_to_the_state_machine() {
         (Start::Started, "the state machine continues it"),
         // An earlier attempt, whose answer was lost, has started it.
         (Start::AlreadyExists, "the state machine continues it"),
-        (Start::Refused, "resume it with: campaigns delete"),
+        (Start::Refused, "campaigns delete campaign_"),
     ] {
         let step_functions = StepFunctions::answering(&[answer]).await;
         let campaign = format!("campaign_{}", Uuid::new_v4().simple());
@@ -320,7 +323,10 @@ fn an_interrupted_deletion_says_how_to_resume_it() {
     fails(
         &output,
         1,
-        &format!("to resume: campaigns delete big --endpoint-url {url}"),
+        &format!(
+            "to resume: {PROGRAM} delete big --table-name campaigns \
+         --endpoint-url {url}"
+        ),
     );
     let left = processed().unwrap();
     assert!(left < 20_000, "it was too fast to be interrupted");

@@ -13,8 +13,11 @@ use serde_json::Value;
 
 use super::function::signal;
 
+/// The path of the built `campaigns`.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_campaigns");
+
 pub(crate) fn command() -> Command {
-    without_variables(Command::new(env!("CARGO_BIN_EXE_campaigns")))
+    without_variables(Command::new(PROGRAM))
 }
 
 fn without_variables(mut command: Command) -> Command {
@@ -70,7 +73,7 @@ impl Serve {
 
     /// The same, by a command that is given the program and its arguments.
     pub(crate) fn start_by(mut by: Command, arguments: &[&str]) -> Self {
-        by.arg(env!("CARGO_BIN_EXE_campaigns"));
+        by.arg(PROGRAM);
         Self::spawn(without_variables(by), arguments)
     }
 

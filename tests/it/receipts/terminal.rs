@@ -105,6 +105,10 @@ async fn what_is_not_given_says_why() {
     let unknown = Uuid::new_v4().to_string();
     fails(&get(&unknown, &key), 1, "404 not_found: Deletion not found");
     fails(&get(&id, &"x".repeat(40)), 1, "401 invalid_api_key");
+    // A generated key may begin with a hyphen.
+    let hyphens = format!("-I{}", &"-".repeat(38));
+    fails(&get(&id, &hyphens), 1, "401 invalid_api_key");
+    fails(&get(&id, "-I"), 2, "must be 40 characters");
     fails(&get("x", &key), 2, "must be the id of a deletion");
     let json = [
         "receipt",
