@@ -221,7 +221,7 @@ async fn a_bus_that_takes_nothing_delays_no_answer() {
             let elapsed = answered - finish.unwrap().ended;
             // A second, and what a busy machine adds.
             assert!(
-                elapsed < Duration::from_millis(1_600),
+                elapsed < Duration::from_secs(2),
                 "{number} {operation}: {elapsed:?}"
             );
             assert_eq!(world.unsent_events().await.len(), 1, "{number} {operation}");

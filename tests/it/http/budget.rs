@@ -22,7 +22,7 @@ async fn timed(world: &World, budget: Duration) -> Reply {
     let reply = send(&api, delete_event("campaign_1")).await;
     let elapsed = begun.elapsed();
     // The timer's own lag, on a machine that does other things.
-    assert!(elapsed < budget + Duration::from_millis(100), "{elapsed:?}");
+    assert!(elapsed < budget + Duration::from_millis(500), "{elapsed:?}");
     reply
 }
 
@@ -69,7 +69,7 @@ async fn after_the_claim_the_answer_is_202_never_an_error() {
             internal_error(),
             Action::LoseRequest,
         ] {
-            let world = world(5).await.inline_budget(600).lease(200);
+            let world = world(5).await.inline_budget(1_500).lease(200);
             world.proxy.policy(move |call| {
                 if call.operation == operation {
                     action.clone()
@@ -98,7 +98,7 @@ async fn an_endpoint_that_hangs_delays_no_answer_past_the_budget() {
         "UpdateItem",
         "BatchWriteItem",
     ] {
-        let world = world(5).await.inline_budget(1_000);
+        let world = world(5).await.inline_budget(2_500);
         world.proxy.policy(move |call| {
             if call.operation == operation {
                 Action::Hang
@@ -106,7 +106,7 @@ async fn an_endpoint_that_hangs_delays_no_answer_past_the_budget() {
                 Action::Pass
             }
         });
-        let reply = timed(&world, Duration::from_secs(1)).await;
+        let reply = timed(&world, Duration::from_millis(2_500)).await;
         // The claim is applied, and a look shows it.
         let expected = if operation == "GetItem" { 500 } else { 202 };
         assert_eq!(reply.status, expected, "{operation}");
@@ -115,14 +115,12 @@ async fn an_endpoint_that_hangs_delays_no_answer_past_the_budget() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_budget_that_ends_answers_202_and_the_next_delete_resumes() {
-    let world = world(100).await.inline_budget(1_000);
+    let world = world(100).await.inline_budget(3_000);
     world.proxy.policy(|call| match call.operation {
-        "BatchWriteItem" => Action::Delay(Duration::from_millis(200)),
+        "BatchWriteItem" => Action::Delay(Duration::from_millis(600)),
         _ => Action::Pass,
     });
-    let begun = Instant::now();
-    let first = world.delete("campaign_1").await;
-    assert!(begun.elapsed() < Duration::from_secs(1));
+    let first = timed(&world, Duration::from_secs(3)).await;
     assert_eq!(first.status, 202, "{first:?}");
     assert_eq!(first.body["message"], "Campaign deletion in progress");
     assert_eq!(first.headers["retry-after"], "2");

@@ -154,7 +154,7 @@ async fn a_large_campaign_leaves_others_time_to_be_counted() {
     let begun = Instant::now();
     let event = post(&json!({ "campaignIds": ids, "validateOnly": true }));
     let judged = verdicts(&world.send(event).await, &ids);
-    assert!(begun.elapsed() < Duration::from_millis(3_100));
+    assert!(begun.elapsed() < Duration::from_millis(3_500));
     for (at, one) in judged.iter().enumerate() {
         let summary = &one["deletionSummary"];
         assert_eq!(one["status"], 200, "{one}");
@@ -212,7 +212,7 @@ async fn what_the_time_does_not_reach_is_unavailable() {
         let begun = Instant::now();
         let reply = world.send(post(&json!({ "campaignIds": ids }))).await;
         let elapsed = begun.elapsed();
-        assert!(elapsed < Duration::from_millis(2_200), "{elapsed:?}");
+        assert!(elapsed < Duration::from_millis(2_500), "{elapsed:?}");
         let judged = verdicts(&reply, &ids);
         let claimed: Vec<_> = judged.iter().filter(|one| one["status"] == 202).collect();
         assert!((16..=64).contains(&claimed.len()), "{}", claimed.len());
