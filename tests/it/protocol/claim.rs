@@ -71,6 +71,7 @@ async fn an_unanswered_claim_under_a_reused_id_needs_its_record() {
     assert!(reply.status >= 500, "{reply:?}");
     assert!(world.records().await.is_empty());
     // Where it did arrive, it stands.
+    let world = world.inline_budget(20_000);
     world.proxy.policy(|call| {
         if is_claim(call) {
             Action::LoseAnswer
