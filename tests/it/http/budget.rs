@@ -28,7 +28,7 @@ async fn timed(world: &World, budget: Duration) -> Reply {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_throttled_table_is_503_and_other_failures_are_500() {
-    let world = world(5).await.inline_budget(1_000);
+    let world = world(5).await.inline_budget(2_000);
     let before = world.dump().await;
     for (action, status, code) in [
         (throttled(), 503, "unavailable"),
@@ -50,7 +50,7 @@ async fn a_throttled_table_is_503_and_other_failures_are_500() {
                     Action::Pass
                 }
             });
-            let reply = timed(&world, Duration::from_secs(1)).await;
+            let reply = timed(&world, Duration::from_secs(2)).await;
             reply.assert(status, code);
             let retry_after = reply.headers.get("retry-after").map(String::as_str);
             assert_eq!(retry_after, (status == 503).then_some("2"));

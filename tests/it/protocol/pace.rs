@@ -205,11 +205,12 @@ async fn a_partition_at_its_ceiling_returns_few_writes() {
             "{children} at {per_second} a second: {unprocessed} unprocessed, {:.0} % of the ceiling",
             least / seconds * 100.0
         );
-        // Most of it before anything is known, and more on a machine that answers late: 12 %
-        // were seen beside other tests. A rate that does not adapt has half of the second row's
-        // writes returned. (With an injected clock less than 5 %: `src/deletion/learnt.rs`.)
+        // Most of it before anything is known, and more on a machine that answers late: 28 % were
+        // seen in a process that was paused at random. A rate that does not adapt has half of the
+        // second row's writes returned. (With an injected clock less than 5 %:
+        // `src/deletion/deleter/simulation.rs`.)
         let share = f64::from(unprocessed) / f64::from(children);
-        assert!(share < 0.25, "{unprocessed} of {children} were unprocessed");
+        assert!(share < 0.4, "{unprocessed} of {children} were unprocessed");
     }
 }
 
