@@ -25,10 +25,12 @@ use super::{
 };
 use crate::config;
 
-/// How the commands begin that a remedy names and that go to the table.
-const OF_THE_TABLE: [&str; 3] = ["aws dynamodb ", "campaigns key ", "campaigns cleanup "];
+/// How the commands of this program begin that a remedy names and that go to the table.
+const OF_THIS_PROGRAM: [&str; 2] = ["campaigns key ", "campaigns cleanup "];
+/// The same for those of AWS.
+const OF_DYNAMODB: [&str; 1] = ["aws dynamodb "];
 /// The same for the archive's bucket.
-const OF_THE_BUCKET: [&str; 1] = ["aws s3api "];
+const OF_S3: [&str; 1] = ["aws s3api "];
 
 /// `campaigns doctor`.
 #[derive(Args, Debug)]
@@ -105,8 +107,10 @@ impl Doctor {
         });
         let (table, bucket) = (self.connect.url(), self.bucket.endpoint_url());
         for check in &mut checks {
-            check.at_endpoint(&OF_THE_TABLE, table.as_deref());
-            check.at_endpoint(&OF_THE_BUCKET, bucket);
+            check.for_table(&OF_THIS_PROGRAM, &self.connect.table_name);
+            check.at_endpoint(&OF_THIS_PROGRAM, table.as_deref());
+            check.at_endpoint(&OF_DYNAMODB, table.as_deref());
+            check.at_endpoint(&OF_S3, bucket);
         }
         report::print(&checks, self.json)?;
         failures(&checks)

@@ -82,15 +82,27 @@ impl Check {
         }
     }
 
+    /// Has commands of the remedy that begin like one of these go to this table: without it, they
+    /// would go to the one that is the default, or that a variable names.
+    pub(super) fn for_table(&mut self, commands: &[&str], name: &str) {
+        self.with_option(commands, &format!("--table-name {name}"));
+    }
+
     /// Has commands of the remedy that begin like one of these go to this endpoint, if there is
     /// one: without it, they would go to what has the same name at AWS.
-    pub(super) fn at_endpoint(&mut self, programs: &[&str], url: Option<&str>) {
-        let (Some(remedy), Some(url)) = (&mut self.remedy, url) else {
+    pub(super) fn at_endpoint(&mut self, commands: &[&str], url: Option<&str>) {
+        if let Some(url) = url {
+            self.with_option(commands, &format!("--endpoint-url '{url}'"));
+        }
+    }
+
+    fn with_option(&mut self, commands: &[&str], option: &str) {
+        let Some(remedy) = &mut self.remedy else {
             return;
         };
         let lines = remedy.lines().map(|line| {
-            if programs.iter().any(|program| line.starts_with(program)) {
-                format!("{line} --endpoint-url '{url}'")
+            if commands.iter().any(|command| line.starts_with(command)) {
+                format!("{line} {option}")
             } else {
                 line.to_owned()
             }

@@ -85,17 +85,14 @@ impl Report {
         assert!(text.contains(seen), "{seen}: {check:#}");
         let remedy = check["remedy"].as_str();
         assert_eq!(remedy.is_some(), status != "ok", "{check:#}");
-        // Pasted without it, a command would change what has the same name at AWS.
-        let of_this_machine = [
-            "aws dynamodb ",
-            "aws s3api ",
-            "campaigns key ",
-            "campaigns cleanup ",
-        ];
+        // Pasted without them, a command would change what has the same name at AWS, or the table
+        // that a variable names.
         for line in remedy.into_iter().flat_map(str::lines) {
-            let names_it = line.contains(" --endpoint-url 'http://127.0.0.1:");
-            let is_of_it = of_this_machine.iter().any(|begin| line.starts_with(begin));
-            assert_eq!(names_it, is_of_it, "{line}");
+            let is_of = |begin: &[&str]| begin.iter().any(|begin| line.starts_with(begin));
+            let of_the_table = is_of(&["aws dynamodb ", "campaigns key ", "campaigns cleanup "]);
+            let is_local = line.contains(" --endpoint-url 'http://127.0.0.1:");
+            assert_eq!(is_local, of_the_table || is_of(&["aws s3api "]), "{line}");
+            assert!(line.contains(" --table-name ") || !of_the_table, "{line}");
         }
         if let (Some(remedy), Some(printed)) = (remedy, &self.text) {
             assert!(printed.contains(&joined(remedy)), "{remedy}\n{printed}");
