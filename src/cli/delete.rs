@@ -246,12 +246,15 @@ impl Delete {
         words.extend(ids.iter().map(|id| id.as_str()));
         // Also the default: the variable may name another one.
         words.extend(["--table-name", &self.connect.table_name]);
-        if let Some(url) = &self.connect.endpoint_url {
+        let url = self.connect.url();
+        if let Some(url) = &url {
             words.extend(["--endpoint-url", url]);
         }
         if let Some(url) = self.bucket.endpoint_url() {
             words.extend(["--s3-endpoint-url", url]);
         }
+        let options = self.options.of_a_claimed_deletion();
+        words.extend(options.iter().map(String::as_str));
         print::command(&words)
     }
 

@@ -199,6 +199,27 @@ impl DeletionOptions {
         })
     }
 
+    /// Returns the options on which a claimed deletion still depends, where they are not the
+    /// default. Where it archives is in its record.
+    #[must_use]
+    pub(super) fn of_a_claimed_deletion(&self) -> Vec<String> {
+        let pace = self.pace.max_write_units_per_second;
+        let numbers = [
+            ("--lease-seconds", self.lease_seconds, DEFAULT_LEASE_SECONDS),
+            ("--max-write-units-per-second", pace.into(), 0),
+            ("--audit-retention-days", self.audit_retention_days, 0),
+        ];
+        let given = numbers
+            .iter()
+            .filter(|(_, value, default)| value != default);
+        let given = given.flat_map(|(name, value, _)| [(*name).to_owned(), value.to_string()]);
+        let bus = self.events.name().map(ToOwned::to_owned);
+        let bus = bus
+            .into_iter()
+            .flat_map(|bus| ["--event-bus-name".to_owned(), bus]);
+        given.chain(bus).collect()
+    }
+
     /// Returns the value of the option that corresponds to a variable.
     #[must_use]
     pub(super) fn value(&self, variable: &str) -> Option<String> {

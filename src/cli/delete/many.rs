@@ -5,10 +5,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     future::ready,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use futures_util::{
     FutureExt,
+    future::join_all,
     stream::{self, StreamExt},
 };
 use tokio::time::Instant;
@@ -32,6 +34,9 @@ use crate::{
     refusal::Refusal,
     table::Table,
 };
+
+/// How long Ctrl-C may take.
+const LOOKING: Duration = Duration::from_secs(2);
 
 /// The status of a campaign whose deletion failed.
 const FAILED: &str = "failed";
@@ -160,7 +165,7 @@ impl Work<'_> {
                 interrupted = &mut interrupted => {
                     interrupted?;
                     drop(ended);
-                    return Err(self.interrupted(waiting - judged));
+                    return Err(self.interrupted(waiting - judged).await);
                 }
             };
             let Some((id, result)) = next else {
@@ -200,10 +205,18 @@ impl Work<'_> {
         }
     }
 
-    /// Returns what is left by Ctrl-C, and how to resume it.
-    fn interrupted(&self, waiting: usize) -> CliError {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let ids: Vec<_> = running.iter().collect();
+    /// Returns what is left by Ctrl-C, and how to resume it. The line that resumes begins nothing:
+    /// it names only what is seen to be claimed, since it lacks what a first request has.
+    async fn interrupted(&self, waiting: usize) -> CliError {
+        let running = self.running.lock();
+        let running = running.unwrap_or_else(PoisonError::into_inner).clone();
+        let until = Instant::now() + LOOKING;
+        let looks = running.iter().map(async |id| {
+            let found = self.table.campaign(id, until).await.ok().flatten();
+            let is_claimed = found.is_some_and(|campaign| campaign.status.is_deleting());
+            is_claimed.then_some(id)
+        });
+        let ids: Vec<_> = join_all(looks).await.into_iter().flatten().collect();
         let resume = if ids.is_empty() {
             String::new()
         } else {

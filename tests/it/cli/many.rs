@@ -380,10 +380,12 @@ async fn an_interrupted_command_says_how_to_resume() {
         world.put_children(id, &more).await;
     }
     world.proxy.page_limit(10);
-    // One is done; the others do not get far.
+    // One is done, three do not get far, and the claim of the fifth never arrives.
     world.proxy.policy(|call| {
-        let is_first = call.body.to_string().contains("CAMPAIGN#a\"");
+        let names = |id: &str| call.body.to_string().contains(&format!("CAMPAIGN#{id}\""));
+        let is_first = names("a");
         match call.operation {
+            _ if is_claim(call) && names("e") => Action::LoseRequest,
             "BatchWriteItem" if !is_first => Action::Delay(Duration::from_secs(3)),
             _ => Action::Pass,
         }
@@ -392,7 +394,7 @@ async fn an_interrupted_command_says_how_to_resume() {
     let child = command()
         .arg("delete")
         .args(ids)
-        .args(["--json", "--at-once", "3", "--lease-seconds", "1"])
+        .args(["--json", "--at-once", "4", "--lease-seconds", "1"])
         .args(["--table-name", world.table.name(), "--endpoint-url", &url])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -415,6 +417,8 @@ async fn an_interrupted_command_says_how_to_resume() {
         1,
         "(2 campaigns were not begun: repeat the command",
     );
+    let options = format!("--endpoint-url {url} --lease-seconds 1 (2 campaigns");
+    fails(&output, 1, &options);
     assert_eq!(by_campaign(&output)["a"]["status"], "succeeded");
     world.proxy.pass();
     // The command that it names, and then its own again.
