@@ -49,7 +49,7 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  campaigns                    # the service on this machine, with demo data
+  campaigns serve
   campaigns seed big --total 100000 --endpoint-url http://127.0.0.1:8000
   campaigns delete campaign_123 --dry-run --endpoint-url http://127.0.0.1:8000
   campaigns list --status paused --endpoint-url http://127.0.0.1:8000

@@ -33,7 +33,7 @@ const PAGE: usize = 500;
 #[command(after_help = "\
 Examples:
   campaigns audit --account account_demo --endpoint-url http://127.0.0.1:8000
-  campaigns audit --account account_demo --since 2026-11-01 --until 2026-11-30 \\
+  campaigns audit --account account_1 --since 2026-11-01 --until 2026-11-30 \\
     --format csv
 
 Newest first. The account's whole history is read, even with --since or --until.")]

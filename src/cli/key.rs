@@ -22,9 +22,9 @@ use crate::{
 #[derive(Subcommand, Debug)]
 #[command(after_help = "\
 Examples:
-  campaigns key issue --account account_demo --scope campaigns:delete \\
+  campaigns key issue --account account_1 --scope campaigns:delete \\
     --expires-in-days 90
-  campaigns key list --account account_demo
+  campaigns key list --account account_1
   campaigns key revoke key_0190a8c2b5c27e3f")]
 pub(super) enum Key {
     /// Issue a key and show it once.

@@ -17,7 +17,7 @@ use crate::{
 #[command(after_help = "\
 Examples:
   campaigns list --endpoint-url http://127.0.0.1:8000
-  campaigns list --status paused --account account_demo --json")]
+  campaigns list --status paused --account account_1 --json")]
 pub(super) struct List {
     /// List campaigns with this status; by default, with every known status. Campaigns
     /// without `updatedAt` are not in the index, and so not in the list.

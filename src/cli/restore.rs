@@ -41,8 +41,8 @@ const PAUSED: &str = "paused";
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  campaigns restore 01a20dfe-2b71-7508-a7a9-83af90943fe4 --account account_demo --dry-run
-  campaigns restore 01a20dfe-2b71-7508-a7a9-83af90943fe4 --account account_demo \\
+  campaigns restore 01a20dfe-2b71-7508-a7a9-83af90943fe4 --account account_1 --dry-run
+  campaigns restore 01a20dfe-2b71-7508-a7a9-83af90943fe4 --account account_1 \\
     --as campaign_124
 
 Ctrl-C stops it. The same command continues: what is there already is not put again.")]
