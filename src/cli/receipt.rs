@@ -17,7 +17,7 @@ use crate::record::deletion_id;
 #[command(after_help = "\
 Examples:
   campaigns receipt get DELETION_ID --api-url http://127.0.0.1:3000 --key KEY > receipt.jws
-  curl -o jwks.json http://127.0.0.1:3000/v1/jwks.json
+  curl -f -o jwks.json http://127.0.0.1:3000/v1/jwks.json
   campaigns receipt verify receipt.jws --jwks jwks.json
 
 Keep the keys beside the receipts: a receipt can be verified as long as both are there.")]

@@ -254,8 +254,8 @@ impl Serve {
         })?;
         LocalKey::from_pem(&text).ok_or_else(|| {
             CliError::Refused(format!(
-                "{shown} has no private key of P-256 in PEM (PKCS#8); make one with: openssl \
-                 genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out {shown}"
+                "{shown} has no private key of P-256 in PEM (PKCS#8); make one in a new file with: \
+                 openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out new-key.pem"
             ))
         })
     }

@@ -28,7 +28,7 @@ pub(super) async fn checks(
 ) -> Vec<Check> {
     let skipped = |why: &str, remedy: &str| NAMES.map(|name| Check::skipped(name, why, remedy));
     let Some(settings) = settings else {
-        let remedy = "Give the output ArchiveBucket of the stack, and --archive-days.";
+        let remedy = "Give the output ArchiveBucketName of the stack, and --archive-days.";
         return skipped("no --archive-bucket", remedy).into();
     };
     let store = match bucket.store(connect).await {

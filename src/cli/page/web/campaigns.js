@@ -192,7 +192,7 @@ const isForeign = (all) => state.session.mode === 'serve' && all.some((it) => it
 
 /** The command that fills a campaign in this table. */
 function seed() {
-  const { table, endpoint } = state.session;
+  const { table, endpoint, account } = state.session;
   return [
     state.session.program,
     'seed',
@@ -202,6 +202,7 @@ function seed() {
     '--table-name',
     table,
     ...(endpoint ? ['--endpoint-url', endpoint] : []),
+    ...(account ? [`--account=${account}`] : []),
   ]
     .map(quoted)
     .join(' ');

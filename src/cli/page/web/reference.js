@@ -199,7 +199,7 @@ function curl(method, path, parameters, body, key) {
     key && `-H 'Authorization: Bearer ${key}'`,
   ];
   if (key && state.session.choosesAccount)
-    parts.push(`-H 'Campaigns-Account: ${encodeURIComponent(state.account ?? 'ACCOUNT')}'`);
+    parts.push(`-H ${quoted(`Campaigns-Account: ${encodeURIComponent(state.account ?? 'ACCOUNT')}`)}`);
   if (body) parts.push(`-d ${quoted(JSON.stringify(body))}`);
   return parts.filter(Boolean).join(' ');
 }
