@@ -93,6 +93,21 @@ impl Connect {
         self.endpoint_url.clone().or_else(general_url)
     }
 
+    /// Returns the options that name this table to another command: all of them, since a variable
+    /// may name another table than the default.
+    pub(super) fn options(&self) -> Vec<String> {
+        let mut words = vec!["--table-name".to_owned(), self.table_name.clone()];
+        words.extend(self.endpoint_option());
+        words
+    }
+
+    /// Returns the option that names the endpoint to another command, if one is given.
+    pub(super) fn endpoint_option(&self) -> Vec<String> {
+        let url = self.url().into_iter();
+        url.flat_map(|url| ["--endpoint-url".to_owned(), url])
+            .collect()
+    }
+
     /// Asks before something is written to an endpoint that is not on this
     /// machine.
     ///

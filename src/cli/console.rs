@@ -97,7 +97,11 @@ impl Console {
             account: self.account.clone(),
             chooses_account: self.account.is_none(),
             receipts: !receipts.is_none(),
-            ..Session::over(&self.connect, &settings, self.bucket.endpoint_url())
+            ..Session::over(
+                &self.connect,
+                &settings,
+                self.bucket.endpoint_url().as_deref(),
+            )
         };
         let entrance = Entrance::Operator(operator.clone());
         let page = Page::new(table.clone(), deletions.clone(), tally, entrance, session);

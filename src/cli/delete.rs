@@ -242,20 +242,14 @@ impl Delete {
 
     /// Returns the command that resumes the deletions of these campaigns.
     fn again(&self, ids: &[&CampaignId]) -> String {
-        let mut words = vec!["delete"];
-        words.extend(ids.iter().map(|id| id.as_str()));
-        // Also the default: the variable may name another one.
-        words.extend(["--table-name", &self.connect.table_name]);
-        let url = self.connect.url();
-        if let Some(url) = &url {
-            words.extend(["--endpoint-url", url]);
-        }
+        let mut words = vec![print::program(), "delete".to_owned()];
+        words.extend(ids.iter().map(ToString::to_string));
+        words.extend(self.connect.options());
         if let Some(url) = self.bucket.endpoint_url() {
-            words.extend(["--s3-endpoint-url", url]);
+            words.extend(["--s3-endpoint-url".to_owned(), url]);
         }
-        let options = self.options.of_a_claimed_deletion();
-        words.extend(options.iter().map(String::as_str));
-        print::command(&words)
+        words.extend(self.options.of_a_claimed_deletion());
+        print::quoted(&words)
     }
 
     /// Drains, or waits for the active worker, and shows the progress.

@@ -25,13 +25,6 @@ use super::{
 };
 use crate::config;
 
-/// How the commands of this program begin that a remedy names and that go to the table.
-const OF_THIS_PROGRAM: [&str; 2] = ["campaigns key ", "campaigns cleanup "];
-/// The same for those of AWS.
-const OF_DYNAMODB: [&str; 1] = ["aws dynamodb "];
-/// The same for the archive's bucket.
-const OF_S3: [&str; 1] = ["aws s3api "];
-
 /// `campaigns doctor`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -105,12 +98,12 @@ impl Doctor {
             Some(live) => Box::pin(live.whatever_happens(looking)).await?,
             None => Box::pin(looking).await,
         });
-        let (table, bucket) = (self.connect.url(), self.bucket.endpoint_url());
+        let bucket = self.bucket.endpoint_url();
+        let bucket = bucket.map(|url| ["--endpoint-url".to_owned(), url]);
         for check in &mut checks {
-            check.for_table(&OF_THIS_PROGRAM, &self.connect.table_name);
-            check.at_endpoint(&OF_THIS_PROGRAM, table.as_deref());
-            check.at_endpoint(&OF_DYNAMODB, table.as_deref());
-            check.at_endpoint(&OF_S3, bucket);
+            check.complete("campaigns ", &self.connect.options());
+            check.complete("aws dynamodb ", &self.connect.endpoint_option());
+            check.complete("aws s3api ", bucket.as_ref().map_or(&[], |option| option));
         }
         report::print(&checks, self.json)?;
         failures(&checks)

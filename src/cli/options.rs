@@ -203,21 +203,24 @@ impl DeletionOptions {
     /// default. Where it archives is in its record.
     #[must_use]
     pub(super) fn of_a_claimed_deletion(&self) -> Vec<String> {
-        let pace = self.pace.max_write_units_per_second;
-        let numbers = [
-            ("--lease-seconds", self.lease_seconds, DEFAULT_LEASE_SECONDS),
-            ("--max-write-units-per-second", pace.into(), 0),
-            ("--audit-retention-days", self.audit_retention_days, 0),
+        let lease = DEFAULT_LEASE_SECONDS.to_string();
+        let defaults = [
+            (LEASE_SECONDS, "--lease-seconds", lease.as_str()),
+            (
+                MAX_WRITE_UNITS_PER_SECOND,
+                "--max-write-units-per-second",
+                "0",
+            ),
+            (AUDIT_RETENTION_DAYS, "--audit-retention-days", "0"),
+            (EVENT_BUS_NAME, "--event-bus-name", ""),
         ];
-        let given = numbers
-            .iter()
-            .filter(|(_, value, default)| value != default);
-        let given = given.flat_map(|(name, value, _)| [(*name).to_owned(), value.to_string()]);
-        let bus = self.events.name().map(ToOwned::to_owned);
-        let bus = bus
+        let given = defaults
             .into_iter()
-            .flat_map(|bus| ["--event-bus-name".to_owned(), bus]);
-        given.chain(bus).collect()
+            .filter_map(|(variable, option, default)| {
+                let value = self.value(variable).filter(|value| value != default)?;
+                Some([option.to_owned(), value])
+            });
+        given.flatten().collect()
     }
 
     /// Returns the value of the option that corresponds to a variable.
@@ -314,8 +317,9 @@ impl ArchiveBucket {
     }
 
     /// Returns the endpoint of S3, if one is given.
-    pub(super) fn endpoint_url(&self) -> Option<&str> {
-        self.s3_endpoint_url.as_deref()
+    pub(super) fn endpoint_url(&self) -> Option<String> {
+        let given = self.s3_endpoint_url.clone();
+        given.or_else(|| service_url(S3_ENDPOINT_URL))
     }
 
     /// Returns the store of archives for deletions in the table that `connect` names. Beside a
@@ -325,8 +329,7 @@ impl ArchiveBucket {
     /// # Errors
     /// [`CliError`], as for [`Connect::table`].
     pub(super) async fn store(&self, connect: &Connect) -> Result<ArchiveStore, CliError> {
-        let given = self.s3_endpoint_url.clone();
-        let config = match given.or_else(|| service_url(S3_ENDPOINT_URL)) {
+        let config = match self.endpoint_url() {
             Some(url) => configuration(S3_ENDPOINT_URL, &url).await?,
             None if connect.is_loopback() && self.archive_bucket.is_some() => {
                 let why = "an archive beside a table on this machine needs --s3-endpoint-url";
@@ -336,5 +339,33 @@ impl ArchiveBucket {
             None => from_environment().await?,
         };
         Ok(ArchiveStore::new(config))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        options: DeletionOptions,
+    }
+
+    #[test]
+    fn what_a_claimed_deletion_depends_on_is_named_unless_default() {
+        let all = [
+            ["--lease-seconds", "60"],
+            ["--max-write-units-per-second", "500"],
+            ["--audit-retention-days", "7"],
+            ["--event-bus-name", "default"],
+        ];
+        let all = all.concat();
+        for given in [&all[..], &[]] {
+            let command = Command::parse_from([&["it"], given].concat());
+            assert_eq!(command.options.of_a_claimed_deletion(), given);
+        }
     }
 }

@@ -5,7 +5,6 @@
 use std::{
     fmt,
     io::{IsTerminal, Write, stderr, stdout},
-    iter::once,
 };
 
 use console::{Term, measure_text_width, pad_str, style, truncate_str};
@@ -48,14 +47,10 @@ pub(super) fn program() -> String {
     )
 }
 
-/// Returns these words as a command of this program, quoted for a POSIX shell.
-pub(super) fn command(words: &[&str]) -> String {
-    let program = program();
-    let words: Vec<_> = once(program.as_str())
-        .chain(words.iter().copied())
-        .collect();
+/// Returns these words, quoted for a POSIX shell.
+pub(super) fn quoted(words: &[String]) -> String {
     // A word that cannot be quoted has a NUL, which no command line can have given.
-    shlex::try_join(words.iter().copied()).unwrap_or_else(|_| words.join(" "))
+    shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "))
 }
 
 /// Fails if a list leaves out what cannot be read, so that its exit code says it.

@@ -35,7 +35,7 @@ use crate::{
     table::Table,
 };
 
-/// How long Ctrl-C may take.
+/// How long Ctrl-C looks for what is claimed.
 const LOOKING: Duration = Duration::from_secs(2);
 
 /// The status of a campaign whose deletion failed.
@@ -227,8 +227,8 @@ impl Work<'_> {
         let rest = match waiting.saturating_sub(ids.len()) {
             0 => String::new(),
             rest => format!(
-                " ({rest} campaigns were not begun: repeat the command, for which those that are \
-                 deleted are not_found)"
+                " ({rest} campaigns were not begun, as far as is known: repeat the command, for \
+                 which those that are deleted are not_found)"
             ),
         };
         CliError::Refused(format!("Stopped.{resume}{rest}"))

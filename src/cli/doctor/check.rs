@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::table::Unread;
+use crate::{cli::print, table::Unread};
 
 /// How a check stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -82,27 +82,16 @@ impl Check {
         }
     }
 
-    /// Has commands of the remedy that begin like one of these go to this table: without it, they
-    /// would go to the one that is the default, or that a variable names.
-    pub(super) fn for_table(&mut self, commands: &[&str], name: &str) {
-        self.with_option(commands, &format!("--table-name {name}"));
-    }
-
-    /// Has commands of the remedy that begin like one of these go to this endpoint, if there is
-    /// one: without it, they would go to what has the same name at AWS.
-    pub(super) fn at_endpoint(&mut self, commands: &[&str], url: Option<&str>) {
-        if let Some(url) = url {
-            self.with_option(commands, &format!("--endpoint-url '{url}'"));
-        }
-    }
-
-    fn with_option(&mut self, commands: &[&str], option: &str) {
-        let Some(remedy) = &mut self.remedy else {
+    /// Gives these options to the commands of the remedy that begin so: without them, they would
+    /// go to another table, or to what has the same name at AWS.
+    pub(super) fn complete(&mut self, command: &str, options: &[String]) {
+        let Some(remedy) = self.remedy.as_mut().filter(|_| !options.is_empty()) else {
             return;
         };
+        let options = print::quoted(options);
         let lines = remedy.lines().map(|line| {
-            if commands.iter().any(|command| line.starts_with(command)) {
-                format!("{line} {option}")
+            if line.starts_with(command) {
+                format!("{line} {options}")
             } else {
                 line.to_owned()
             }

@@ -78,9 +78,8 @@ impl Session {
             "restore".to_owned(),
             "{deletionId}".to_owned(),
             "--account={accountId}".to_owned(),
-            format!("--table-name={}", connect.table_name),
         ];
-        restore.extend(endpoint.iter().map(|url| format!("--endpoint-url={url}")));
+        restore.extend(connect.options());
         restore.extend(s3.map(|url| format!("--s3-endpoint-url={url}")));
         Self {
             mode: "console",

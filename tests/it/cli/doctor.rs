@@ -90,7 +90,7 @@ impl Report {
         for line in remedy.into_iter().flat_map(str::lines) {
             let is_of = |begin: &[&str]| begin.iter().any(|begin| line.starts_with(begin));
             let of_the_table = is_of(&["aws dynamodb ", "campaigns key ", "campaigns cleanup "]);
-            let is_local = line.contains(" --endpoint-url 'http://127.0.0.1:");
+            let is_local = line.contains(" --endpoint-url http://127.0.0.1:");
             assert_eq!(is_local, of_the_table || is_of(&["aws s3api "]), "{line}");
             assert!(line.contains(" --table-name ") || !of_the_table, "{line}");
         }

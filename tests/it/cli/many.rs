@@ -415,7 +415,7 @@ async fn an_interrupted_command_says_how_to_resume() {
     fails(
         &output,
         1,
-        "(2 campaigns were not begun: repeat the command",
+        "(2 campaigns were not begun, as far as is known: repeat the command",
     );
     let options = format!("--endpoint-url {url} --lease-seconds 1 (2 campaigns");
     fails(&output, 1, &options);
@@ -435,6 +435,36 @@ async fn an_interrupted_command_says_how_to_resume() {
     for id in ids {
         world.assert_gone(id, &chats(40)).await;
     }
+}
+
+/// It is not known which are claimed, so none is named to be resumed.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_command_ends_though_the_table_hangs() {
+    let world = world(&["a", "b"]).await;
+    world.proxy.policy(|call| match call.operation {
+        "BatchWriteItem" => Action::Hang,
+        _ => Action::Pass,
+    });
+    let url = world.proxy.url();
+    let child = command()
+        .args(["delete", "a", "b", "--json", "--endpoint-url", &url])
+        .args(["--table-name", world.table.name()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    while world.records().await.len() < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(30));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    world.proxy.policy(|_| Action::Hang);
+    signal(child.id(), "INT");
+    let begun = Instant::now();
+    let output = child.wait_with_output().unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    let what = "Stopped. (2 campaigns were not begun, as far as is known";
+    fails(&output, 1, what);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -364,7 +364,7 @@ async fn a_command_for_the_table_names_its_endpoint() {
     });
     let report = report(&world, &[]).await;
     let remedy = report.check("deletion-protection")["remedy"].to_string();
-    let endpoint = format!(" --endpoint-url '{}'", world.proxy.url());
+    let endpoint = format!(" --endpoint-url {}", world.proxy.url());
     assert_eq!(remedy.matches(&endpoint).count(), 1, "{remedy}");
 }
 
